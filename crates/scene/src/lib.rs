@@ -1,1 +1,5 @@
-//! lumigrad-scene
+//! Scenes as plain host data.
+
+mod error;
+
+pub use error::{Error, Result};
