@@ -1,1 +1,57 @@
-//! lumigrad-testkit
+//! Checks that every operator of lumigrad passes: derivatives against finite differences, forward mode against
+//! reverse mode, and both devices against each other.
+//!
+//! ```
+//! use lumigrad_testkit::{Check, real};
+//! Check::new("square", |x| Ok(vec![x[0].square()?])).run(&[real(&[3, 2], 1)]);
+//! ```
+
+mod check;
+
+pub use check::{Check, devices, integers, real, real_in};
+
+use std::path::PathBuf;
+
+/// The folder of real test data; `None` (with a note on stderr) where `LUMIGRAD_DATA` is not set.
+pub fn data_dir(what: &str) -> Option<PathBuf> {
+    match std::env::var_os("LUMIGRAD_DATA") {
+        Some(dir) => Some(dir.into()),
+        None => {
+            eprintln!("skipped: {what}: LUMIGRAD_DATA is not set");
+            None
+        }
+    }
+}
+
+/// The software or hardware GPU for tests; `None` (with a note on stderr) where there is none.
+///
+/// # Panics
+/// When there is none although `LUMIGRAD_REQUIRE_GPU` is set.
+#[cfg(feature = "gpu")]
+pub fn gpu(what: &str) -> Option<lumigrad_core::Device> {
+    use lumigrad_core::Device;
+    use std::sync::OnceLock;
+    static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
+    let found = GPU.get_or_init(|| {
+        Device::from_name("gpu").or_else(|_| Device::from_name("gpu:software")).map_err(|e| e.to_string())
+    });
+    match found {
+        Ok(device) => Some(device.clone()),
+        Err(error) if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() => {
+            panic!("{what}: {error}")
+        }
+        Err(error) => {
+            eprintln!("skipped: {what}: {error}");
+            None
+        }
+    }
+}
+
+/// Parses and validates WGSL without a GPU.
+pub fn validate_wgsl(text: &str) -> Result<naga::Module, String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
+    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::default())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(text))?;
+    Ok(module)
+}

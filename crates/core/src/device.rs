@@ -1,0 +1,127 @@
+//! The two devices: native CPU code, and wgpu.
+
+use crate::{Error, Result};
+use std::fmt;
+
+#[cfg(feature = "gpu")]
+pub(crate) type Gpu = std::sync::Arc<crate::gpu::GpuDevice>;
+#[cfg(not(feature = "gpu"))]
+pub(crate) type Gpu = std::convert::Infallible;
+
+/// A place that holds tensors and runs kernels. Cheap to clone.
+#[derive(Clone)]
+pub struct Device(Option<Gpu>);
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            #[cfg(feature = "gpu")]
+            (Some(a), Some(b)) => std::sync::Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => write!(f, "cpu ({}, {} threads)", instruction_set(), rayon::current_num_threads()),
+            #[cfg(feature = "gpu")]
+            Some(gpu) => write!(f, "gpu ({})", gpu.description()),
+            #[cfg(not(feature = "gpu"))]
+            Some(never) => match *never {},
+        }
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Device {
+    /// Native code on this machine's processor.
+    pub fn cpu() -> Self {
+        Self(None)
+    }
+
+    /// The device of a `--device` argument: `auto`, `cpu`, `gpu` (a hardware adapter) or `gpu:software`.
+    ///
+    /// `auto` is the first hardware adapter, otherwise the CPU: a software adapter is far slower than native code.
+    ///
+    /// # Errors
+    /// When the name is unknown, or there is no such adapter.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "cpu" => Ok(Self::cpu()),
+            "auto" => Ok(Self::gpu_named("gpu").unwrap_or_else(|_| Self::cpu())),
+            "gpu" | "gpu:software" => Self::gpu_named(name),
+            _ => {
+                Err(Error::NoDevice { request: name.into(), reason: "expected auto, cpu, gpu or gpu:software".into() })
+            }
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn gpu_named(name: &str) -> Result<Self> {
+        Ok(Self(Some(crate::gpu::GpuDevice::open(name == "gpu:software")?)))
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    fn gpu_named(name: &str) -> Result<Self> {
+        Err(Error::NoDevice { request: name.into(), reason: "this build has no GPU support (feature `gpu`)".into() })
+    }
+
+    /// Shares the device and queue of a host renderer.
+    #[cfg(feature = "gpu")]
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self(Some(crate::gpu::GpuDevice::from_wgpu(adapter.get_info(), device, queue)))
+    }
+
+    /// The GPU behind this device, if it is one.
+    #[cfg(feature = "gpu")]
+    pub fn gpu(&self) -> Option<&std::sync::Arc<crate::gpu::GpuDevice>> {
+        self.0.as_ref()
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    pub(crate) fn gpu(&self) -> Option<&Gpu> {
+        self.0.as_ref()
+    }
+
+    /// True for the native device.
+    pub fn is_cpu(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Submits recorded work and waits until it is done (nothing to do on the CPU).
+    pub fn synchronize(&self) -> Result<()> {
+        match &self.0 {
+            None => Ok(()),
+            #[cfg(feature = "gpu")]
+            Some(gpu) => gpu.synchronize(),
+            #[cfg(not(feature = "gpu"))]
+            Some(never) => match *never {},
+        }
+    }
+
+    /// Submits recorded work without waiting: call once per optimisation step.
+    pub fn submit(&self) {
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = &self.0 {
+            gpu.submit();
+        }
+    }
+}
+
+/// Name of the widest instruction set that CPU kernels use on this machine.
+pub fn instruction_set() -> &'static str {
+    match crate::simd::level() {
+        crate::simd::Level::Avx512 => "AVX-512",
+        crate::simd::Level::Avx2 => "AVX2",
+        crate::simd::Level::Baseline if cfg!(target_arch = "aarch64") => "NEON",
+        crate::simd::Level::Baseline => "baseline",
+    }
+}

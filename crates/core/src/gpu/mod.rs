@@ -1,0 +1,7 @@
+//! The wgpu device: the one place that talks to wgpu.
+
+mod adapters;
+mod engine;
+
+pub use adapters::{AdapterReport, adapters};
+pub use engine::{GpuBuffer, GpuDevice};

@@ -1,0 +1,373 @@
+//! Maps: what happens at one item, written once.
+//!
+//! A [`Map`] is defined by a closure over symbolic numbers ([`Expr`]). From this one definition come the CPU body
+//! (blocks of items, widest instruction set, `f32` and `f64`), the WGSL body, and the forward- and reverse-mode
+//! derivatives of both.
+//!
+//! ```
+//! use lumigrad_core::{Device, DType, Map, Tape, Tensor};
+//! # fn main() -> lumigrad_core::Result<()> {
+//! let square = Map::new("square", |m| {
+//!     let [x] = m.item("x");
+//!     m.output("y", &[x * x]);
+//! });
+//! let tape = Tape::new();
+//! let x = tape.variable(Tensor::from_slice(&Device::cpu(), &[1.0f32, 2.0, 3.0], &[3, 1])?);
+//! let y = square.apply(&[&x])?.remove(0).sum()?;
+//! let gradients = tape.backward(&y)?;
+//! assert_eq!(gradients.get(&x).unwrap().to_vec::<f32>()?, [2.0, 4.0, 6.0]);
+//! # Ok(()) }
+//! ```
+
+pub mod approx;
+mod code;
+mod diff;
+mod emit;
+mod eval;
+mod exec;
+mod expr;
+pub mod graph;
+mod program;
+
+pub use expr::{BoolExpr, Expr, IntExpr, vector};
+pub use program::{Builder, IntTable, Mode, Table};
+
+use crate::tape::{self, Operator, Var};
+use crate::{DType, Device, Error, Result, Tensor, profile};
+use approx::Elementary;
+use code::Code;
+use eval::Target;
+use exec::Data;
+use program::{OutputKind, Program};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// A differentiable computation per item. Cheap to clone; derivatives are made on first use and kept.
+#[derive(Clone)]
+pub struct Map(Arc<Inner>);
+
+struct Inner {
+    program: Program,
+    compiled: Mutex<HashMap<Derivative, Arc<Compiled>>>,
+}
+
+/// Which derivative, for which inputs and outputs.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Derivative {
+    Primal,
+    Jvp(Vec<bool>),
+    Vjp { given: Vec<bool>, wanted: Vec<bool> },
+}
+
+struct Compiled {
+    program: Program,
+    code: Code,
+    #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+    wgsl: LazyLock<String, Box<dyn FnOnce() -> String + Send>>,
+}
+
+/// Numbers of a call that are the same for all items and have no derivative.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallParams {
+    /// Number of items; taken from the first item input when there is one.
+    pub items: usize,
+    /// Values of [`Builder::param`], in order.
+    pub real: Vec<f64>,
+    /// Values of [`Builder::int_param`], in order.
+    pub int: Vec<i32>,
+}
+
+impl Map {
+    /// Defines a map. `name` appears in profiles and error messages.
+    pub fn new(name: &str, define: impl FnOnce(&mut Builder)) -> Self {
+        let (builder, graph) = expr::with_graph(|| {
+            let mut builder = Builder::default();
+            define(&mut builder);
+            builder
+        });
+        let program = builder.finish(name, graph);
+        Self(Arc::new(Inner { program, compiled: Mutex::default() }))
+    }
+
+    /// The map of this key, defined on first use: for families of maps (one per combination of options).
+    pub fn cached(key: &str, define: impl FnOnce(&mut Builder)) -> Self {
+        static MAPS: LazyLock<Mutex<HashMap<String, Map>>> = LazyLock::new(Mutex::default);
+        if let Some(map) = MAPS.lock().unwrap().get(key) {
+            return map.clone();
+        }
+        let map = Self::new(key, define);
+        MAPS.lock().unwrap().insert(key.into(), map.clone());
+        map
+    }
+
+    /// The name that was given.
+    pub fn name(&self) -> &str {
+        &self.0.program.name
+    }
+
+    /// Runs the map on recorded values without call parameters; see [`Map::apply_with`].
+    pub fn apply(&self, inputs: &[&Var]) -> Result<Vec<Var>> {
+        self.apply_with(inputs, CallParams::default())
+    }
+
+    /// Runs the map and records it.
+    ///
+    /// **Shapes**: item inputs hold `items · width` elements in any shape; uniform inputs `width`; tables a multiple of
+    /// `width`. Item outputs are [items, width], sums [1, width], scattered outputs [rows, width].
+    ///
+    /// **Gradients**: exact derivatives of the definition; conditions, integers and `floor` have none.
+    pub fn apply_with(&self, inputs: &[&Var], params: CallParams) -> Result<Vec<Var>> {
+        tape::apply(Arc::new(MapCall { map: self.clone(), params }), inputs)
+    }
+
+    /// Runs the map on plain tensors.
+    pub fn run(&self, inputs: &[&Tensor], params: &CallParams) -> Result<Vec<Tensor>> {
+        self.compiled(Derivative::Primal).run(inputs, params)
+    }
+
+    fn compiled(&self, mode: Derivative) -> Arc<Compiled> {
+        if let Some(found) = self.0.compiled.lock().unwrap().get(&mode) {
+            return found.clone();
+        }
+        let program = match &mode {
+            Derivative::Primal => self.0.program.clone(),
+            Derivative::Jvp(active) => diff::jvp(&self.0.program, active),
+            Derivative::Vjp { given, wanted } => diff::vjp(&self.0.program, given, wanted),
+        };
+        let for_wgsl = program.clone();
+        let compiled = Arc::new(Compiled {
+            code: code::compile(&program),
+            wgsl: LazyLock::new(Box::new(move || crate::wgsl::resolve(&emit::wgsl(&for_wgsl)))),
+            program,
+        });
+        self.0.compiled.lock().unwrap().insert(mode, compiled.clone());
+        compiled
+    }
+
+    /// WGSL of the map and of its full vjp and jvp, for validation without a GPU.
+    pub fn shaders(&self) -> Vec<String> {
+        let p = &self.0.program;
+        let real: Vec<bool> = p.inputs.iter().map(|i| i.real).collect();
+        let given = vec![true; p.outputs.iter().filter(|o| o.real).count()];
+        let modes = [Derivative::Primal, Derivative::Jvp(real.clone()), Derivative::Vjp { given, wanted: real }];
+        modes.into_iter().map(|m| self.compiled(m).wgsl.clone()).collect()
+    }
+}
+
+impl Compiled {
+    fn items(&self, inputs: &[&Tensor], params: &CallParams) -> Result<usize> {
+        let p = &self.program;
+        if inputs.len() != p.inputs.len() {
+            return Err(Error::shape(
+                &format!("the inputs of {}", p.name),
+                &[inputs.len()],
+                format!("{} tensors", p.inputs.len()),
+            ));
+        }
+        let mut items = (params.items > 0).then_some(params.items);
+        for (tensor, input) in inputs.iter().zip(&p.inputs) {
+            let what = || format!("{} of {}", input.name, p.name);
+            if tensor.dtype().is_real() != input.real {
+                let expected = if input.real { "f32 or f64" } else { "u32 or i32" };
+                return Err(Error::DType { tensor: what(), found: tensor.dtype().name(), expected: expected.into() });
+            }
+            let fits = match input.mode {
+                Mode::Item => {
+                    let n = *items.get_or_insert(tensor.len() / input.width);
+                    tensor.len() == n * input.width
+                }
+                Mode::Uniform => tensor.len() == input.width,
+                Mode::Table => tensor.len() % input.width == 0 && tensor.len() <= i32::MAX as usize,
+            };
+            if !fits {
+                let rows = match input.mode {
+                    Mode::Item => format!("{} items", items.unwrap_or(0)),
+                    Mode::Uniform => "1 row".into(),
+                    Mode::Table => "any rows".into(),
+                };
+                return Err(Error::shape(&what(), tensor.shape(), format!("{rows} of width {}", input.width)));
+            }
+        }
+        Ok(items.unwrap_or(0))
+    }
+
+    fn run(&self, inputs: &[&Tensor], params: &CallParams) -> Result<Vec<Tensor>> {
+        let items = self.items(inputs, params)?;
+        let device = inputs.first().map_or_else(Device::cpu, |t| t.device().clone());
+        if inputs.iter().any(|t| *t.device() != device) {
+            return Err(Error::MixedDevices { operator: self.program.name.clone() });
+        }
+        let mut real = inputs.iter().map(|t| t.dtype()).filter(|d| d.is_real());
+        let dtype = real.next().unwrap_or(DType::F32);
+        if let Some(other) = real.find(|d| *d != dtype) {
+            return Err(Error::DType {
+                tensor: format!("an input of {}", self.program.name),
+                found: other.name(),
+                expected: dtype.name().into(),
+            });
+        }
+        if !device.is_cpu() {
+            #[cfg(feature = "gpu")]
+            return self.run_gpu(&device, inputs, params, items);
+        }
+        match dtype {
+            DType::F64 => self.run_cpu::<f64>(inputs, params, items),
+            _ => self.run_cpu::<f32>(inputs, params, items),
+        }
+    }
+
+    fn output_shape(&self, k: usize, inputs: &[&Tensor], items: usize) -> [usize; 2] {
+        let output = &self.program.outputs[k];
+        let rows = match output.kind {
+            OutputKind::Item(_) => items,
+            OutputKind::Sum(_) => 1,
+            OutputKind::Scatter { like, .. } => inputs[like].len() / self.program.inputs[like].width,
+        };
+        [rows, output.width]
+    }
+
+    fn run_cpu<R: Elementary>(&self, inputs: &[&Tensor], params: &CallParams, items: usize) -> Result<Vec<Tensor>> {
+        let p = &self.program;
+        let mut outputs = (0..p.outputs.len())
+            .map(|k| {
+                let dtype = if p.outputs[k].real { R::DTYPE } else { DType::I32 };
+                Tensor::uninit(&Device::cpu(), dtype, &self.output_shape(k, inputs, items))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let data = Data {
+            real: inputs.iter().map(|t| t.as_slice::<R>().unwrap_or(&[])).collect(),
+            int: inputs
+                .iter()
+                .map(|t| t.as_slice::<i32>().or_else(|| t.as_slice::<u32>().map(bytemuck::cast_slice)).unwrap_or(&[]))
+                .collect(),
+            widths: p.inputs.iter().map(|i| i.width).collect(),
+            rows: inputs.iter().zip(&p.inputs).map(|(t, i)| t.len() / i.width).collect(),
+            params: params.real.iter().map(|&x| R::from_f64(x)).collect(),
+            int_params: params.int.clone(),
+        };
+        let bytes =
+            inputs.iter().map(|t| t.byte_len()).sum::<usize>() + outputs.iter().map(|t| t.byte_len()).sum::<usize>();
+        profile::record(&p.name, bytes, || {
+            let mut targets: Vec<Target<R>> = outputs
+                .iter_mut()
+                .map(|t| match t.dtype() {
+                    DType::I32 => Target::Int(t.as_slice_mut().expect("a new CPU tensor")),
+                    _ => Target::Real(t.as_slice_mut().expect("a new CPU tensor")),
+                })
+                .collect();
+            eval::evaluate(&self.code, &data, items, &mut targets);
+            Ok(())
+        })?;
+        Ok(outputs)
+    }
+
+    #[cfg(feature = "gpu")]
+    fn run_gpu(&self, device: &Device, inputs: &[&Tensor], params: &CallParams, items: usize) -> Result<Vec<Tensor>> {
+        let p = &self.program;
+        let gpu = device.gpu().expect("a GPU device");
+        let groups = items.div_ceil(emit::GROUP as usize);
+        let mut outputs = vec![];
+        for (k, output) in p.outputs.iter().enumerate() {
+            let shape = self.output_shape(k, inputs, items);
+            let dtype = if output.real { DType::F32 } else { DType::I32 };
+            outputs.push(match output.kind {
+                OutputKind::Item(_) => Tensor::uninit(device, dtype, &shape)?,
+                OutputKind::Sum(_) => Tensor::uninit(device, dtype, &[groups, output.width])?,
+                OutputKind::Scatter { .. } => Tensor::zeros(device, dtype, &shape)?,
+            });
+        }
+        // Empty tables are replaced by one zero row, as on the CPU.
+        let filled = inputs
+            .iter()
+            .zip(&p.inputs)
+            .map(|(t, i)| match t.is_empty() && items > 0 {
+                true => Tensor::zeros(device, t.dtype(), &[1, i.width]),
+                false => Ok((*t).clone()),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut words: Vec<u32> = vec![items as u32, 0, 0, 0];
+        words.extend(params.real.iter().map(|&x| (x as f32).to_bits()));
+        words.extend(params.int.iter().map(|&x| x as u32));
+        words.resize(words.len().next_multiple_of(4).max(8), 0);
+        let writes: Vec<bool> = inputs.iter().map(|_| false).chain(outputs.iter().map(|_| true)).collect();
+        let key = format!("{} {:016x}", p.name, crate::wgsl::hash(&self.wgsl));
+        let pipeline = gpu.pipeline(&key, "main", || self.wgsl.clone(), &writes)?;
+        let tensors: Vec<&Tensor> = filled.iter().chain(&outputs).collect();
+        let bytes = tensors.iter().map(|t| t.byte_len()).sum();
+        profile::record(&p.name, bytes, || {
+            gpu.dispatch(&pipeline, bytemuck::cast_slice(&words), &tensors, items, emit::GROUP)
+        })?;
+        for (k, output) in p.outputs.iter().enumerate() {
+            if matches!(output.kind, OutputKind::Sum(_)) {
+                outputs[k] = crate::kernels::sum_rows(&outputs[k])?;
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// One recorded call.
+struct MapCall {
+    map: Map,
+    params: CallParams,
+}
+
+fn present<'a>(tensors: &'a [Option<Tensor>]) -> impl Iterator<Item = &'a Tensor> {
+    tensors.iter().flatten()
+}
+
+impl Operator for MapCall {
+    fn name(&self) -> &str {
+        self.map.name()
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.map.run(&inputs.iter().collect::<Vec<_>>(), &self.params)
+    }
+
+    fn jvp(&self, inputs: &[Tensor], outputs: &[Tensor], tangents: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        let active = tangents.iter().map(Option::is_some).collect();
+        let all: Vec<&Tensor> = inputs.iter().chain(present(tangents)).collect();
+        let params = self.with_items(outputs);
+        let mut results = self.map.compiled(Derivative::Jvp(active)).run(&all, &params)?.into_iter();
+        Ok(outputs.iter().map(|o| if o.dtype().is_real() { results.next() } else { None }).collect())
+    }
+
+    fn vjp(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        cotangents: &[Option<Tensor>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let real = outputs.iter().zip(cotangents).filter(|(o, _)| o.dtype().is_real());
+        let given = real.map(|(_, c)| c.is_some()).collect();
+        let wanted: Vec<bool> = inputs.iter().zip(wanted).map(|(t, w)| *w && t.dtype().is_real()).collect();
+        let all: Vec<&Tensor> = inputs.iter().chain(present(cotangents)).collect();
+        let params = self.with_items(outputs);
+        let mode = Derivative::Vjp { given, wanted: wanted.clone() };
+        let mut results = self.map.compiled(mode).run(&all, &params)?.into_iter();
+        Ok(inputs
+            .iter()
+            .zip(wanted)
+            .map(|(input, w)| match w {
+                true => results.next().map(|g| g.reshape(input.shape()).expect("gradients have their input's size")),
+                false => None,
+            })
+            .collect())
+    }
+}
+
+impl MapCall {
+    /// Derivatives run over as many items as the forward pass did, also without item inputs.
+    fn with_items(&self, outputs: &[Tensor]) -> CallParams {
+        let mut params = self.params.clone();
+        let item = self.map.0.program.outputs.iter().position(|o| matches!(o.kind, OutputKind::Item(_)));
+        if params.items == 0
+            && let Some(k) = item
+        {
+            params.items = outputs[k].shape()[0];
+        }
+        params
+    }
+}

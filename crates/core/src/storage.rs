@@ -1,0 +1,78 @@
+//! CPU buffers: 64-byte aligned, recycled through a pool so that a steady-state step allocates nothing.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
+
+/// Alignment unit of CPU buffers (a cache line, an AVX-512 vector).
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+// SAFETY: 64 plain bytes; any bit pattern is valid and there is no padding.
+unsafe impl bytemuck::Zeroable for Line {}
+unsafe impl bytemuck::Pod for Line {}
+
+/// Bytes kept for reuse at most; what is freed beyond goes back to the system.
+const POOL_LIMIT: usize = 4 << 30;
+
+#[derive(Default)]
+struct Pool {
+    free: HashMap<usize, Vec<Vec<Line>>>,
+    bytes: usize,
+}
+
+fn pool() -> &'static Mutex<Pool> {
+    static POOL: OnceLock<Mutex<Pool>> = OnceLock::new();
+    POOL.get_or_init(Mutex::default)
+}
+
+/// A block of initialised CPU memory.
+pub(crate) struct CpuBuffer {
+    lines: Vec<Line>,
+    bytes: usize,
+}
+
+impl CpuBuffer {
+    /// Memory with arbitrary (initialised) contents.
+    pub fn uninit(bytes: usize) -> Self {
+        let n = bytes.div_ceil(64).max(1);
+        let recycled = {
+            let mut pool = pool().lock().unwrap();
+            let found = pool.free.get_mut(&n).and_then(Vec::pop);
+            if found.is_some() {
+                pool.bytes -= n * 64;
+            }
+            found
+        };
+        let lines = recycled.unwrap_or_else(|| bytemuck::zeroed_vec(n));
+        Self { lines, bytes }
+    }
+
+    /// Memory filled with zero bytes.
+    pub fn zeroed(bytes: usize) -> Self {
+        let mut buffer = Self::uninit(bytes);
+        buffer.bytes_mut().fill(0);
+        buffer
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.bytes]
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.bytes]
+    }
+}
+
+impl Drop for CpuBuffer {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let size = lines.len() * 64;
+        if let Ok(mut pool) = pool().lock()
+            && pool.bytes + size <= POOL_LIMIT
+        {
+            pool.bytes += size;
+            pool.free.entry(lines.len()).or_default().push(lines);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Maps: both devices, both derivative modes, every kind of input and output.
+
+use lumigrad_core::map::vector;
+use lumigrad_core::{CallParams, Map, Tape, Tensor};
+use lumigrad_testkit::{Check, integers, real, real_in};
+
+#[test]
+fn elementary_functions_have_right_values_and_derivatives() {
+    let map = Map::new("elementary", |m| {
+        let [x, y] = m.item("x");
+        let r = (x * x + y * y + 0.1).sqrt();
+        m.output("a", &[x.sin() * y.cos(), (x * y).exp(), r.ln(), y.atan2(x), x.tanh()]);
+        m.output("b", &[x.min(y), x.max(0.3), r.pow(1.7), x.abs() / r, x.powi(5)]);
+    });
+    // atan2 and ln near their singular points lose digits in f32.
+    Check::new("elementary", |x| map.apply(&[&x[0]])).f32_tolerance(2e-4).run(&[real(&[500, 2], 1)]);
+}
+
+#[test]
+fn sums_uniforms_and_tables_have_right_derivatives() {
+    let map = Map::new("gathered", |m| {
+        let [w] = m.item("w");
+        let [row, other] = m.item_int("rows");
+        let scale = m.uniform::<3>("scale");
+        let table = m.table::<3>("table");
+        let (a, b) = (table.fetch(row), table.fetch(other));
+        let c = vector::cross(a, b);
+        let d: Vec<_> = (0..3).map(|k| c[k] * scale[k] * w).collect();
+        m.output("cross", &d);
+        m.sum("total", &[vector::dot(a, b) * w.sin(), w * scale[0]]);
+    });
+    let inputs = [real(&[1000], 1), integers(&[1000, 2], 2, 37), real(&[3], 3), real(&[37, 3], 4)];
+    Check::new("gathered", |x| map.apply(&x.iter().collect::<Vec<_>>())).run(&inputs);
+}
+
+#[test]
+fn guarded_items_give_zeros_and_no_gradients() {
+    let map = Map::new("guarded", |m| {
+        let [x] = m.item("x");
+        m.guard(x.greater(0.0));
+        m.output("root", &[x.sqrt()]);
+        m.sum("total", &[x.ln()]);
+    });
+    let tape = Tape::new();
+    let x = tape.variable(Tensor::from_slice(&lumigrad_core::Device::cpu(), &[-1.0f64, 0.0, 4.0], &[3]).unwrap());
+    let out = map.apply(&[&x]).unwrap();
+    assert_eq!(out[0].tensor().to_vec::<f64>().unwrap(), [0.0, 0.0, 2.0]);
+    let g = tape.backward(&out[0].sum().unwrap()).unwrap().take(&x).unwrap();
+    assert_eq!(g.to_vec::<f64>().unwrap(), [0.0, 0.0, 0.25]);
+    Check::new("guarded", |x| map.apply(&[&x[0]])).run(&[real_in(&[300], 5, 0.2, 2.0)]);
+}
+
+#[test]
+fn call_parameters_and_item_numbers_reach_the_definition() {
+    let map = Map::new("parameters", |m| {
+        let [x] = m.item("x");
+        let (a, n) = (m.param(), m.int_param());
+        m.output("y", &[x * a + m.index().rem(n).to_real()]);
+    });
+    let call = || CallParams { items: 0, real: vec![2.5], int: vec![3] };
+    Check::new("parameters", |x| map.apply_with(&[&x[0]], call())).run(&[real(&[130], 1)]);
+}
+
+#[test]
+fn scattered_outputs_add_up_and_differentiate() {
+    let map = Map::new("scattered", |m| {
+        let [x] = m.item("x");
+        let [row] = m.item_int("row");
+        let like = m.table::<2>("like");
+        m.scatter("sums", like, &[(row, [x, x * x])]);
+    });
+    let inputs = [real(&[2000], 1), integers(&[2000], 2, 11), real(&[11, 2], 3)];
+    Check::new("scattered", |x| map.apply(&x.iter().collect::<Vec<_>>())).fixed(&[2]).run(&inputs);
+}
+
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    let map = Map::new("threads", |m| {
+        let [x] = m.item("x");
+        let [row] = m.item_int("row");
+        let table = m.table::<1>("table");
+        m.sum("total", &[x * table.fetch(row)[0]]);
+        m.scatter("sums", table, &[(row, [x])]);
+    });
+    let x = real(&[50_000], 1).cast(lumigrad_core::DType::F32).unwrap();
+    let table = real(&[997], 3).cast(lumigrad_core::DType::F32).unwrap();
+    let rows = integers(&[50_000], 2, 997);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let out = pool.install(|| map.run(&[&x, &rows, &table], &CallParams::default()).unwrap());
+        out.iter().map(|t| t.to_vec::<f32>().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(1), run(5));
+}
+
+#[test]
+fn shaders_of_a_map_validate_without_a_gpu() {
+    let map = Map::new("validated", |m| {
+        let [x] = m.item("x");
+        let table = m.table::<2>("table");
+        let [a, b] = table.fetch(x.floor().to_int());
+        m.output("y", &[a.less(b).select(x.tanh(), b.atan2(x))]);
+        m.sum("s", &[a]);
+    });
+    for text in map.shaders() {
+        lumigrad_testkit::validate_wgsl(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    }
+}
