@@ -67,3 +67,14 @@ fn shapes_that_do_not_broadcast_are_an_error() {
     let (a, b): (Var, Var) = (real(&[4, 3], 1).into(), real(&[2], 2).into());
     assert!(a.add(&b).unwrap_err().to_string().contains("broadcast"));
 }
+
+#[test]
+fn slices_and_concatenations_have_right_derivatives() {
+    for axis in 0..3 {
+        Check::new("slice", |x| Ok(vec![x[0].slice(axis, 1, 3)?.sin()?])).run(&[real(&[4, 3, 5], 1)]);
+        let mut shape = [4, 3, 5];
+        shape[axis] = 2;
+        Check::new("concat", |x| Ok(vec![lumigrad_core::ops::concat(&[&x[0], &x[1], &x[0]], axis)?.sin()?]))
+            .run(&[real(&[4, 3, 5], 1), real(&shape, 2)]);
+    }
+}
