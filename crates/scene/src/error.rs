@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Result of this crate's functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a scene, a picture or a data set could not be read, changed or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,38 +41,18 @@ pub enum Error {
 }
 
 fn remedy(help: &str) -> String {
-    if help.is_empty() {
-        String::new()
-    } else {
-        format!("; {help}")
-    }
+    if help.is_empty() { String::new() } else { format!("; {help}") }
 }
 
 impl Error {
     /// A broken rule at `location`, with the remedy `help` (may be empty).
-    pub fn invalid(
-        location: impl Display,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
-        Self::Invalid {
-            location: location.to_string(),
-            message: message.into(),
-            help: help.into(),
-        }
+    pub fn invalid(location: impl Display, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Invalid { location: location.to_string(), message: message.into(), help: help.into() }
     }
 
     /// Something at `location` that lumigrad does not do.
-    pub fn unsupported(
-        location: impl Display,
-        feature: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Self {
-        Self::Unsupported {
-            location: location.to_string(),
-            feature: feature.into(),
-            help: help.into(),
-        }
+    pub fn unsupported(location: impl Display, feature: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Unsupported { location: location.to_string(), feature: feature.into(), help: help.into() }
     }
 
     /// Wraps an operating-system error, for `map_err(Error::io(path))`.
