@@ -92,7 +92,7 @@ impl Scene {
         }
         let longest = self.meshes[mesh].primitives.iter().map(|p| p.targets.len()).max().unwrap_or(0);
         self.meshes[mesh].weights.truncate(longest);
-        self.generate_tangents();
+        self.generate_tangents_of(mesh, primitive);
         Ok(())
     }
 

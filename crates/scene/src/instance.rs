@@ -3,6 +3,7 @@
 use crate::model::{Camera, Light, Mode, Primitive};
 use crate::{Error, Result, Scene};
 use glam::{DMat3, DMat4, DVec3};
+use std::collections::{HashMap, HashSet};
 
 /// One primitive at one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,7 +168,7 @@ impl Scene {
             for i in v * k..(v + 1) * k {
                 let weight = influences.weights[i];
                 if weight > 0.0 {
-                    sum += pose[influences.joints[i] as usize] * f64::from(weight);
+                    sum += pose.get(influences.joints[i] as usize).copied().unwrap_or(DMat4::ZERO) * f64::from(weight);
                 }
             }
             let rows = sum.transpose().to_cols_array_2d().map(|row| row.map(|x| x as f32));
@@ -210,20 +211,45 @@ impl Scene {
 
     /// Checks what joins nodes, meshes and skins: joints that exist, positions that stay finite.
     pub(crate) fn check_instances(&self) -> Result<()> {
+        // A mesh may stand at very many nodes: what is per vertex is looked at once.
+        let mut reach = HashMap::new();
+        let mut checked = HashSet::new();
         for instance in self.instances() {
-            if let (Some(skin), Some(influences)) = (instance.skin, &self.primitive(&instance).influences) {
-                let n = self.skins[skin].joints.len();
-                let used = influences.joints.iter().zip(&influences.weights).filter(|(_, weight)| **weight > 0.0);
-                if let Some((joint, _)) = used.into_iter().find(|(joint, _)| **joint as usize >= n) {
-                    let place =
-                        format!("{}#/meshes/{}/primitives/{}", self.document.file, instance.mesh, instance.primitive);
-                    let message = format!("a vertex follows joint {joint}, skin {skin} has {n} joints");
-                    return Err(Error::invalid(place, message, "export the mesh again"));
-                }
+            let key = (instance.mesh, instance.primitive);
+            if let Some(skin) = instance.skin
+                && checked.insert((key, skin))
+            {
+                self.check_joints(&instance, skin)?;
+                self.world_geometry(&instance)?;
             }
-            self.world_geometry(&instance)?;
+            let primitive = self.primitive(&instance);
+            let extent =
+                |values: &[[f32; 3]]| values.as_flattened().iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
+            let reach = *reach.entry(key).or_insert_with(|| {
+                extent(&primitive.positions) + primitive.targets.iter().map(|t| extent(&t.positions)).sum::<f64>()
+            });
+            let weights = self.morph_weights(&instance).iter().fold(1.0, |m, w| f64::max(m, f64::from(w.abs())));
+            let matrix = instance.world.to_cols_array().iter().fold(0.0, |m, x| f64::max(m, x.abs()));
+            // Only where the bound is in doubt is it worth looking at every vertex.
+            if !(matrix * (3.0 * reach * weights + 1.0) < f64::from(f32::MAX)) {
+                self.world_geometry(&instance)?;
+            }
         }
         Ok(())
+    }
+
+    fn check_joints(&self, instance: &Instance, skin: usize) -> Result<()> {
+        let (n, influences) = (self.skins[skin].joints.len(), self.primitive(instance).influences.as_ref());
+        let mut used = influences.into_iter().flat_map(|i| i.joints.iter().zip(&i.weights)).filter(|(_, w)| **w > 0.0);
+        match used.find(|(joint, _)| **joint as usize >= n) {
+            None => Ok(()),
+            Some((joint, _)) => {
+                let (mesh, primitive) = (instance.mesh, instance.primitive);
+                let place = format!("{}#/meshes/{mesh}/primitives/{primitive}/attributes/JOINTS_0", self.document.file);
+                let message = format!("a vertex follows joint {joint}, skin {skin} has {n} joints");
+                Err(Error::invalid(place, message, "export the mesh again"))
+            }
+        }
     }
 }
 

@@ -81,8 +81,8 @@ impl Scene {
     pub(crate) fn from_document(document: Document, mut warnings: Vec<String>) -> Result<Self> {
         let root = document.root();
         check_features(&root, &mut warnings)?;
-        let textures = images::read_textures(&root, &mut warnings)?;
-        let images = images::read_images(&document, &textures, &mut warnings)?;
+        let mut textures = images::read_textures(&root, &mut warnings)?;
+        let images = images::read_images(&document, &mut textures, &mut warnings)?;
         let materials = each(&root, "materials", |at| read_material(at, &textures))?;
         let nodes = read_nodes(&root)?;
         let roots = read_roots(&root, &nodes)?;
@@ -189,16 +189,25 @@ impl Scene {
 
     /// Makes tangents for all primitives whose material maps normals and whose file gives none.
     pub(crate) fn generate_tangents(&mut self) {
-        for primitive in self.meshes.iter_mut().flat_map(|mesh| &mut mesh.primitives) {
-            let material = primitive.material.map(|m| &self.materials[m]);
-            let slot = material.and_then(|m| m.normal_texture.or(m.clearcoat.as_ref().and_then(|c| c.normal_texture)));
-            if let Some(slot) = slot
-                && (primitive.tangents.is_none() || primitive.tangents_generated)
-            {
-                primitive.tangents = normals::generate(primitive, slot.texcoord);
-                primitive.tangents_generated = primitive.tangents.is_some();
-            }
+        let places: Vec<(usize, usize)> = self
+            .meshes
+            .iter()
+            .enumerate()
+            .flat_map(|(m, mesh)| (0..mesh.primitives.len()).map(move |p| (m, p)))
+            .collect();
+        places.into_iter().for_each(|(mesh, primitive)| self.generate_tangents_of(mesh, primitive));
+    }
+
+    /// The same for one primitive.
+    pub(crate) fn generate_tangents_of(&mut self, mesh: usize, primitive: usize) {
+        let primitive = &mut self.meshes[mesh].primitives[primitive];
+        if primitive.tangents.is_some() && !primitive.tangents_generated {
+            return;
         }
+        let material = primitive.material.map(|m| &self.materials[m]);
+        let slot = material.and_then(|m| m.normal_texture.or(m.clearcoat.as_ref().and_then(|c| c.normal_texture)));
+        primitive.tangents = slot.and_then(|slot| normals::generate(primitive, slot.texcoord));
+        primitive.tangents_generated = primitive.tangents.is_some();
     }
 }
 

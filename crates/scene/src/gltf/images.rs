@@ -54,8 +54,13 @@ fn read_sampler(at: &Json<'_>) -> Result<Sampler> {
     Ok(Sampler { wrap_s: wrap("wrapS")?, wrap_t: wrap("wrapT")?, mag: filter("magFilter")?.0, min, mip })
 }
 
-/// All images, those that a texture uses decoded; what cannot be decoded is one white pixel and a warning.
-pub(crate) fn read_images(document: &Document, textures: &[Texture], warnings: &mut Vec<String>) -> Result<Vec<Image>> {
+/// All images, those that a texture uses decoded. What cannot be decoded is one white pixel and a warning, and the
+/// textures that use it lose it: a missing colour is as good as white, a missing normal map is not.
+pub(crate) fn read_images(
+    document: &Document,
+    textures: &mut [Texture],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Image>> {
     let entries = document.root().objects("images")?;
     let mut used = vec![false; entries.len()];
     textures.iter().filter_map(|t| t.image).for_each(|i| used[i] = true);
@@ -64,20 +69,20 @@ pub(crate) fn read_images(document: &Document, textures: &[Texture], warnings: &
     // Sizes come first, in order, so that the limit strikes the same image every time.
     for (at, used) in entries.iter().zip(used) {
         let name = at.text("name")?.unwrap_or_default();
-        encoded.push((name, at.pointer(), used.then(|| fetch_within(document, at, &mut pixels))));
+        encoded.push((name, used.then(|| fetch_within(document, at, &mut pixels))));
     }
-    let decoded: Vec<(Image, Option<String>)> = encoded
-        .into_par_iter()
-        .map(|(name, pointer, bytes)| match bytes.map(|bytes| bytes.and_then(|bytes| decode(name, &bytes))) {
-            None => (Image::white(name), None),
-            Some(Ok(image)) => (image, None),
-            Some(Err(reason)) => (Image::white(name), Some(format!("{pointer}: shown as white: {reason}"))),
-        })
-        .collect();
+    let decode_one = |(name, bytes): (&str, Option<Result<Cow<'_, [u8]>, String>>)| match bytes {
+        None => Ok(Image::white(name)),
+        Some(bytes) => bytes.and_then(|bytes| decode(name, &bytes)).map_err(|reason| (Image::white(name), reason)),
+    };
+    let decoded: Vec<Result<Image, (Image, String)>> = encoded.into_par_iter().map(decode_one).collect();
     let mut images = Vec::new();
-    for (image, warning) in decoded {
-        images.push(image);
-        warnings.extend(warning);
+    for (i, image) in decoded.into_iter().enumerate() {
+        images.push(image.unwrap_or_else(|(white, reason)| {
+            warnings.push(format!("{}: not shown: {reason}", entries[i].pointer()));
+            textures.iter_mut().filter(|t| t.image == Some(i)).for_each(|t| t.image = None);
+            white
+        }));
     }
     Ok(images)
 }

@@ -193,12 +193,14 @@ impl Scene {
         let geometry = matches!(array, Array::Positions | Array::Normals | Array::Texcoords);
         if geometry && primitive.tangents.is_some() {
             if !primitive.tangents_generated {
+                // The file's own tangents no longer fit; new ones are written in their place.
                 changed.insert(Array::Tangents);
                 let material = primitive.material.map(|m| &self.materials[m]);
                 let set = material.and_then(|m| m.normal_texture).map_or(0, |slot| slot.texcoord);
                 primitive.tangents = normals::generate(primitive, set);
+            } else {
+                self.generate_tangents_of(place.0, place.1);
             }
-            self.generate_tangents();
         }
     }
 }
