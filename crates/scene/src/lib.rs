@@ -18,7 +18,14 @@
 //! # Ok::<(), lumigrad_scene::Error>(())
 //! ```
 
+pub mod environment;
+pub mod formats;
+pub mod mesh;
+pub mod picture;
+pub mod views;
+
 mod build;
+pub mod camera;
 mod edit;
 mod error;
 mod gltf;
