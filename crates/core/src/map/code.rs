@@ -33,15 +33,13 @@ pub struct Instr {
     pub args: [u16; 3],
 }
 
-/// A scattered addition with its registers.
-#[derive(Clone, Copy, Debug)]
+/// Additions to one row of a table, with their registers.
+#[derive(Clone, Debug)]
 pub struct AddCode {
     /// Register of the row's offset.
     pub offset: u16,
-    /// Component.
-    pub component: u16,
-    /// Register of the value.
-    pub value: u16,
+    /// (component, register of the value).
+    pub values: Vec<(u16, u16)>,
 }
 
 /// What to do with the registers of an output.
@@ -244,11 +242,7 @@ pub fn compile(program: &Program) -> Code {
             Places::Item(v) => OutputCode::Item(registers_of(v)),
             Places::ItemInt(v) => OutputCode::ItemInt(registers_of(v)),
             Places::Sum(v) => OutputCode::Sum(registers_of(v)),
-            Places::Scatter(adds) => OutputCode::Scatter(
-                adds.iter()
-                    .map(|&(o, component, v)| AddCode { offset: register[o], component, value: register[v] })
-                    .collect(),
-            ),
+            Places::Scatter(adds) => OutputCode::Scatter(by_row(adds, &register)),
         })
         .collect();
     Code {
@@ -258,4 +252,18 @@ pub fn compile(program: &Program) -> Code {
         registers: (files.0.used as usize, files.1.used as usize),
         outputs,
     }
+}
+
+/// Groups additions by row, so that a row's place is found once for all its components.
+fn by_row(adds: &[(usize, u16, usize)], register: &[u16]) -> Vec<AddCode> {
+    let mut rows: Vec<AddCode> = vec![];
+    for &(offset, component, value) in adds {
+        let (offset, value) = (register[offset], register[value]);
+        match rows.iter_mut().find(|r| r.offset == offset) {
+            Some(row) => row.values.push((component, value)),
+            None => rows.push(AddCode { offset, values: vec![(component, value)] }),
+        }
+    }
+    rows.iter_mut().for_each(|r| r.values.sort_by_key(|v| v.0));
+    rows
 }

@@ -36,14 +36,37 @@ impl<R: Elementary> Paged<R> {
         Self { index: vec![0; len.div_ceil(PAGE)], pages: vec![] }
     }
 
+    /// The page that holds element `at`.
     #[inline(always)]
-    fn add(&mut self, at: usize, x: R) {
+    fn page(&mut self, at: usize) -> &mut [R; PAGE] {
         let slot = &mut self.index[at / PAGE];
         if *slot == 0 {
             self.pages.push([R::ZERO; PAGE]);
             *slot = self.pages.len() as u32;
         }
-        self.pages[*slot as usize - 1][at % PAGE] += x;
+        &mut self.pages[*slot as usize - 1]
+    }
+
+    /// Adds `values` (component, block) to the rows at `offset`, lane by lane.
+    #[inline(always)]
+    fn add_rows<const N: usize>(&mut self, count: usize, offset: Src<i32, L>, values: [(u16, Src<R, L>); N]) {
+        for l in 0..count {
+            let x = values.map(|(_, v)| v.at(l));
+            if x.iter().all(|&x| x == R::ZERO) {
+                continue;
+            }
+            let row = offset.at(l) as usize;
+            let last = row + values[N - 1].0 as usize;
+            if row / PAGE == last / PAGE {
+                let page = self.page(row);
+                (0..N).for_each(|k| page[(row + values[k].0 as usize) % PAGE] += x[k]);
+            } else {
+                for k in 0..N {
+                    let at = row + values[k].0 as usize;
+                    self.page(at)[at % PAGE] += x[k];
+                }
+            }
+        }
     }
 }
 
@@ -226,12 +249,15 @@ fn scatter<'a, R: Elementary>(
         return;
     }
     for add in adds {
-        let (offset, value) = (int(add.offset), real(add.value));
-        for l in 0..count {
-            let x = value.at(l);
-            if x != R::ZERO {
-                paged.add(offset.at(l) as usize + add.component as usize, x);
-            }
+        let offset = int(add.offset);
+        let of = |&(component, value): &(u16, u16)| (component, real(value));
+        // Components ascending, so that the last one tells whether the row straddles two pages.
+        match add.values.as_slice() {
+            [a] => paged.add_rows(count, offset, [of(a)]),
+            [a, b] => paged.add_rows(count, offset, [of(a), of(b)]),
+            [a, b, c] => paged.add_rows(count, offset, [of(a), of(b), of(c)]),
+            [a, b, c, d] => paged.add_rows(count, offset, [of(a), of(b), of(c), of(d)]),
+            many => many.iter().for_each(|v| paged.add_rows(count, offset, [of(v)])),
         }
     }
 }
