@@ -5,7 +5,6 @@ mod file;
 mod transfer;
 
 pub use exr_file::{Channels, Precision, load_exr_channels, save_exr};
-pub use file::write_atomic;
 pub use transfer::{linear_to_srgb, linear_to_srgb_f64, srgb_to_linear, srgb_to_linear_f64};
 
 use rayon::prelude::*;

@@ -1,8 +1,8 @@
 //! Wavefront OBJ with MTL.
 
 use crate::mesh::{MeshMaterial, TriangleMesh};
-use crate::picture::{Picture, write_atomic};
-use crate::{Error, Result};
+use crate::picture::Picture;
+use crate::{Error, Result, write_atomically};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::Cursor;
@@ -134,7 +134,7 @@ pub fn save(path: &Path, mesh: &TriangleMesh, textures: &[Option<Picture>]) -> R
             }
         }
         let name = format!("{stem}.mtl");
-        write_atomic(&path.with_file_name(&name), mtl.as_bytes())?;
+        write_atomically(&path.with_file_name(&name), mtl.as_bytes())?;
         push(&mut text, format_args!("mtllib {name}\n"));
     }
     for (i, [x, y, z]) in mesh.positions.iter().enumerate() {
@@ -166,7 +166,7 @@ pub fn save(path: &Path, mesh: &TriangleMesh, textures: &[Option<Picture>]) -> R
         let [a, b, c] = triangle.map(corner);
         push(&mut text, format_args!("f {a} {b} {c}\n"));
     }
-    write_atomic(path, text.as_bytes())
+    write_atomically(path, text.as_bytes())
 }
 
 fn material_name(material: &MeshMaterial, index: usize) -> String {

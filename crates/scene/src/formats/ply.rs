@@ -3,8 +3,7 @@
 mod header;
 
 use crate::mesh::TriangleMesh;
-use crate::picture::write_atomic;
-use crate::{Error, Result};
+use crate::{Error, Result, write_atomically};
 use header::{Element, Encoding, Header, Kind};
 use std::path::Path;
 
@@ -194,5 +193,5 @@ pub fn encode(mesh: &TriangleMesh) -> Vec<u8> {
 /// # Errors
 /// What the operating system refuses.
 pub fn save(path: &Path, mesh: &TriangleMesh) -> Result<()> {
-    write_atomic(path, &encode(mesh))
+    write_atomically(path, &encode(mesh))
 }

@@ -1,8 +1,8 @@
 //! OpenEXR: pictures in, arbitrary named channels in and out.
 
-use super::file::{check_size, unreadable, write_atomic};
+use super::file::{check_size, unreadable};
 use super::{Picture, Transfer};
-use crate::{Error, Result};
+use crate::{Error, Result, write_atomically};
 use exr::meta::MetaData;
 use exr::prelude::*;
 use std::fs::File;
@@ -123,7 +123,7 @@ pub fn save_exr(path: &Path, size: (usize, usize), names: &[&str], data: &[f32],
     let mut out = Cursor::new(Vec::new());
     let written = Image::from_layer(layer).write().to_buffered(&mut out);
     written.map_err(|e| Error::invalid(&location, e.to_string(), ""))?;
-    write_atomic(path, &out.into_inner())
+    write_atomically(path, &out.into_inner())
 }
 
 impl Picture {

@@ -1,10 +1,10 @@
 //! Reading pictures of every format, writing PNG.
 
 use super::{Picture, Transfer, exr_file};
-use crate::{Error, Result};
+use crate::{Error, Result, write_atomically};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Seek, Write};
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 /// Longest side that is read, pixels.
@@ -99,9 +99,9 @@ impl Picture {
     /// Writes [`Self::encode_png`] to `path`; the file appears whole or not at all.
     ///
     /// # Errors
-    /// As [`Self::encode_png`] and [`write_atomic`].
+    /// As [`Self::encode_png`] and [`write_atomically`].
     pub fn save_png(&self, path: &Path) -> Result<()> {
-        write_atomic(path, &self.encode_png()?)
+        write_atomically(path, &self.encode_png()?)
     }
 }
 
@@ -142,20 +142,4 @@ fn from_dynamic(picture: DynamicImage) -> Picture {
         }
     };
     Picture { width, height, channels, data, transfer, premultiplied: false }
-}
-
-/// Writes a file under a temporary name beside `path`, then renames it: readers see the old file or the whole new one.
-///
-/// # Errors
-/// What the operating system refuses.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a result is an ordinary file, as the umask says.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(Error::io(path))?;
-    file.write_all(bytes).map_err(Error::io(path))?;
-    file.persist(path).map_err(|e| Error::io(path)(e.error))?;
-    Ok(())
 }

@@ -3,8 +3,7 @@
 use super::locate::{Locator, Place};
 use super::{Found, Points};
 use crate::camera::{Lens, View};
-use crate::picture::write_atomic;
-use crate::{Error, Result, formats};
+use crate::{Error, Result, formats, write_atomically};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -208,5 +207,5 @@ pub fn save_transforms<'a>(path: &Path, views: impl IntoIterator<Item = &'a View
         root["camera_angle_x"] = angle;
     }
     let text = serde_json::to_string_pretty(&root).map_err(|e| Error::invalid(path.display(), e.to_string(), ""))?;
-    write_atomic(path, text.as_bytes())
+    write_atomically(path, text.as_bytes())
 }
