@@ -5,10 +5,10 @@ use bevy_mikktspace::{Geometry, TangentSpace, generate_tangents};
 use glam::{DVec3, Vec3};
 use std::collections::HashMap;
 
-/// Scales to unit length; zero stays zero.
+/// Scales to unit length; zero stays zero, and what is unit up to rounding stays as the file has it.
 pub(crate) fn normalize(n: &mut [f32; 3]) {
     let length = DVec3::from_array(n.map(f64::from)).length();
-    if length > 0.0 {
+    if length > 0.0 && (length - 1.0).abs() > 1e-6 {
         *n = n.map(|x| (f64::from(x) / length) as f32);
     }
 }

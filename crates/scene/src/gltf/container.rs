@@ -100,15 +100,15 @@ impl Document {
             return decode_data_uri(data);
         }
         let shown: String = uri.chars().take(80).collect();
-        let scheme =
-            uri.split_once(':').is_some_and(|(s, _)| s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)));
-        let Some(directory) =
-            self.directory.as_ref().filter(|_| !scheme && !uri.starts_with('/') && !uri.starts_with('\\'))
-        else {
-            return Err(format!("\"{shown}\" is not a relative path"));
-        };
-        let path = percent_decode(uri).ok_or_else(|| format!("\"{shown}\" has a broken %-escape"))?;
-        read_file(&directory.join(path)).map_err(|e| e.to_string())
+        // Not all exporters escape what a URI must escape.
+        let path = percent_decode(uri).unwrap_or_else(|| uri.to_owned());
+        let is_scheme = |s: &str| s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let scheme = path.split_once(':').is_some_and(|(s, _)| is_scheme(s));
+        let relative = !scheme && !path.starts_with(['/', '\\']);
+        match self.directory.as_ref().filter(|_| relative) {
+            Some(directory) => read_file(&directory.join(path)).map_err(|e| e.to_string()),
+            None => Err(format!("\"{shown}\" is not a relative path")),
+        }
     }
 
     /// The bytes of a buffer view, checked against its buffer.
