@@ -134,7 +134,7 @@ pub fn save(path: &Path, mesh: &TriangleMesh, textures: &[Option<Picture>]) -> R
             }
         }
         let name = format!("{stem}.mtl");
-        write_atomically(&path.with_file_name(&name), mtl.as_bytes())?;
+        write_atomically(path.with_file_name(&name), mtl.as_bytes())?;
         push(&mut text, format_args!("mtllib {name}\n"));
     }
     for (i, [x, y, z]) in mesh.positions.iter().enumerate() {
