@@ -231,7 +231,8 @@ impl Scene {
             let weights = self.morph_weights(&instance).iter().fold(1.0, |m, w| f64::max(m, f64::from(w.abs())));
             let matrix = instance.world.to_cols_array().iter().fold(0.0, |m, x| f64::max(m, x.abs()));
             // Only where the bound is in doubt is it worth looking at every vertex.
-            if !(matrix * (3.0 * reach * weights + 1.0) < f64::from(f32::MAX)) {
+            let harmless = matrix * (3.0 * reach * weights + 1.0) < f64::from(f32::MAX);
+            if !harmless {
                 self.world_geometry(&instance)?;
             }
         }

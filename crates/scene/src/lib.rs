@@ -29,6 +29,7 @@ pub mod camera;
 mod edit;
 mod error;
 mod gltf;
+mod import;
 mod instance;
 mod model;
 mod normals;

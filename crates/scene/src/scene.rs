@@ -8,8 +8,10 @@ use crate::gltf::materials::read_material;
 use crate::gltf::meshes::MeshReader;
 use crate::gltf::nodes::{LIGHTS, read_camera, read_light, read_nodes, read_roots, read_skin};
 use crate::gltf::{check_features, images};
+use crate::mesh::load_mesh;
 use crate::model::{Camera, Image, Light, Material, Mesh, Node, Skin, Texture};
 use crate::normals;
+use crate::parameter::SLOTS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -57,14 +59,21 @@ pub(crate) enum Array {
 }
 
 impl Scene {
-    /// Reads a `.glb` or `.gltf` file with its buffers and images.
+    /// Reads a `.glb` or `.gltf` file with its buffers and images, or a mesh (`.obj`, `.ply`, `.stl`) as a scene of one
+    /// node with a dielectric material.
     ///
     /// # Errors
     /// The file cannot be read, is no glTF 2.0, requires an unknown extension, or has broken data where the active
     /// scene needs it; the error names file and pointer. Broken data that nothing uses becomes a warning.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if matches!(ending.as_str(), "obj" | "ply" | "stl") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            return Self::from_triangle_mesh(&name, &load_mesh(path)?);
+        }
         let mut warnings = Vec::new();
-        let document = Document::read(path.as_ref(), &mut warnings)?;
+        let document = Document::read(path, &mut warnings)?;
         Self::from_document(document, warnings)
     }
 
@@ -127,6 +136,7 @@ impl Scene {
         drop(root);
         scene.document = document;
         scene.warnings = warnings;
+        scene.warn_about_texcoords();
         scene.generate_tangents();
         scene.check_instances()?;
         Ok(scene)
@@ -185,6 +195,22 @@ impl Scene {
     /// The file's JSON as it stands (geometry and images that were set are written on saving).
     pub fn json(&self) -> &serde_json::Value {
         &self.document.json
+    }
+
+    /// Names the texture coordinates that materials ask for and primitives lack.
+    fn warn_about_texcoords(&mut self) {
+        for (m, mesh) in self.meshes.iter().enumerate() {
+            for (p, primitive) in mesh.primitives.iter().enumerate() {
+                let Some(material) = primitive.material.filter(|_| !primitive.triangles.is_empty()) else { continue };
+                let slots = SLOTS.iter().filter_map(|slot| self.materials[material].slot(slot.path));
+                let missing: BTreeSet<usize> =
+                    slots.map(|info| info.texcoord).filter(|&set| primitive.texcoord(set).is_none()).collect();
+                for set in missing {
+                    let place = format!("/meshes/{m}/primitives/{p}/attributes/TEXCOORD_{set}");
+                    self.warnings.push(format!("{place}: not there, but material {material} has textures that use it"));
+                }
+            }
+        }
     }
 
     /// Makes tangents for all primitives whose material maps normals and whose file gives none.

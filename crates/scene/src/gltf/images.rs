@@ -71,11 +71,13 @@ pub(crate) fn read_images(
         let name = at.text("name")?.unwrap_or_default();
         encoded.push((name, used.then(|| fetch_within(document, at, &mut pixels))));
     }
-    let decode_one = |(name, bytes): (&str, Option<Result<Cow<'_, [u8]>, String>>)| match bytes {
-        None => Ok(Image::white(name)),
-        Some(bytes) => bytes.and_then(|bytes| decode(name, &bytes)).map_err(|reason| (Image::white(name), reason)),
-    };
-    let decoded: Vec<Result<Image, (Image, String)>> = encoded.into_par_iter().map(decode_one).collect();
+    let decoded: Vec<Result<Image, (Image, String)>> = encoded
+        .into_par_iter()
+        .map(|(name, bytes)| match bytes {
+            None => Ok(Image::white(name)),
+            Some(bytes) => bytes.and_then(|b| decode(name, &b)).map_err(|reason| (Image::white(name), reason)),
+        })
+        .collect();
     let mut images = Vec::new();
     for (i, image) in decoded.into_iter().enumerate() {
         images.push(image.unwrap_or_else(|(white, reason)| {
@@ -124,7 +126,8 @@ fn reader(bytes: &[u8]) -> Result<ImageReader<Cursor<&[u8]>>, String> {
     Ok(reader)
 }
 
-fn decode(name: &str, bytes: &[u8]) -> Result<Image, String> {
+/// Decodes a PNG, JPEG or WebP picture.
+pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Image, String> {
     let picture = reader(bytes)?.decode().map_err(|e| e.to_string())?.into_rgba8();
     let (width, height) = picture.dimensions();
     Ok(Image { name: name.to_owned(), width, height, rgba8: picture.into_raw() })

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use serde_json::Value;
 
-/// Largest nesting and name lengths are bounded by serde_json and the file; this is a borrowed view.
+/// A borrowed value with its place in the document.
 #[derive(Clone)]
 pub(crate) struct Json<'a> {
     value: &'a Value,

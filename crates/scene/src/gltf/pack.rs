@@ -6,6 +6,7 @@ use crate::gltf::images::{encode_png, encoded_bytes};
 use crate::gltf::write::{append, remove_pointer, set_pointer};
 use crate::model::Primitive;
 use crate::scene::{Array, Changes, Scene};
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,9 +28,9 @@ pub(crate) fn pack(scene: &Scene) -> Result<Packed> {
     let mut packer = Packer { json, binary, views, accessors, replaced: false };
     packer.embed_files(&scene.document);
     let Changes { images, primitives } = &scene.changes;
-    for &image in images {
-        packer.replace_image(image, encode_png(&scene.images[image])?);
-    }
+    let images: Vec<usize> = images.iter().copied().collect();
+    let encoded: Vec<Vec<u8>> = images.par_iter().map(|&i| encode_png(&scene.images[i])).collect::<Result<_>>()?;
+    images.into_iter().zip(&encoded).for_each(|(image, png)| packer.replace_image(image, png));
     for (&(mesh, index), arrays) in primitives {
         packer.replace_arrays(
             &format!("/meshes/{mesh}/primitives/{index}"),
@@ -201,9 +202,9 @@ impl Packer {
         set_pointer(&mut self.json, &format!("{pointer}/mimeType"), json!(mime_type));
     }
 
-    fn replace_image(&mut self, image: usize, png: Vec<u8>) {
+    fn replace_image(&mut self, image: usize, png: &[u8]) {
         let old = self.index_at(&format!("/images/{image}/bufferView"));
-        let view = self.place(old, &png, None);
+        let view = self.place(old, png, None);
         self.point_image(image, view, "image/png");
         // A PNG is a core glTF image; the WebP extension may not point to it.
         for texture in self.json.get_mut("textures").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -1,5 +1,11 @@
 //! Materials, textures and images.
 
+use crate::picture::{linear_to_srgb, srgb_to_linear};
+use rayon::prelude::*;
+
+/// Numbers that one task converts; pixels stay whole.
+const CHUNK: usize = 1 << 16;
+
 /// A metallic-roughness material with the extensions that lumigrad knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Material {
@@ -245,19 +251,32 @@ impl Image {
 
     /// [height, width, 4] values: RGB decoded to linear light where `srgb`, all else divided by 255.
     pub fn to_f32(&self, srgb: bool) -> Vec<f32> {
-        let table: [f32; 256] =
-            std::array::from_fn(|i| if srgb { decode_srgb(i as f32 / 255.0) } else { i as f32 / 255.0 });
-        let pixel =
-            |p: &[u8]| [table[p[0] as usize], table[p[1] as usize], table[p[2] as usize], f32::from(p[3]) / 255.0];
-        self.rgba8.chunks_exact(4).flat_map(pixel).collect()
+        let table: [f32; 256] = std::array::from_fn(|i| {
+            let x = i as f32 / 255.0;
+            if srgb { srgb_to_linear(x) } else { x }
+        });
+        let mut values = vec![0.0; self.rgba8.len()];
+        values.par_chunks_mut(CHUNK).zip(self.rgba8.par_chunks(CHUNK)).for_each(|(values, bytes)| {
+            for (v, b) in values.chunks_exact_mut(4).zip(bytes.chunks_exact(4)) {
+                let [r, g, b, a] = [b[0], b[1], b[2], b[3]].map(usize::from);
+                v.copy_from_slice(&[table[r], table[g], table[b], a as f32 / 255.0]);
+            }
+        });
+        values
     }
 
-    /// The inverse of [`to_f32`](Self::to_f32), rounded to 8 bits and clamped to [0, 1].
+    /// The inverse of [`to_f32`](Self::to_f32), rounded to 8 bits and clamped to [0, 1]. The number of values must be
+    /// height · width · 4.
     pub fn from_f32(name: &str, width: u32, height: u32, values: &[f32], srgb: bool) -> Self {
+        debug_assert_eq!(values.len(), width as usize * height as usize * 4, "values do not fill the picture");
         let byte = |x: f32| (x.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
-        let color = |x: f32| byte(if srgb { encode_srgb(x.clamp(0.0, 1.0)) } else { x });
-        let pixel = |p: &[f32]| [color(p[0]), color(p[1]), color(p[2]), byte(p[3])];
-        let rgba8 = values.chunks_exact(4).flat_map(pixel).collect();
+        let color = |x: f32| byte(if srgb { linear_to_srgb(x.clamp(0.0, 1.0)) } else { x });
+        let mut rgba8 = vec![0; values.len()];
+        rgba8.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(bytes, values)| {
+            for (b, v) in bytes.chunks_exact_mut(4).zip(values.chunks_exact(4)) {
+                b.copy_from_slice(&[color(v[0]), color(v[1]), color(v[2]), byte(v[3])]);
+            }
+        });
         Self { name: name.to_owned(), width, height, rgba8 }
     }
 }
@@ -266,16 +285,4 @@ impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Image({:?}, {}x{})", self.name, self.width, self.height)
     }
-}
-
-/// sRGB to linear light (IEC 61966-2-1).
-fn decode_srgb(x: f32) -> f32 {
-    let x = f64::from(x);
-    (if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }) as f32
-}
-
-/// Linear light to sRGB.
-fn encode_srgb(x: f32) -> f32 {
-    let x = f64::from(x);
-    (if x <= 0.003_130_8 { x * 12.92 } else { 1.055 * x.powf(1.0 / 2.4) - 0.055 }) as f32
 }

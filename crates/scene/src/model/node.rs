@@ -66,7 +66,8 @@ impl Transform {
             return Some((translation, rotation, scale));
         }
         let matrix = self.matrix();
-        if !(matrix.determinant().abs() > 1e-30) {
+        let invertible = matrix.determinant().abs() > 1e-30;
+        if !invertible {
             return None;
         }
         let (s, q, t) = matrix.to_scale_rotation_translation();
