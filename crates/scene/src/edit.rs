@@ -16,7 +16,8 @@ impl Scene {
     /// picture keep that. The slot's factor stays too: set it to one where the picture holds the whole value.
     ///
     /// # Errors
-    /// `pointer` is no texture slot of a material, or the number of values is not height · width · 4.
+    /// `pointer` is no texture slot of a material, a primitive with the material has no texture coordinates, or the
+    /// number of values is not height · width · 4.
     pub fn create_texture(&mut self, pointer: &str, width: u32, height: u32, rgba: &[f32]) -> Result<usize> {
         let place = format!("{}#{pointer}", self.file());
         let slot = self.texture_slot(pointer).ok_or_else(|| {
@@ -29,6 +30,11 @@ impl Scene {
             return Err(Error::invalid(place, message, format!("give {expected} finite values")));
         }
         let (material, path, srgb) = slot;
+        let set = self.materials[material].slot(path).map_or(0, |info| info.texcoord);
+        if let Some((m, p)) = self.user_without_texcoord(material, set) {
+            let message = format!("mesh {m}, primitive {p} uses this material but has no TEXCOORD_{set}");
+            return Err(Error::invalid(place, message, "unwrap the mesh first"));
+        }
         let old = self.materials[material].slot(path).map(|info| info.texture);
         let name = format!("{}{}", self.materials[material].name, path.rsplit('/').next().unwrap_or_default());
         let image = self.images.len();
@@ -47,6 +53,15 @@ impl Scene {
         self.read_material_again(material)?;
         self.generate_tangents();
         Ok(image)
+    }
+
+    /// Mesh and primitive that have the material but not the set of texture coordinates.
+    fn user_without_texcoord(&self, material: usize, set: usize) -> Option<(usize, usize)> {
+        self.meshes.iter().enumerate().find_map(|(m, mesh)| {
+            let lacks =
+                |p: &Primitive| p.material == Some(material) && p.mode == Mode::Triangles && p.texcoord(set).is_none();
+            mesh.primitives.iter().position(lacks).map(|p| (m, p))
+        })
     }
 
     /// Material, path below it and encoding of a texture slot's pointer.

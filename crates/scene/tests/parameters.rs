@@ -140,6 +140,10 @@ fn a_texture_can_be_made_where_there_is_only_a_factor() {
     let again = through_a_file(&scene);
     assert_eq!(again.get(slot).unwrap(), scene.get(slot).unwrap());
     assert!(scene.create_texture("/materials/0/alphaCutoff", 1, 1, &[0.0; 4]).is_err());
+    let bare = MeshData { texcoords: None, ..quad() };
+    let mut bare = Scene::from_mesh("bare", &bare, &Material::default(), None).unwrap();
+    let error = bare.create_texture(slot, 1, 1, &[0.0; 4]).unwrap_err().to_string();
+    assert!(error.contains("TEXCOORD_0"), "{error}");
     // A normal map brings tangents.
     scene.create_texture("/materials/0/normalTexture", 1, 1, &[0.5, 0.5, 1.0, 1.0]).unwrap();
     let tangents = scene.meshes()[0].primitives[0].tangents.as_ref().unwrap();

@@ -77,6 +77,7 @@ fn changed_positions_leave_everything_else() {
         "CesiumMan.glb",
         "SimpleMeshes/SimpleMeshes.gltf",
         "BoxInterleaved.glb",
+        "AnimatedMorphCube.glb",
         "SimpleSparseAccessor/SimpleSparseAccessor.gltf",
     ] {
         let mut scene = Scene::load(data.join("gltf").join(file)).unwrap();

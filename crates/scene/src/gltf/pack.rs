@@ -181,16 +181,17 @@ impl Packer {
         }
     }
 
-    /// Stores the pictures of files beside the document in the binary buffer; what cannot be read stays a URI.
+    /// Stores the pictures that URIs name in the binary buffer; what cannot be read or is no picture stays a URI.
     fn embed_files(&mut self, document: &Document) {
         for (i, at) in document.root().objects("images").unwrap_or_default().iter().enumerate() {
-            let uri = at.text("uri").ok().flatten().filter(|uri| !uri.starts_with("data:"));
-            if uri.is_none() || at.get("bufferView").is_some() {
+            if at.get("bufferView").is_some() {
                 continue;
             }
-            if let Ok(bytes) = encoded_bytes(document, at) {
+            if let Ok(bytes) = encoded_bytes(document, at)
+                && let Some(mime_type) = mime_type(&bytes)
+            {
                 let view = self.place(None, &bytes, None);
-                self.point_image(i, view, mime_type(&bytes));
+                self.point_image(i, view, mime_type);
             }
         }
     }
@@ -361,10 +362,11 @@ impl Packer {
     }
 }
 
-fn mime_type(bytes: &[u8]) -> &'static str {
+fn mime_type(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [0xFF, 0xD8, ..] => "image/jpeg",
-        [b'R', b'I', b'F', b'F', ..] => "image/webp",
-        _ => "image/png",
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [0xFF, 0xD8, ..] => Some("image/jpeg"),
+        [b'R', b'I', b'F', b'F', ..] => Some("image/webp"),
+        _ => None,
     }
 }

@@ -191,15 +191,15 @@ impl Scene {
             }
         }
         let geometry = matches!(array, Array::Positions | Array::Normals | Array::Texcoords);
-        if geometry && primitive.tangents.is_some() {
-            if !primitive.tangents_generated {
-                // The file's own tangents no longer fit; new ones are written in their place.
+        if geometry && primitive.tangents_generated {
+            self.generate_tangents_of(place.0, place.1);
+        } else if geometry && primitive.tangents.is_some() {
+            // The file's own tangents no longer fit; where there are texture coordinates, new ones take their place.
+            let material = primitive.material.map(|m| &self.materials[m]);
+            let set = material.and_then(|m| m.normal_texture).map_or(0, |slot| slot.texcoord);
+            if let Some(tangents) = normals::generate(primitive, set) {
+                primitive.tangents = Some(tangents);
                 changed.insert(Array::Tangents);
-                let material = primitive.material.map(|m| &self.materials[m]);
-                let set = material.and_then(|m| m.normal_texture).map_or(0, |slot| slot.texcoord);
-                primitive.tangents = normals::generate(primitive, set);
-            } else {
-                self.generate_tangents_of(place.0, place.1);
             }
         }
     }
