@@ -1,0 +1,11 @@
+//! Shading of surfaces: glTF's BRDF, punctual lights, image-based light, as expressions for maps.
+
+pub mod brdf;
+pub mod environment;
+mod lighting;
+pub mod lights;
+
+pub use brdf::{Clearcoat, Dielectric, Substance};
+pub use environment::{EnvironmentTables, KERNELS, Prefilter, PrefilteredEnvironment};
+pub use lighting::{ENVIRONMENT_POINTER, Lighting, LightingVars};
+pub use lights::{incident, punctual_radiance};
