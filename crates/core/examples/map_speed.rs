@@ -52,10 +52,18 @@ fn main() {
         let (fx, fy) = (x - x.floor(), y - y.floor());
         let (i, j) = (x.floor().to_int(), y.floor().to_int());
         let r = [j * 512 + i, j * 512 + i + 1, j * 512 + 512 + i, j * 512 + 513 + i].map(|r| tex.fetch(r));
-        let o: Vec<_> = (0..4).map(|c| (1.0 - fx) * (1.0 - fy) * r[0][c] + fx * (1.0 - fy) * r[1][c] + (1.0 - fx) * fy * r[2][c] + fx * fy * r[3][c]).collect();
+        let o: Vec<_> = (0..4)
+            .map(|c| {
+                (1.0 - fx) * (1.0 - fy) * r[0][c]
+                    + fx * (1.0 - fy) * r[1][c]
+                    + (1.0 - fx) * fy * r[2][c]
+                    + fx * fy * r[3][c]
+            })
+            .collect();
         m.output("o", &o);
     });
-    let uv: Vec<f32> = (0..n).flat_map(|i| [((i % 512) as f32 + 0.3) / 512.0, ((i / 512) as f32 + 0.7) / 512.0]).collect();
+    let uv: Vec<f32> =
+        (0..n).flat_map(|i| [((i % 512) as f32 + 0.3) / 512.0, ((i / 512) as f32 + 0.7) / 512.0]).collect();
     let uv = Tensor::from_slice(&d, &uv, &[n, 2]).unwrap();
     let tex = ops::random_uniform(&d, DType::F32, &[512 * 512, 4], 5, 0.0, 1.0).unwrap();
     for _ in 0..3 {

@@ -260,3 +260,15 @@ impl Tensor {
         }
     }
 }
+
+impl Tensor {
+    /// The bits of an `i32` tensor as `u32`, without a copy.
+    pub fn bitcast_u32(&self) -> Result<Self> {
+        match self.dtype {
+            DType::I32 | DType::U32 => Ok(Self { dtype: DType::U32, ..self.clone() }),
+            other => {
+                Err(Error::DType { tensor: "bitcast_u32's input".into(), found: other.name(), expected: "i32".into() })
+            }
+        }
+    }
+}

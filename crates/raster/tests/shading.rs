@@ -2,7 +2,7 @@
 
 use lumigrad_core::map::{Builder, Expr, vector};
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
-use lumigrad_raster::shading::lights::{column, kind};
+use lumigrad_raster::shading::lights::{UNBOUNDED, column, kind};
 use lumigrad_raster::shading::{
     Clearcoat, Dielectric, EnvironmentTables, KERNELS, Prefilter, PrefilteredEnvironment, Substance, environment,
     punctual_radiance,
@@ -107,6 +107,7 @@ fn shading_map(name: &str, shade: impl FnOnce(&mut Builder, &Substance, [Expr; 3
 
 fn light_row(name: &str, light: &Value) -> ([f32; column::COUNT], i32) {
     let mut row = [0.0; column::COUNT];
+    row[column::RANGE] = UNBOUNDED;
     let mut put = |at: usize, v: &Value| match v {
         Value::Array(_) => numbers(v).iter().enumerate().for_each(|(k, x)| row[at + k] = *x as f32),
         Value::Number(x) => row[at] = x.as_f64().unwrap() as f32,
@@ -211,4 +212,194 @@ fn environment_light_matches_the_reference_in_the_mean() {
         println!("environment {}: mean ratio {ratio:.4}, PSNR {psnr:.1} dB", material.name);
         assert!((ratio - 1.0).abs() < 0.05 && psnr > 20.0, "{}: {ratio} {psnr}", material.name);
     }
+}
+
+#[test]
+fn the_albedo_table_agrees_with_the_published_one() {
+    let Some(data) = data_dir("split-sum table") else { return };
+    let bytes = std::fs::read(data.join("envmaps/bsdf_256_256.bin")).unwrap();
+    let published: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    let mut worst: f64 = 0.0;
+    for k in (20..256).step_by(20) {
+        for i in (8..256).step_by(8) {
+            let (nv, roughness) = ((i as f64 + 0.5) / 256.0, (k as f64 + 0.5) / 256.0);
+            let [a, b, ..] = environment::brdf_table::specular(nv, roughness);
+            let at = 2 * (k * 256 + i);
+            worst = worst.max((published[at] as f64 - a).abs()).max((published[at + 1] as f64 - b).abs());
+        }
+    }
+    println!("albedo table: largest difference {worst:.1e}");
+    assert!(worst < 0.02, "{worst}");
+}
+
+#[test]
+fn kernels_are_valid_wgsl() {
+    for spec in KERNELS {
+        let text = lumigrad_core::wgsl::resolve(spec.wgsl);
+        lumigrad_testkit::validate_wgsl(&text).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
+    }
+}
+
+/// Every extension at once.
+fn layered(row: [Expr; 14], coat_normal: [Expr; 3]) -> Substance {
+    let mut s = substance([row[0], row[1], row[2], row[3], row[4]]);
+    s.dielectric = Dielectric::new(row[5] + 1.0, row[6], [row[7], row[8], row[9]]);
+    s.clearcoat = Some(Clearcoat { factor: row[10], roughness: row[11], normal: coat_normal });
+    s
+}
+
+#[test]
+fn derivatives_of_the_brdf_reach_all_inputs_also_below_the_horizon() {
+    let map = Map::new("test/brdf", |m| {
+        let unit = |v| vector::normalize(v);
+        let (n, c) = (unit(m.item::<3>("normal")), unit(m.item::<3>("coat")));
+        let (v, l) = (unit(m.item::<3>("view")), unit(m.item::<3>("light")));
+        let radiance = layered(m.item("material"), c).reflect(n, v, l);
+        m.output("radiance", &radiance);
+    });
+    let n = 200;
+    let mut inputs: Vec<Tensor> = (1..5).map(|seed| real(&[n, 3], seed)).collect();
+    inputs.push(real_in(&[n, 14], 9, 0.35, 0.95));
+    // Highlights magnify the rounding of normals.
+    Check::new("brdf", |x| map.apply(&x.iter().collect::<Vec<_>>())).f32_tolerance(1e-3).run(&inputs);
+}
+
+#[test]
+fn derivatives_reach_all_parameters_of_lights() {
+    let map = Map::new("test/lights", |m| {
+        let (n, v) = (vector::normalize(m.item::<3>("normal")), vector::normalize(m.item::<3>("view")));
+        let (p, material) = (m.item::<3>("position"), substance(m.uniform("material")));
+        let (lights, kinds) = (m.table("lights"), m.table_int("kinds"));
+        let radiance = punctual_radiance(lights, kinds, 4, &material, p, n, v);
+        m.output("radiance", &radiance);
+    });
+    let far = UNBOUNDED as f64;
+    #[rustfmt::skip]
+    let rows = [
+        [1.0, 0.9, 0.8, 3.0, far, 0.0, 0.0, 0.0, -0.5, -0.7, -0.4, 0.0, 0.0],
+        [0.9, 1.0, 0.8, 20.0, 3.0, 1.6, 1.4, 1.8, 0.0, 0.0, -1.0, 0.0, 0.0],
+        [0.7, 1.0, 0.8, 20.0, far, -1.6, 1.4, -1.8, 0.0, 0.0, -1.0, 0.0, 0.0],
+        [1.0, 1.0, 0.7, 40.0, 4.0, -1.0, 1.5, 2.5, 0.42, -0.46, -0.72, 0.2, 0.8f64],
+    ];
+    let cpu = Device::cpu();
+    let lights = Tensor::from_slice(&cpu, rows.as_flattened(), &[4, column::COUNT]).unwrap();
+    let kinds = Tensor::from_slice(&cpu, &[kind::DIRECTIONAL, kind::POINT, kind::POINT, kind::SPOT], &[4, 1]).unwrap();
+    let items = [real(&[200, 3], 1), real(&[200, 3], 2), real_in(&[200, 3], 3, -0.8, 0.8), real_in(&[5], 4, 0.4, 0.8)];
+    let inputs = [&items[..], &[lights, kinds]].concat();
+    // Highlights magnify the rounding of normals.
+    Check::new("lights", |x| map.apply(&x.iter().collect::<Vec<_>>())).f32_tolerance(1e-3).run(&inputs);
+}
+
+#[test]
+fn derivatives_of_environment_light_reach_texels_material_and_geometry() {
+    let map = Map::new("test/environment light", |m| {
+        let (n, v) = (vector::normalize(m.item::<3>("normal")), vector::normalize(m.item::<3>("view")));
+        let c = vector::normalize(m.item::<3>("coat"));
+        let (material, [occlusion]) = (layered(m.item("material"), c), m.item("occlusion"));
+        let radiance = EnvironmentTables::declare(m).reflect(&material, n, v, occlusion);
+        m.output("radiance", &radiance);
+    });
+    let light = Prefilter::new(4, 8, &Device::cpu(), DType::F64).unwrap().apply(&real(&[4, 8, 3], 3).into()).unwrap();
+    let n = 100;
+    let mut items: Vec<Tensor> = (1..4).map(|seed| real(&[n, 3], seed)).collect();
+    items.extend([real_in(&[n, 14], 9, 0.35, 0.95), real_in(&[n, 1], 5, 0.2, 1.0)]);
+    let tables = light.inputs().map(|v| v.tensor().clone());
+    let inputs = [&items[..], &tables].concat();
+    // Interpolation between random texels: a place is rounded relative to the whole grid.
+    Check::new("environment light", |x| map.apply(&x.iter().collect::<Vec<_>>()))
+        .fixed(&[7])
+        .f32_tolerance(1e-3)
+        .run(&inputs);
+}
+
+#[test]
+fn prefiltering_is_linear_with_exact_derivatives() {
+    Check::new("prefilter", |x| {
+        let p = Prefilter::new(4, 8, x[0].device(), x[0].dtype())?;
+        Ok(vec![p.apply(&x[0])?.texels])
+    })
+    .run(&[real(&[4, 8, 3], 1)]);
+}
+
+#[test]
+fn recorded_maps_are_prefiltered_as_constant_ones() {
+    let p = Prefilter::new(16, 32, &Device::cpu(), DType::F64).unwrap();
+    let map = real_in(&[16, 32, 3], 1, 0.0, 1.0);
+    let once = p.apply(&map.clone().into()).unwrap().texels;
+    let recorded = p.apply(&Tape::new().variable(map)).unwrap().texels;
+    let (a, b) = (once.tensor().to_f64_vec().unwrap(), recorded.tensor().to_f64_vec().unwrap());
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12));
+}
+
+/// Looks directions up, [N, 3] → irradiance / π and radiance of roughness 0 and 0.5, [N, 9].
+fn lookup(e: &PrefilteredEnvironment, directions: &Var) -> Var {
+    let map = Map::new("test/lookup", |m| {
+        let d = m.item("direction");
+        let e = EnvironmentTables::declare(m);
+        let parts = [e.diffuse(d), e.specular(d, 0.0.into()), e.specular(d, 0.5.into())];
+        m.output("values", &parts.concat());
+    });
+    let mut inputs = vec![directions];
+    inputs.extend(e.inputs());
+    map.apply(&inputs).unwrap().remove(0)
+}
+
+/// A smooth map that tells all directions apart.
+fn smooth_map() -> Environment {
+    let (width, height) = (128, 64);
+    let data = (0..width * height)
+        .flat_map(|i| {
+            let at = [(i % width) as f64 + 0.5, (i / width) as f64 + 0.5];
+            let uv = [at[0] / width as f64, at[1] / height as f64];
+            let d = lumigrad_scene::environment::direction_of_uv(uv);
+            [1.0 + d[0], 1.0 + d[1] * d[2], 1.0 + d[2]].map(|x| x as f32)
+        })
+        .collect();
+    Environment { width, height, data }
+}
+
+#[test]
+fn lookups_agree_with_the_map_and_its_spherical_harmonics() {
+    let map = smooth_map();
+    let light = prefiltered(&map);
+    let random = real(&[200, 3], 8).to_f64_vec().unwrap();
+    let unit = |d: &[f64]| -> [f64; 3] {
+        let l = d.iter().map(|x| x * x).sum::<f64>().sqrt();
+        [d[0] / l, d[1] / l, d[2] / l]
+    };
+    let directions: Vec<f32> = random.chunks(3).flat_map(|d| unit(d).map(|x| x as f32)).collect();
+    let found = lookup(&light, &Tensor::from_slice(&Device::cpu(), &directions, &[200, 3]).unwrap().into());
+    let sh = map.irradiance_sh();
+    for (d, row) in random.chunks(3).zip(found.tensor().to_f64_vec().unwrap().chunks(9)) {
+        let (radiance, e) = (map.radiance(unit(d)), irradiance(&sh, unit(d)));
+        // The chords of 16 cells round the cosine off by a hundredth.
+        for c in 0..3 {
+            assert!((row[c] - e[c] / std::f64::consts::PI).abs() < 0.02, "{d:?} {row:?} {e:?}");
+            assert!((row[3 + c] - radiance[c]).abs() < 0.01, "{d:?} {row:?} {radiance:?}");
+        }
+    }
+}
+
+#[test]
+fn poles_and_seams_are_continuous_with_finite_derivatives() {
+    let light = prefiltered(&smooth_map());
+    let e = 1e-6f32;
+    let pairs = [
+        ([0.0, 1.0, 0.0], [e, 1.0, -e]),
+        ([0.0, -1.0, 0.0], [-e, -1.0, e]),
+        ([-1.0, 0.0, e], [-1.0, 0.0, -e]),
+        ([-1.0, e, 0.0], [-1.0, -e, 0.0]),
+        ([e, -0.5, 0.7], [-e, -0.5, 0.7]),
+        ([0.6, -0.5, e], [0.6, -0.5, -e]),
+        ([0.0, 0.0, 1.0], [e, -e, 1.0]),
+    ];
+    let flat: Vec<f32> = pairs.iter().flat_map(|(a, b)| [*a, *b]).flatten().collect();
+    let tape = Tape::new();
+    let directions = tape.variable(Tensor::from_slice(&Device::cpu(), &flat, &[2 * pairs.len(), 3]).unwrap());
+    let values = lookup(&light, &directions);
+    for (k, rows) in values.tensor().to_f64_vec().unwrap().chunks(18).enumerate() {
+        assert!((0..9).all(|c| (rows[c] - rows[9 + c]).abs() < 1e-4), "{:?}: {rows:?}", pairs[k]);
+    }
+    let gradient = tape.backward(&values.sum().unwrap()).unwrap().take(&directions).unwrap();
+    assert!(gradient.to_f64_vec().unwrap().iter().all(|g| g.abs() < 100.0));
 }

@@ -7,8 +7,10 @@
 //! ```
 
 mod check;
+mod npz;
 
 pub use check::{Check, devices, integers, real, real_in};
+pub use npz::{Array, read_npz};
 
 use std::path::PathBuf;
 

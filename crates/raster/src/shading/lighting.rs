@@ -1,7 +1,7 @@
 //! The light of a scene: its punctual lights and the environment around it, with bound parameters.
 
 use super::environment::{EnvironmentTables, Prefilter, PrefilteredEnvironment};
-use super::lights::{column, kind, punctual_radiance};
+use super::lights::{UNBOUNDED, column, kind, punctual_radiance};
 use super::{Clearcoat, Dielectric, Substance};
 use crate::Result;
 use crate::render::{
@@ -67,8 +67,7 @@ impl Lighting {
             }
         };
         let constant = LightingVars { count: placed.len(), lights, environment: None };
-        let mut lighting =
-            Self { placed, constant, prefilter: Default::default(), device: device.clone(), dtype };
+        let mut lighting = Self { placed, constant, prefilter: Default::default(), device: device.clone(), dtype };
         if let Some(e) = environment {
             let texels = Tensor::from_slice(&Device::cpu(), &e.data, &[e.height, e.width, 3])?;
             let texels = texels.cast(dtype)?.to_device(device)?.into();
@@ -80,12 +79,11 @@ impl Lighting {
     /// The light with bound values in place of the scene's own: the properties of lights
     /// (`/extensions/KHR_lights_punctual/lights/N/…`), `/nodes/N/translation` of nodes that carry lights, and
     /// [`ENVIRONMENT_POINTER`].
-    pub fn bind(&self, scene: &Scene, bindings: &Bindings) -> Result<LightingVars> {
+    pub fn bind(&self, _scene: &Scene, bindings: &Bindings) -> Result<LightingVars> {
         let mut vars = self.constant.clone();
         if let Some(texels) = bindings.get(ENVIRONMENT_POINTER) {
             vars.environment = Some(self.prefiltered(texels)?);
         }
-        let _ = scene;
         let mut parts: Vec<(usize, Var)> = vec![];
         for (row, p) in self.placed.iter().enumerate() {
             let light = format!("/extensions/KHR_lights_punctual/lights/{}", p.light);
@@ -107,9 +105,7 @@ impl Lighting {
     /// Prefilters a map, keeping the matrices of its size.
     fn prefiltered(&self, texels: &Var) -> Result<PrefilteredEnvironment> {
         let &[height, width, 3] = texels.shape() else {
-            return Err(
-                lumigrad_core::Error::shape("an environment", texels.shape(), "[height, width, 3]").into()
-            );
+            return Err(lumigrad_core::Error::shape("an environment", texels.shape(), "[height, width, 3]").into());
         };
         let mut kept = self.prefilter.lock().expect("no panic while held");
         let prefilter = match &*kept {
@@ -143,7 +139,7 @@ fn place_lights(scene: &Scene) -> Vec<Placed> {
             let mut row = [0.0; column::COUNT];
             row[column::COLOR..column::COLOR + 3].copy_from_slice(&light.color);
             row[column::INTENSITY] = light.intensity;
-            row[column::RANGE] = light.range.unwrap_or(0.0);
+            row[column::RANGE] = light.range.unwrap_or(UNBOUNDED);
             let (position, axis) = (matrix.w_axis, -matrix.z_axis.truncate().normalize_or_zero());
             for k in 0..3 {
                 row[column::POSITION + k] = position[k] as f32;

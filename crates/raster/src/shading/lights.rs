@@ -9,7 +9,7 @@ pub mod column {
     pub const COLOR: usize = 0;
     /// Candela for points and spots, lux for directional lights.
     pub const INTENSITY: usize = 3;
-    /// Metres; 0 = the light never ends.
+    /// Metres where the light ends; [`super::UNBOUNDED`]: never.
     pub const RANGE: usize = 4;
     /// Metres; unused by directional lights.
     pub const POSITION: usize = 5;
@@ -29,6 +29,9 @@ pub mod kind {
     pub const POINT: i32 = 1;
     pub const SPOT: i32 = 2;
 }
+
+/// Range of lights that have none.
+pub const UNBOUNDED: f32 = 1e10;
 
 /// Squared distance, m², below which lights get no stronger.
 const MIN_DISTANCE_SQUARED: f64 = 1e-8;
@@ -53,9 +56,8 @@ pub fn incident(row: [Expr; column::COUNT], kind: IntExpr, position: [Expr; 3]) 
     let direction = std::array::from_fn(|k| directional.select(-axis[k], towards[k] * inverse));
 
     let range = row[column::RANGE];
-    let bounded = range.greater(0.0);
-    let ratio = d2 / bounded.select(range * range, 1.0);
-    let fade = bounded.select((1.0 - ratio * ratio).clamp(0.0, 1.0), 1.0);
+    let ratio = d2 / (range * range).max(MIN_DISTANCE_SQUARED);
+    let fade = (1.0 - ratio * ratio).clamp(0.0, 1.0);
 
     let (inner, outer) = (row[column::INNER_CONE].cos(), row[column::OUTER_CONE].cos());
     let cosine = -vector::dot(axis, direction);

@@ -86,12 +86,7 @@ impl Grid {
         });
         let first = j * (self.n + 1) + i;
         let below = first + self.n + 1;
-        [
-            (first, (1.0 - f) * (1.0 - g)),
-            (first + 1, f * (1.0 - g)),
-            (below, (1.0 - f) * g),
-            (below + 1, f * g),
-        ]
+        [(first, (1.0 - f) * (1.0 - g)), (first + 1, f * (1.0 - g)), (below, (1.0 - f) * g), (below + 1, f * g)]
     }
 }
 

@@ -126,11 +126,6 @@ impl Sparse {
         })
     }
 
-    /// Entries that are stored.
-    pub fn entries(&self) -> usize {
-        self.forward.columns.len()
-    }
-
     /// The product, recorded.
     pub fn apply(self: &Arc<Self>, input: &Var) -> Result<Var> {
         Ok(lumigrad_core::apply(self.clone(), &[input])?.remove(0))

@@ -1,0 +1,84 @@
+//! Lists of fragments of a draw, and of pixel pairs across discontinuities.
+
+use super::Layer;
+use crate::Result;
+use lumigrad_core::map::{CallParams, Map};
+use lumigrad_core::{DType, Tensor};
+use std::ops::Range;
+
+/// Pixels of one draw. On a GPU there is one slot per pixel, with triangle 0 where the draw is not seen (no count is
+/// read back); on the CPU only those that are seen.
+pub struct Fragments {
+    /// Pixel number, u32 [P].
+    pub pixels: Tensor,
+    /// Triangle number + 1, u32 [P]; 0 = padding.
+    pub triangles: Tensor,
+}
+
+/// The numbers 0..n, u32.
+fn counting(like: &Tensor, n: usize) -> Result<Tensor> {
+    let map = Map::cached("raster/counting", |m| {
+        let i = m.index();
+        let _ = m.item_int::<1>("like");
+        m.output_int("index", &[i]);
+    });
+    let like = Tensor::uninit(like.device(), DType::U32, &[n])?;
+    Ok(map.run(&[&like], &CallParams { items: n, ..Default::default() })?.remove(0).reshape(&[n])?)
+}
+
+/// Fragments whose triangle is in a range. Tiles of 8×8 pixels follow each other, for texture locality.
+pub fn fragments(layer: &Layer, range: Range<usize>) -> Result<Fragments> {
+    let device = layer.triangles.device();
+    let Some(ids) = layer.triangles.as_slice::<u32>() else {
+        let map = Map::cached("raster/fragments", |m| {
+            let [id] = m.item_int("triangle");
+            let (first, last) = (m.int_param(), m.int_param());
+            let own = first.less(id).and(last.less(id).not());
+            m.output_int("triangle", &[own.select_int(id, 0)]);
+        });
+        let int = vec![range.start as i32, range.end as i32];
+        let triangles = map.run(&[&layer.triangles], &CallParams { int, ..Default::default() })?.remove(0);
+        let n = layer.triangles.len();
+        return Ok(Fragments { pixels: counting(&layer.triangles, n)?, triangles: triangles.reshape(&[n])? });
+    };
+    let (mut pixels, mut triangles) = (vec![], vec![]);
+    let (width, height) = (layer.width, layer.height);
+    for tile_y in (0..height).step_by(8) {
+        for tile_x in (0..width).step_by(8) {
+            for y in tile_y..(tile_y + 8).min(height) {
+                for x in tile_x..(tile_x + 8).min(width) {
+                    let id = ids[y * width + x];
+                    if id != 0 && range.contains(&(id as usize - 1)) {
+                        pixels.push((y * width + x) as u32);
+                        triangles.push(id);
+                    }
+                }
+            }
+        }
+    }
+    Ok(Fragments {
+        pixels: Tensor::from_slice(device, &pixels, &[pixels.len()])?,
+        triangles: Tensor::from_slice(device, &triangles, &[triangles.len()])?,
+    })
+}
+
+/// Pairs of adjacent pixels that see different triangles, as 2 · pixel + direction (0: the pixel to the right, 1: the one
+/// below), u32 [P]. On a GPU all pairs are listed.
+pub(super) fn discontinuities(layer_triangles: &Tensor, width: usize, height: usize) -> Result<Tensor> {
+    let Some(ids) = layer_triangles.as_slice::<u32>() else {
+        return counting(layer_triangles, 2 * width * height);
+    };
+    let mut pairs = vec![];
+    for y in 0..height {
+        for x in 0..width {
+            let p = y * width + x;
+            if x + 1 < width && ids[p] != ids[p + 1] {
+                pairs.push(2 * p as u32);
+            }
+            if y + 1 < height && ids[p] != ids[p + width] {
+                pairs.push(2 * p as u32 + 1);
+            }
+        }
+    }
+    Ok(Tensor::from_slice(layer_triangles.device(), &pairs, &[pairs.len()])?)
+}

@@ -1,0 +1,14 @@
+//! Visibility: which triangle each pixel sees, lists of fragments, blended silhouettes.
+
+mod antialias;
+mod fragments;
+mod rasterize;
+
+pub use antialias::antialias;
+pub use fragments::{Fragments, fragments};
+pub use rasterize::{Layer, rasterize};
+
+use lumigrad_core::kernel::KernelSpec;
+
+/// All hand-written kernels of this crate.
+pub const KERNELS: &[KernelSpec] = &[rasterize::RasterizeDepth::SPEC, rasterize::RasterizeTriangle::SPEC];
