@@ -13,7 +13,7 @@ use lumigrad_core::map::{Builder, CallParams, Expr, Map};
 use lumigrad_core::{DType, Device, Tensor, Var, ops};
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{LightKind, Scene};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Pointer under which the texels of the environment, [H, W, 3], are bound.
 pub const ENVIRONMENT_POINTER: &str = "/environment";
@@ -28,11 +28,14 @@ struct Placed {
     parent: [f32; 12],
 }
 
+/// Height and width of maps, with their prefilter.
+type Kept = ((usize, usize), Arc<Prefilter>);
+
 /// The constant part of a scene's light.
 pub struct Lighting {
     placed: Vec<Placed>,
     constant: LightingVars,
-    prefilter: std::sync::Mutex<Option<((usize, usize), Arc<Prefilter>)>>,
+    prefilter: Mutex<Option<Kept>>,
     device: Device,
     dtype: DType,
 }

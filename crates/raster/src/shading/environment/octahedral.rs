@@ -38,7 +38,8 @@ pub fn direction([mut p, mut q]: [f64; 2]) -> [f64; 3] {
         false => (p, q),
     };
     let length = (x * x + y * y + z * z).sqrt();
-    [x / length, y / length, z / length]
+    // One zero: what follows from a direction must not depend on the place that it was unfolded to.
+    [x / length + 0.0, y / length + 0.0, z / length + 0.0]
 }
 
 /// Solid angle per area of the square.

@@ -7,14 +7,17 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI, TAU};
 /// Non-zero entries of one row: column and weight.
 pub type Row = Vec<(u32, f64)>;
 
+/// Appends the entries of a row (columns may repeat, the scale is free).
+pub type FillRow<'a> = Box<dyn Fn(usize, &mut Row) + Send + Sync + 'a>;
+
 /// A sparse matrix by its rows.
 pub struct Rows<'a> {
     /// Number of rows.
     pub rows: usize,
     /// Number of columns.
     pub columns: usize,
-    /// Appends the entries of a row (columns may repeat, the scale is free).
-    pub row: Box<dyn Fn(usize, &mut Row) + Send + Sync + 'a>,
+    /// Makes a row.
+    pub row: FillRow<'a>,
 }
 
 impl Rows<'_> {
