@@ -1,1 +1,40 @@
-//! lumigrad-optim
+//! Losses, Adam, schedules: what turns gradients into better parameters.
+//!
+//! [`Loss`] compares pictures, [`Adam`] steps groups of arrays with their own rates and bounds, [`Schedule`] shrinks the
+//! rates over a run.
+
+mod adam;
+mod loss;
+mod schedule;
+
+pub use adam::{Adam, Group};
+pub use loss::{LOSSES, Loss};
+pub use schedule::Schedule;
+
+/// Errors of optimisation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// From the core.
+    #[error(transparent)]
+    Core(#[from] lumigrad_core::Error),
+    /// A loss that does not exist: choose one of the list.
+    #[error("unknown loss {name:?}, expected one of {known}")]
+    UnknownLoss {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A step was given arrays for another number of groups.
+    #[error("{found} arrays were given for {expected} groups")]
+    Groups {
+        /// Arrays given.
+        found: usize,
+        /// Groups.
+        expected: usize,
+    },
+}
+
+/// Result of optimisation.
+pub type Result<T> = std::result::Result<T, Error>;
