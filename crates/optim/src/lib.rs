@@ -1,13 +1,16 @@
-//! Losses, Adam, schedules: what turns gradients into better parameters.
+//! Losses, Adam, Levenberg–Marquardt, schedules: what turns gradients into better parameters.
 //!
 //! [`Loss`] compares pictures, [`Adam`] steps groups of arrays with their own rates and bounds, [`Schedule`] shrinks the
 //! rates over a run.
+//! [`LevenbergMarquardt`] minimises sums of squares with few, large steps.
 
 mod adam;
+mod lm;
 mod loss;
 mod schedule;
 
 pub use adam::{Adam, Group};
+pub use lm::{Covariance, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, covariance};
 pub use loss::{LOSSES, Loss};
 pub use schedule::Schedule;
 
@@ -25,6 +28,14 @@ pub enum Error {
         name: String,
         /// What there is.
         known: String,
+    },
+    /// A numerical method cannot go on.
+    #[error("{what}: {reason}")]
+    Numeric {
+        /// The method.
+        what: &'static str,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A step was given arrays for another number of groups.
     #[error("{found} arrays were given for {expected} groups")]

@@ -1,0 +1,132 @@
+//! Levenberg–Marquardt on problems with known answers.
+
+use lumigrad_core::{Device, Tape, Tensor, Var};
+use lumigrad_optim::{LevenbergMarquardt, LmOptions, Result, covariance};
+use lumigrad_testkit::real;
+
+fn column(x: &[f64]) -> Tensor {
+    Tensor::from_slice(&Device::cpu(), x, &[x.len()]).unwrap()
+}
+
+/// A·x − b for A [m, n], x [n].
+fn linear(a: &Tensor, b: &Tensor, x: &Var) -> Result<Var> {
+    Ok(Var::from(a.clone()).mul(x)?.sum_axis(1)?.sub(&b.clone().into())?)
+}
+
+fn rosenbrock(x: &Var) -> Result<Var> {
+    let (a, b) = (x.slice(0, 0, 1)?, x.slice(0, 1, 2)?);
+    Ok(lumigrad_core::ops::concat(&[&b.sub(&a.square()?)?.scale(10.0)?, &a.neg()?.offset(1.0)?], 0)?)
+}
+
+#[test]
+fn linear_least_squares_are_solved_in_one_step_by_both_inner_solvers() {
+    let (a, b) = (real(&[40, 6], 1), real(&[40], 2));
+    for dense_limit in [0, 32] {
+        let options =
+            LmOptions { lambda: 1e-12, dense_limit, max_inner: 60, inner_tolerance: 1e-12, ..LmOptions::default() };
+        let mut x = [column(&[0.0; 6])];
+        let step = LevenbergMarquardt::new(options).step(&mut x, |_, x| linear(&a, &b, &x[0])).unwrap();
+        assert!(step.accepted && (step.gain - 1.0).abs() < 1e-9, "{step:?}");
+        let tape = Tape::new();
+        let v = tape.variable(x[0].clone());
+        let r = linear(&a, &b, &v).unwrap();
+        let g = tape.linearize(&r, &[&v]).unwrap().apply_transpose(r.tensor()).unwrap().remove(0);
+        assert!(g.to_f64_vec().unwrap().iter().all(|g| g.abs() < 1e-8), "normal equations hold");
+    }
+}
+
+#[test]
+fn rosenbrock_reaches_its_minimum_by_both_inner_solvers() {
+    for dense_limit in [0, 32] {
+        let options = LmOptions { dense_limit, inner_tolerance: 1e-8, ..LmOptions::default() };
+        let mut lm = LevenbergMarquardt::new(options);
+        let mut x = [column(&[-1.2, 1.0])];
+        let mut loss = f64::INFINITY;
+        let iterations = (1..=40).find(|_| {
+            loss = lm.step(&mut x, |_, x| rosenbrock(&x[0])).unwrap().loss;
+            loss < 1e-10
+        });
+        assert!(iterations.is_some(), "loss {loss} after 40 iterations");
+        let x = x[0].to_f64_vec().unwrap();
+        assert!((x[0] - 1.0).abs() < 1e-4 && (x[1] - 1.0).abs() < 1e-4, "{x:?}");
+    }
+}
+
+#[test]
+fn steps_do_not_depend_on_the_units_of_parameters() {
+    let run = |s: f64| {
+        let mut lm = LevenbergMarquardt::new(LmOptions::default());
+        let mut x = [column(&[-1.2 / s, 1.0])];
+        let scale = column(&[s, 1.0]);
+        let losses: Vec<f64> = (0..8)
+            .map(|_| lm.step(&mut x, |_, x| rosenbrock(&x[0].mul(&scale.clone().into())?)).unwrap().loss)
+            .collect();
+        losses
+    };
+    for (a, b) in run(1.0).iter().zip(run(1000.0)) {
+        assert!((a - b).abs() <= 1e-9 * a.abs(), "{a} against {b}");
+    }
+}
+
+#[test]
+fn bounds_hold_and_the_other_parameters_reach_the_constrained_minimum() {
+    // (x − 3)² + (x + y − 1)² with x ≤ 2: x = 2, y = −1.
+    let residuals = |x: &Var| -> Result<Var> {
+        let (a, b) = (x.slice(0, 0, 1)?, x.slice(0, 1, 2)?);
+        Ok(lumigrad_core::ops::concat(&[&a.offset(-3.0)?, &a.add(&b)?.offset(-1.0)?], 0)?)
+    };
+    for dense_limit in [0, 32] {
+        let options = LmOptions { bounds: vec![(-2.0, 2.0)], dense_limit, ..LmOptions::default() };
+        let mut lm = LevenbergMarquardt::new(options);
+        let mut x = [column(&[0.0, 0.0])];
+        for _ in 0..12 {
+            lm.step(&mut x, |_, x| residuals(&x[0])).unwrap();
+        }
+        let x = x[0].to_f64_vec().unwrap();
+        assert!((x[0] - 2.0).abs() < 1e-9 && (x[1] + 1.0).abs() < 1e-3, "{x:?}");
+    }
+}
+
+#[test]
+fn rejected_steps_leave_the_parameters_alone() {
+    // Finite at the start only: every trial is worse.
+    let mut x = [column(&[1.0])];
+    let mut lm = LevenbergMarquardt::new(LmOptions { max_trials: 3, ..LmOptions::default() });
+    let at_start = |x: &[Var]| x[0].is_recorded();
+    let step = lm
+        .step(&mut x, |_, x| -> Result<Var> { Ok(if at_start(x) { x[0].clone() } else { x[0].scale(f64::NAN)? }) })
+        .unwrap();
+    assert!(!step.accepted && step.trials == 3 && step.loss == step.previous_loss);
+    assert_eq!(x[0].to_f64_vec().unwrap(), [1.0]);
+    assert!(lm.lambda() > 1e-3);
+}
+
+#[test]
+fn standard_errors_of_a_line_fit_are_the_textbook_ones() {
+    let n = 50;
+    let t: Vec<f64> = (0..n).map(|i| i as f64 / 10.0).collect();
+    let noise = real(&[n], 7).to_f64_vec().unwrap();
+    let a: Vec<f64> = t.iter().flat_map(|t| [1.0, *t]).collect();
+    let a = Tensor::from_slice(&Device::cpu(), &a, &[n, 2]).unwrap();
+    let b = column(&t.iter().zip(&noise).map(|(t, e)| 2.0 + 3.0 * t + 0.1 * e).collect::<Vec<_>>());
+    let options = LmOptions { lambda: 1e-12, ..LmOptions::default() };
+    let mut x = [column(&[0.0, 0.0])];
+    LevenbergMarquardt::new(options).step(&mut x, |_, x| linear(&a, &b, &x[0])).unwrap();
+    let tape = Tape::new();
+    let v = tape.variable(x[0].clone());
+    let r = linear(&a, &b, &v).unwrap();
+    let c = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap();
+    let mean = t.iter().sum::<f64>() / n as f64;
+    let spread: f64 = t.iter().map(|t| (t - mean).powi(2)).sum();
+    let s2 = r.tensor().to_f64_vec().unwrap().iter().map(|r| r * r).sum::<f64>() / (n - 2) as f64;
+    let expected = [(s2 * (1.0 / n as f64 + mean * mean / spread)).sqrt(), (s2 / spread).sqrt()];
+    for (found, expected) in c.standard_errors[0].iter().zip(expected) {
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} against {expected}");
+    }
+    let same = Tensor::from_slice(&Device::cpu(), &[1.0f64; 40], &[20, 2]).unwrap();
+    let tape = Tape::new();
+    let v = tape.variable(x[0].clone());
+    let r = linear(&same, &column(&[0.0; 20]), &v).unwrap();
+    let error = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap_err().to_string();
+    assert!(error.contains("do not determine"), "{error}");
+}
