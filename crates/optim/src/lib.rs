@@ -5,6 +5,7 @@
 //! [`LevenbergMarquardt`] minimises sums of squares with few, large steps.
 
 mod adam;
+pub mod kernels;
 mod lm;
 mod loss;
 mod schedule;

@@ -1,0 +1,10 @@
+//! Hand-written kernels of this crate. The registry lists each one once.
+
+mod blur_axis;
+
+pub use blur_axis::blur;
+
+use lumigrad_core::kernel::KernelSpec;
+
+/// All hand-written kernels of this crate.
+pub const KERNELS: &[KernelSpec] = &[blur_axis::BlurAxis::SPEC];
