@@ -1,1 +1,18 @@
-//! lumigrad
+//! Differentiable graphics: recover scenes from pictures, render them, compare and convert them.
+//!
+//! This crate holds the jobs of the command line as functions, and gives access to the crates below it: [`core`] (devices,
+//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`optim`], [`geometry`] and
+//! [`metrics`].
+
+pub use lumigrad_core as core;
+pub use lumigrad_geometry as geometry;
+pub use lumigrad_metrics as metrics;
+pub use lumigrad_optim as optim;
+pub use lumigrad_raster as raster;
+pub use lumigrad_scene as scene;
+
+mod error;
+pub mod files;
+pub mod run;
+
+pub use error::{Error, Result};

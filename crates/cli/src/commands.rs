@@ -1,0 +1,103 @@
+//! Every command on top of the library.
+
+use lumigrad::core::Device;
+use lumigrad::core::profile;
+use lumigrad::run::job::commands::{ConvertJob, EvalJob, RenderJob};
+use lumigrad::run::job::{Document, EnvironmentChoice};
+use lumigrad::run::{self, RenderSettings, Stop, Summary};
+use lumigrad::scene::environment::Environment;
+use lumigrad::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Runs a job. Commands without steps end by themselves; `stop` is for those that have them.
+///
+/// # Errors
+/// What the command cannot do.
+pub fn run(document: &Document, _stop: &Stop) -> Result<Summary> {
+    let start = Instant::now();
+    let name = document.command().name;
+    let integer = |key: &str| document.get(key).and_then(|v| v.as_integer()).unwrap_or(0);
+    let threads = usize::try_from(integer("threads")).unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|e| Error::usage("--threads", e.to_string(), ""))?;
+    profile::enable(document.is_set("profile"));
+    let seed = integer("seed") as u64;
+    let mut summary = Summary::new(name, "", seed);
+    let device = match name {
+        // Neither computes on a device.
+        "convert" | "devices" => Device::cpu(),
+        _ => Device::from_name(
+            document.get("device").and_then(|v| v.as_str().map(str::to_owned)).as_deref().unwrap_or("auto"),
+        )?,
+    };
+    summary.device = device.to_string();
+    match name {
+        "devices" => run::devices(&mut summary),
+        "convert" => convert(document.parse()?, &mut summary)?,
+        "eval" => eval(document.parse()?, &mut summary)?,
+        "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,
+        "render" => render(document.parse()?, &device, &mut summary)?,
+        other => return Err(Error::job(format!("{other} is not yet in this version"))),
+    }
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.peak_memory_bytes = run::peak_memory_bytes();
+    Ok(summary)
+}
+
+fn need(path: Option<PathBuf>, command: &str, what: &str) -> Result<PathBuf> {
+    path.ok_or_else(|| {
+        Error::usage(command, format!("{what} is missing"), format!("lumigrad {command} --help shows the arguments"))
+    })
+}
+
+/// The scene's parameters with their shapes.
+fn list_params(document: &Document, summary: &mut Summary) -> Result<()> {
+    let job: lumigrad::run::job::commands::OptimizeJob = document.parse()?;
+    let scene = lumigrad::files::load_scene(&need(job.scene, "optimize", "SCENE")?)?;
+    let rows = scene.parameters().into_iter().map(|p| {
+        serde_json::json!({ "pointer": p.pointer, "name": p.name, "shape": p.shape, "bounds": [p.bounds.0.max(-1e30), p.bounds.1.min(1e30)] })
+    });
+    summary.details.insert("parameters".into(), rows.collect());
+    Ok(())
+}
+
+fn convert(job: ConvertJob, summary: &mut Summary) -> Result<()> {
+    let (from, to) = (need(job.from, "convert", "FROM")?, need(job.to, "convert", "TO")?);
+    summary.warnings.extend(run::convert(&from, &to)?);
+    summary.output("scene", &to);
+    Ok(())
+}
+
+fn eval(job: EvalJob, summary: &mut Summary) -> Result<()> {
+    let (a, b) = (need(job.a, "eval", "A")?, need(job.against, "eval", "--against")?);
+    run::eval(&a, &b, job.samples, summary)
+}
+
+fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> {
+    let model = need(job.model, "render", "MODEL")?;
+    let model = if model.is_dir() { run_scene(&model)? } else { model };
+    let environment = match job.environment {
+        Some(EnvironmentChoice::File(path)) => Some(Environment::load(&path)?),
+        Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(rgb)),
+        None => None,
+    };
+    let scene = lumigrad::files::load_scene(&model)?;
+    summary.warnings.extend(scene.warnings.clone());
+    let views = run::cameras(&scene, job.camera.as_deref(), job.size)?;
+    let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment };
+    let written = run::render(&scene, &views, &settings, device, &job.out)?;
+    summary.metric("n_views", views.len() as f64);
+    summary.metric("n_files", written.len() as f64);
+    summary.output("pictures", &job.out);
+    Ok(())
+}
+
+/// The scene of a run folder.
+fn run_scene(folder: &Path) -> Result<PathBuf> {
+    let scene = folder.join("scene.glb");
+    match scene.is_file() {
+        true => Ok(scene),
+        false => Err(Error::file(folder.display(), "this folder holds no scene.glb", "give a scene or a run folder")),
+    }
+}

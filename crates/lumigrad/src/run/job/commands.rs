@@ -1,0 +1,185 @@
+//! The keys of every command.
+
+use super::Kind::*;
+use super::key::job_keys;
+use super::values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+job_keys! {
+    /// Keys of every command.
+    Common {
+        /// Where to compute. `auto` is a hardware GPU where there is one, else the CPU; `gpu:software` is a Vulkan driver
+        /// that runs on the CPU, for tests.
+        device: String, Choice(&["auto", "cpu", "gpu", "gpu:software"]), default "\"auto\"";
+        /// Seed of everything random.
+        seed: u64, Count(0), default "0";
+        /// CPU threads; 0: one per core. Results are the same bits for any number.
+        threads: usize, Count(0), default "0";
+        /// Prefer reproducible kernels on GPUs too; the CPU is always deterministic.
+        deterministic: bool, Flag, default "false";
+        /// Print one JSON object on standard output, and nothing else there.
+        json: bool, Flag, default "false";
+        /// No progress and no summary.
+        quiet: bool, Flag, default "false";
+        /// Print time and bytes per kernel at the end.
+        profile: bool, Flag, default "false";
+    }
+}
+
+job_keys! {
+    /// When an optimisation ends. Schedules follow max(iteration / iterations, elapsed / seconds).
+    BudgetKeys {
+        /// Steps. Without it 500, or no limit where `seconds` is given.
+        iterations: Option<usize>, Count(0), example "500";
+        /// Time limit of the optimisation; evaluation and writing come on top.
+        seconds: Option<f64>, Number, example "60.0";
+        /// Stop when the training loss, the mean over all training views, is at or below this.
+        stop_loss: Option<f64>, Number, example "0.001";
+        /// Views per step. Without it 1, or all where cameras are optimised and with Levenberg-Marquardt.
+        batch: Option<usize>, Count(1), example "1";
+        /// Go on from the checkpoint in `out`; without one, start anew.
+        resume: bool, Flag, default "false";
+    }
+}
+
+/// Optimisers that the command line knows by name.
+pub const OPTIMIZERS: &[&str] = &[
+    "adam",
+    "adamw",
+    "ademamix",
+    "adamomentum",
+    "sam+adam",
+    "gam+adam",
+    "grokfast+adam",
+    "spider",
+    "saddle-free-newton",
+    "lm",
+    "adam+lm",
+    "forward-gradient",
+];
+
+/// Losses that the command line knows by name.
+pub const LOSSES: &[&str] = &["l1", "l2", "charbonnier", "ssim", "l1+ssim", "log-l2", "silhouette-iou", "pyramid"];
+
+job_keys! {
+    /// Recover textures, shape, light, materials and cameras of a scene from pictures.
+    OptimizeJob {
+        include budget: BudgetKeys;
+        include common: Common;
+        /// The scene to change: .glb, .gltf, .obj, .ply or .stl.
+        scene: Option<PathBuf>, Path, example "\"scene.glb\"";
+        /// What to match: a folder of posed pictures (transforms.json, COLMAP, LLFF), or with `target` a number of views on
+        /// a sphere around it, one in eight held out.
+        views: Option<ViewSource>, PathOrCount, example "24";
+        /// A scene whose pictures, rendered here, are to be matched.
+        target: Option<PathBuf>, Path, example "\"target.glb\"";
+        /// Columns and rows of views rendered from `target`.
+        size: Size, Size, default "\"256x256\"";
+        /// Read pictures in linear light from .exr files.
+        hdr: bool, Flag, default "false";
+        /// Reduce posed pictures to 1/N of the size in their camera file.
+        downscale: Option<usize>, Count(1), example "2";
+        /// Bound of the longer side of posed pictures, pixels.
+        max_size: Option<usize>, Count(1), example "800";
+        /// What pictures with alpha are matched over: white, black, random or R,G,B.
+        background: String, Text, default "\"black\"";
+        /// What kind of scene the pictures show.
+        scene_type: String, Choice(&["auto", "bounded", "forward-facing", "unbounded"]), default "\"auto\"";
+        /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
+        /// none where the scene has lights of its own. It lights the scene and is not drawn.
+        environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
+        /// Optimiser.
+        optimizer: String, Choice(OPTIMIZERS), default "\"adam\"";
+        /// How derivatives are made.
+        gradient: String, Choice(&["analytic", "stochastic"]), default "\"analytic\"";
+        /// How pictures are compared.
+        loss: String, Choice(LOSSES), default "\"l1\"";
+        /// What shape is made of.
+        representation: String, Choice(&["mesh", "flexicubes"]), default "\"mesh\"";
+        /// Let the number and the connections of triangles change.
+        topology: bool, Flag, default "false";
+        /// Turn each view by DEGREES about a random axis and move it by PERCENT of its distance to the scene.
+        perturb_cameras: Option<[f64; 2]>, Numbers(2), example "[5.0, 5.0]";
+        /// Estimate standard errors of the result.
+        uncertainty: bool, Flag, default "false";
+        /// Search a learning rate first.
+        find_lr: bool, Flag, default "false";
+        /// Print the parameters of the scene with their shapes, and end.
+        list_params: bool, Flag, default "false";
+        /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
+        out: Option<PathBuf>, Path, example "\"runs/scene\"";
+        /// What may change: glTF object-model pointers with `*` and names, each with its own rate; the views' poses are
+        /// /views/*/pose. Repeatable flag; flags replace the file's list.
+        param: Vec<ParamEntry>, Params, example "[{ pointer = \"/materials/*/pbrMetallicRoughness/baseColorTexture\", lr = 0.01 }]";
+        /// Where parameters start: a number, numbers, a picture, or noise:SIGMA (the present value times exp(SIGMA·n)).
+        /// Repeatable flag; flags are added to the file's table.
+        init: BTreeMap<String, InitEntry>, Inits, example "{ \"/materials/*/pbrMetallicRoughness/baseColorTexture\" = 0.5 }";
+    }
+}
+
+/// Auxiliary pictures of `render`.
+pub const AOVS: &[&str] = &["depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
+
+job_keys! {
+    /// Render a scene or the result of a run.
+    RenderJob {
+        include common: Common;
+        /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl) or a run folder.
+        model: Option<PathBuf>, Path, example "\"scene.glb\"";
+        /// Where from: the name of a camera in the scene, orbit:N for N views around it, or a transforms.json file. Without
+        /// it the scene's first camera, else orbit:1.
+        camera: Option<String>, Camera, example "\"orbit:8\"";
+        /// Columns and rows.
+        size: Size, Size, default "\"512x512\"";
+        /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
+        /// none where the scene has lights of its own.
+        environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
+        /// Auxiliary pictures beside colour, written as EXR: depth, normal, albedo, metallic, roughness, uv, id, mask.
+        aov: Vec<String>, Words(AOVS), default "[]";
+        /// Format of colour: png is display-encoded, exr linear.
+        format: String, Choice(&["png", "exr"]), default "\"png\"";
+        /// Folder for the pictures.
+        out: PathBuf, Path, default "\"render\"";
+    }
+}
+
+job_keys! {
+    /// Compare pictures or surfaces.
+    EvalJob {
+        include common: Common;
+        /// What is judged: a folder of pictures, a picture, a run folder, or a surface (.glb, .gltf, .obj, .ply, .stl).
+        a: Option<PathBuf>, Path, example "\"result\"";
+        /// What it is compared with, of the same sort; pictures are matched by name.
+        against: Option<PathBuf>, Path, example "\"reference\"";
+        /// Points drawn on each surface.
+        samples: usize, Count(100), default "100000";
+    }
+}
+
+job_keys! {
+    /// Convert a scene: .glb, .gltf and .obj.
+    ConvertJob {
+        include common: Common;
+        /// The file to read.
+        from: Option<PathBuf>, Path, example "\"scene.glb\"";
+        /// The file to write; its ending is the format.
+        to: Option<PathBuf>, Path, example "\"scene.gltf\"";
+    }
+}
+
+job_keys! {
+    /// Show devices, instruction sets, the limits that matter, and which device `auto` takes.
+    DevicesJob {
+        include common: Common;
+    }
+}
+
+job_keys! {
+    /// Measure speed. Cases and counting rules stand in benches/README.md.
+    BenchJob {
+        include common: Common;
+        /// What to measure.
+        group: String, Choice(&["core", "raster", "splats", "fields", "voxels", "guidance", "all"]), default "\"all\"";
+    }
+}

@@ -1,0 +1,25 @@
+//! What every job shares: events, run folders, checkpoints, budgets, and the summary that `--json` prints.
+
+mod budget;
+mod checkpoint;
+mod convert;
+mod devices;
+mod eval;
+mod event;
+mod folder;
+pub mod job;
+mod memory;
+mod render;
+pub mod report;
+mod summary;
+
+pub use budget::Budget;
+pub use checkpoint::{Array, Checkpoint};
+pub use convert::{convert, flatten};
+pub use devices::devices;
+pub use eval::eval;
+pub use event::{Event, Observer, Silent, Stop};
+pub use folder::RunFolder;
+pub use memory::{available_memory_bytes, peak_memory_bytes};
+pub use render::{RenderSettings, cameras, render};
+pub use summary::{Record, Summary};
