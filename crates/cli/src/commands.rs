@@ -14,7 +14,7 @@ use std::time::Instant;
 ///
 /// # Errors
 /// What the command cannot do.
-pub fn run(document: &Document, _stop: &Stop) -> Result<Summary> {
+pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
     let start = Instant::now();
     let name = document.command().name;
     let integer = |key: &str| document.get(key).and_then(|v| v.as_integer()).unwrap_or(0);
@@ -37,6 +37,10 @@ pub fn run(document: &Document, _stop: &Stop) -> Result<Summary> {
         "convert" => convert(document.parse()?, &mut summary)?,
         "eval" => eval(document.parse()?, &mut summary)?,
         "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,
+        "optimize" => {
+            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
+            return lumigrad::optimize::execute(document, stop, &mut progress);
+        }
         "render" => render(document.parse()?, &device, &mut summary)?,
         other => return Err(Error::job(format!("{other} is not yet in this version"))),
     }

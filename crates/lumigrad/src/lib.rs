@@ -13,6 +13,7 @@ pub use lumigrad_scene as scene;
 
 mod error;
 pub mod files;
+pub mod optimize;
 pub mod run;
 
 pub use error::{Error, Result};

@@ -1,10 +1,8 @@
 //! Adam (Kingma & Ba 2014) with groups, bounds and AdamW's decoupled decay (Loshchilov & Hutter 2017).
 
+use crate::kernels::adam_step::{AdamStep, Params};
 use crate::{Error, Result};
-use lumigrad_core::{CallParams, Map, Tensor};
-
-/// Smallest denominator.
-const EPSILON: f64 = 1e-8;
+use lumigrad_core::{CallParams, Map, Tensor, ops};
 
 /// Settings of one optimised array.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +18,8 @@ pub struct Group {
     pub uniform: bool,
     /// Decay rates of the moments.
     pub betas: (f64, f64),
+    /// Added to the denominator. Very small values make steps of the learning rate's size however small gradients are.
+    pub epsilon: f64,
     /// Decoupled weight decay.
     pub decay: f64,
 }
@@ -28,8 +28,26 @@ impl Group {
     /// A group with Adam's usual constants and no bounds.
     pub fn new(name: impl Into<String>, rate: f64) -> Self {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
-        Self { name: name.into(), rate, bounds, uniform: false, betas: (0.9, 0.999), decay: 0.0 }
+        Self { name: name.into(), rate, bounds, uniform: false, betas: (0.9, 0.999), epsilon: 1e-8, decay: 0.0 }
     }
+}
+
+/// Limits of gradients, applied before the moments see them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Clip {
+    /// Length of all groups' gradients together at most; longer ones are scaled down.
+    pub norm: Option<f64>,
+    /// Absolute value of each element at most.
+    pub value: Option<f64>,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamInfo {
+    /// Length of all groups' gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// A gradient was not finite: nothing was changed.
+    pub skipped: bool,
 }
 
 /// The moments of one group.
@@ -43,31 +61,17 @@ struct Moments {
 pub struct Adam {
     groups: Vec<Group>,
     moments: Vec<Option<Moments>>,
+    clip: Clip,
     steps: u32,
+    skipped: u32,
 }
 
-/// The update of one array: new values and moments.
-///
-/// m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← clamp((1 − ηλ)θ − η m̂ / (√v̂ + ε)).
-fn update_map() -> Map {
-    Map::cached("optim/adam", |b| {
-        let ([x], [g], [m], [v]) = (b.item("values"), b.item("gradient"), b.item("first"), b.item("second"));
-        let [beta1, beta2, rate, unbias2, shrink, lo, hi] = std::array::from_fn(|_| b.param());
-        let first = beta1 * m + (1.0 - beta1) * g;
-        let second = beta2 * v + (1.0 - beta2) * g * g;
-        // The bias of the first moment is in the rate.
-        let next = x * shrink - rate * first / ((second * unbias2).sqrt() + EPSILON);
-        b.output("values", &[next.max(lo).min(hi)]);
-        b.output("first", &[first]);
-        b.output("second", &[second]);
-    })
-}
-
-/// The moments alone, and the step with one denominator.
+/// The moments alone, for groups with one denominator.
 fn moments_map() -> Map {
     Map::cached("optim/adam_moments", |b| {
         let ([g], [m], [v]) = (b.item("gradient"), b.item("first"), b.item("second"));
-        let [beta1, beta2] = std::array::from_fn(|_| b.param());
+        let [beta1, beta2, scale, limit] = std::array::from_fn(|_| b.param());
+        let g = (scale * g).max(-limit).min(limit);
         b.output("first", &[beta1 * m + (1.0 - beta1) * g]);
         b.output("second", &[beta2 * v + (1.0 - beta2) * g * g]);
     })
@@ -76,15 +80,38 @@ fn moments_map() -> Map {
 fn uniform_step_map() -> Map {
     Map::cached("optim/adam_uniform", |b| {
         let ([x], [m]) = (b.item("values"), b.item("first"));
-        let [rate, lo, hi] = std::array::from_fn(|_| b.param());
-        b.output("values", &[(x - rate * m).max(lo).min(hi)]);
+        let [rate, shrink, lo, hi] = std::array::from_fn(|_| b.param());
+        b.output("values", &[(shrink * x - rate * m).max(lo).min(hi)]);
     })
+}
+
+/// ‖g‖² of all gradients together; one read from a GPU.
+fn squared_norm(gradients: &[Option<Tensor>]) -> Result<f64> {
+    let map = Map::cached("optim/squared_norm", |m| {
+        let [g] = m.item("gradient");
+        m.sum("norm", &[g * g]);
+    });
+    let mut total: Option<Tensor> = None;
+    for gradient in gradients.iter().flatten().filter(|g| !g.is_empty()) {
+        let norm = map.run(&[gradient], &CallParams::default())?.remove(0);
+        total = Some(match total {
+            None => norm,
+            Some(t) => ops::add_tensors(&t, &norm)?,
+        });
+    }
+    Ok(total.map_or(Ok(0.0), |t| t.item())?)
 }
 
 impl Adam {
     /// Fresh moments for these groups.
     pub fn new(groups: Vec<Group>) -> Self {
-        Self { moments: vec![None; groups.len()], groups, steps: 0 }
+        Self { moments: vec![None; groups.len()], groups, clip: Clip::default(), steps: 0, skipped: 0 }
+    }
+
+    /// The same with limits of gradients.
+    pub fn with_clip(mut self, clip: Clip) -> Self {
+        self.clip = clip;
+        self
     }
 
     /// Its groups.
@@ -92,46 +119,87 @@ impl Adam {
         &self.groups
     }
 
+    /// Steps that were left out because a gradient was not finite.
+    pub fn skipped(&self) -> u32 {
+        self.skipped
+    }
+
     /// One step. `values` and `gradients` belong to the groups in order; a gradient of `None` leaves its array and
     /// moments alone. `factor` multiplies all rates.
     ///
-    /// **Determinism**: always. **Cost**: one pass over four arrays per group.
-    pub fn step(&mut self, values: &mut [&mut Tensor], gradients: &[Option<Tensor>], factor: f64) -> Result<()> {
+    /// When any element of a gradient is not finite, nothing changes and the step counts as skipped.
+    ///
+    /// **Determinism**: always. **Cost**: reads the gradients twice, reads and writes values and moments once; values
+    /// are changed in place unless another holder shares them.
+    ///
+    /// # Errors
+    /// When the number of arrays is not that of the groups, or a gradient has another size than its values.
+    pub fn step(&mut self, values: &mut [&mut Tensor], gradients: &[Option<Tensor>], factor: f64) -> Result<AdamInfo> {
         if values.len() != self.groups.len() || gradients.len() != self.groups.len() {
             return Err(Error::Groups { found: values.len().min(gradients.len()), expected: self.groups.len() });
         }
-        self.steps += 1;
-        for (k, group) in self.groups.iter().enumerate() {
-            let (Some(gradient), value) = (&gradients[k], &mut *values[k]) else { continue };
-            let zeros = || Tensor::zeros(value.device(), value.dtype(), value.shape());
-            let old = match self.moments[k].take() {
-                Some(m) => m,
-                None => Moments { first: zeros()?, second: zeros()? },
-            };
-            let t = self.steps as i32;
-            let (b1, b2) = group.betas;
-            let unbias = |beta: f64| 1.0 / (1.0 - beta.powi(t));
-            let rate = group.rate * factor;
-            let limit = |x: f64| x.clamp(-1e30, 1e30);
-            let (lo, hi) = (limit(group.bounds.0), limit(group.bounds.1));
-            let shape = value.shape().to_vec();
-            let call = |real: Vec<f64>| CallParams { items: 0, real, int: vec![] };
-            let mut out = if group.uniform {
-                let mut m = moments_map().run(&[gradient, &old.first, &old.second], &call(vec![b1, b2]))?;
-                let largest = m[1].to_f64_vec()?.into_iter().fold(0.0, f64::max);
-                let scaled = rate * unbias(b1) / ((largest * unbias(b2)).sqrt() + EPSILON);
-                let mut next = uniform_step_map().run(&[value, &m[0]], &call(vec![scaled, lo, hi]))?;
-                next.append(&mut m);
-                next
-            } else {
-                let real = vec![b1, b2, rate * unbias(b1), unbias(b2), 1.0 - rate * group.decay, lo, hi];
-                update_map().run(&[value, gradient, &old.first, &old.second], &call(real))?
-            };
-            let second = out.pop().expect("three outputs");
-            let first = out.pop().expect("three outputs");
-            self.moments[k] = Some(Moments { first: first.reshape(&shape)?, second: second.reshape(&shape)? });
-            *value = out.pop().expect("three outputs").reshape(&shape)?;
+        for ((value, gradient), group) in values.iter().zip(gradients).zip(&self.groups) {
+            if let Some(g) = gradient.as_ref().filter(|g| g.len() != value.len()) {
+                let what = format!("the gradient of {}", group.name);
+                let expected = format!("the size of its values {:?}", value.shape());
+                return Err(lumigrad_core::Error::shape(&what, g.shape(), expected).into());
+            }
         }
+        let gradient_norm = squared_norm(gradients)?.sqrt();
+        if !gradient_norm.is_finite() {
+            self.skipped += 1;
+            return Ok(AdamInfo { gradient_norm, skipped: true });
+        }
+        self.steps += 1;
+        let scale = self.clip.norm.map_or(1.0, |c| (c / (gradient_norm + 1e-6)).min(1.0));
+        for (k, value) in values.iter_mut().enumerate() {
+            if let Some(gradient) = &gradients[k] {
+                self.update(k, value, gradient, factor, scale)?;
+            }
+        }
+        Ok(AdamInfo { gradient_norm, skipped: false })
+    }
+
+    fn update(&mut self, k: usize, value: &mut Tensor, gradient: &Tensor, factor: f64, scale: f64) -> Result<()> {
+        let group = &self.groups[k];
+        let zeros = || Tensor::zeros(value.device(), value.dtype(), value.shape());
+        let mut moments = match self.moments[k].take() {
+            Some(m) => m,
+            None => Moments { first: zeros()?, second: zeros()? },
+        };
+        let (b1, b2) = group.betas;
+        let unbias = |beta: f64| 1.0 / (1.0 - beta.powi(self.steps as i32));
+        let rate = group.rate * factor;
+        let shrink = 1.0 - rate * group.decay;
+        let finite = |x: f64| x.clamp(-1e30, 1e30);
+        let (lo, hi) = (finite(group.bounds.0), finite(group.bounds.1));
+        let limit = finite(self.clip.value.unwrap_or(f64::INFINITY));
+        if group.uniform {
+            let call = |real: Vec<f64>| CallParams { items: 0, real, int: vec![] };
+            let inputs = [gradient, &moments.first, &moments.second];
+            let mut new = moments_map().run(&inputs, &call(vec![b1, b2, scale, limit]))?;
+            let second = new.remove(1).reshape(value.shape())?;
+            let first = new.remove(0).reshape(value.shape())?;
+            let largest = match second.as_slice::<f32>() {
+                Some(v) => v.iter().fold(0f32, |a, &b| a.max(b)) as f64,
+                None => second.to_f64_vec()?.into_iter().fold(0.0, f64::max),
+            };
+            let step = rate * unbias(b1) / ((largest * unbias(b2)).sqrt() + group.epsilon);
+            let next = uniform_step_map().run(&[value, &first], &call(vec![step, shrink, lo, hi]))?.remove(0);
+            *value = next.reshape(value.shape())?;
+            moments = Moments { first, second };
+        } else {
+            let [beta1, rest1, beta2, rest2] = [b1, 1.0 - b1, b2, 1.0 - b2].map(|x| x as f32);
+            let [rate, unbias2, epsilon, shrink] =
+                [rate * unbias(b1), unbias(b2), group.epsilon, shrink].map(|x| x as f32);
+            let [lo, hi, scale, limit] = [lo, hi, scale, limit].map(|x| x as f32);
+            #[rustfmt::skip]
+            let params =
+                Params { beta1, rest1, beta2, rest2, rate, unbias2, epsilon, shrink, lo, hi, scale, limit };
+            let Moments { first, second } = &mut moments;
+            AdamStep { gradient, values: value, first, second }.launch(&params, gradient.len())?;
+        }
+        self.moments[k] = Some(moments);
         Ok(())
     }
 

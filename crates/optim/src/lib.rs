@@ -10,7 +10,7 @@ mod lm;
 mod loss;
 mod schedule;
 
-pub use adam::{Adam, Group};
+pub use adam::{Adam, AdamInfo, Clip, Group};
 pub use lm::{Covariance, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, covariance};
 pub use loss::{LOSSES, Loss};
 pub use schedule::Schedule;

@@ -1,5 +1,6 @@
 //! Hand-written kernels of this crate. The registry lists each one once.
 
+pub mod adam_step;
 mod blur_axis;
 
 pub use blur_axis::blur;
@@ -7,4 +8,4 @@ pub use blur_axis::blur;
 use lumigrad_core::kernel::KernelSpec;
 
 /// All hand-written kernels of this crate.
-pub const KERNELS: &[KernelSpec] = &[blur_axis::BlurAxis::SPEC];
+pub const KERNELS: &[KernelSpec] = &[adam_step::AdamStep::SPEC, blur_axis::BlurAxis::SPEC];

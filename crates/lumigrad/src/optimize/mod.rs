@@ -1,0 +1,16 @@
+//! Inverse rendering: textures, shape, light, materials and cameras of a glTF scene from pictures.
+
+mod display;
+mod execute;
+mod poses;
+mod problem;
+mod run;
+mod settings;
+mod variable;
+
+pub use display::encode;
+pub use execute::execute;
+pub use problem::{Problem, Target, bounds, environment};
+pub use run::{Optimizer, Outcome, mean_psnr, optimize, psnr};
+pub use settings::{Init, ParamChoice, Settings, Source};
+pub use variable::{Variable, default_rate};

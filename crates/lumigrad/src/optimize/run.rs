@@ -1,0 +1,417 @@
+//! The optimisation loop.
+
+use super::display::encode;
+use super::poses::Poses;
+use super::problem::{Problem, Target, bounds};
+use super::settings::{Init, Settings};
+use super::variable::{Variable, default_rate};
+use crate::run::{Array, Checkpoint, Record, Stop};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{DType, Device, Tape, Tensor, Var};
+use lumigrad_optim::{Adam, Group, Loss, Schedule};
+use lumigrad_raster::{Bindings, Camera, Options, Renderer};
+use lumigrad_scene::camera::View;
+use lumigrad_scene::{ParameterKind, Scene};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// What a run leaves behind.
+pub struct Outcome {
+    /// The optimised scene.
+    pub scene: Scene,
+    /// Loss over all training views at the end.
+    pub loss: f64,
+    /// Steps and evaluations.
+    pub history: Vec<Record>,
+    /// Median milliseconds of a step.
+    pub ms_per_iteration: f64,
+    /// Camera errors (degrees, % of the distance) where truth is known and cameras moved.
+    pub camera_errors: Option<(f64, f64)>,
+    /// The run was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// The state of a run, which checkpoints hold.
+pub struct Optimizer<'p> {
+    problem: &'p Problem,
+    settings: &'p Settings,
+    device: Device,
+    renderer: Renderer,
+    variables: Vec<Variable>,
+    poses: Option<Poses>,
+    motion: Option<Tensor>,
+    adam: Adam,
+    loss: Loss,
+    schedule: Schedule,
+    /// Steps done.
+    pub iteration: usize,
+    history: Vec<Record>,
+    times: Vec<f64>,
+    /// Seconds of steps before this run (of a resumed one).
+    seconds: f64,
+}
+
+const POSE_GROUP: &str = "/views/*/pose";
+
+impl<'p> Optimizer<'p> {
+    /// Prepares a run: resolves parameters, applies `init`.
+    pub fn new(problem: &'p Problem, settings: &'p Settings, device: &Device) -> Result<Self> {
+        let (centre, radius) = bounds(&problem.scene)?;
+        let mut variables: Vec<Variable> = vec![];
+        let mut images: HashMap<(usize, bool), usize> = HashMap::new();
+        let mut pose_rate = None;
+        for choice in &settings.params {
+            if choice.pattern.starts_with("/views/") {
+                if !choice.pattern.ends_with("/pose") {
+                    return Err(Error::job(format!("{}: expected /views/*/pose", choice.pattern)));
+                }
+                pose_rate = Some(choice.rate.unwrap_or(5e-3));
+                continue;
+            }
+            for parameter in problem.scene.resolve(&choice.pattern)? {
+                if let ParameterKind::Texture { image, srgb, .. } = parameter.kind {
+                    if let Some(&known) = images.get(&(image, srgb)) {
+                        variables[known].aliases.push(parameter.pointer);
+                        continue;
+                    }
+                    images.insert((image, srgb), variables.len());
+                }
+                if variables.iter().any(|v| v.parameter.pointer == parameter.pointer) {
+                    continue;
+                }
+                let rate = choice.rate.unwrap_or_else(|| default_rate(&parameter, radius));
+                variables.push(Variable::new(&problem.scene, parameter, rate, device)?);
+            }
+        }
+        if variables.is_empty() && pose_rate.is_none() {
+            let help = "name what may change, for example --param '/materials/*/pbrMetallicRoughness/baseColorTexture'; --list-params prints all";
+            return Err(Error::job(format!("nothing to optimise: {help}")));
+        }
+        for (k, (pattern, init)) in settings.init.iter().enumerate() {
+            initialise(problem, &mut variables, pattern, init, settings.seed.wrapping_add(k as u64))?;
+        }
+        let views: Vec<&View> = problem.train.iter().map(|t| &t.view).collect();
+        let (mut poses, mut motion) = (None, None);
+        if pose_rate.is_some() || settings.perturb_cameras.is_some() {
+            let eye = views[0].centre();
+            let unit = (0..3).map(|k| (eye[k] - centre[k]).powi(2)).sum::<f64>().sqrt();
+            let mut p = Poses::new(&views, unit);
+            if let Some((degrees, percent)) = settings.perturb_cameras {
+                p.perturb(degrees, percent, settings.seed);
+            }
+            poses = Some(p);
+            motion = Some(Tensor::zeros(device, DType::F32, &[views.len(), 6])?);
+        }
+        let mut groups: Vec<Group> = variables
+            .iter()
+            .map(|v| Group {
+                bounds: v.bounds(),
+                uniform: v.is_geometry(),
+                ..Group::new(v.parameter.pointer.clone(), v.rate)
+            })
+            .collect();
+        if let Some(rate) = pose_rate {
+            groups.push(Group { betas: (0.8, 0.95), ..Group::new(POSE_GROUP, rate) });
+        }
+        let options = Options { environment: problem.environment.clone(), dtype: None };
+        Ok(Self {
+            renderer: Renderer::new(&problem.scene, device, &options)?,
+            adam: Adam::new(groups),
+            loss: Loss::from_name(&settings.loss)?,
+            schedule: Schedule::Exponential { end: 0.02 },
+            device: device.clone(),
+            variables,
+            poses,
+            motion,
+            problem,
+            settings,
+            iteration: 0,
+            history: vec![],
+            times: vec![],
+            seconds: 0.0,
+        })
+    }
+
+    /// Views of a step: each epoch is a random order of all.
+    fn batch(&self) -> Vec<usize> {
+        let n = self.problem.train.len();
+        let all = if self.settings.moves_cameras() { n } else { 1 };
+        let size = self.settings.batch.unwrap_or(all).clamp(1, n);
+        if size == n {
+            return (0..n).collect();
+        }
+        let first = self.iteration * size;
+        (first..first + size)
+            .map(|i| {
+                let (epoch, place) = ((i / n) as u64, i % n);
+                let mut order: Vec<usize> = (0..n).collect();
+                order.sort_by_key(|&k| random::hash(self.settings.seed ^ epoch.wrapping_mul(0x9e37), k as u64));
+                order[place]
+            })
+            .collect()
+    }
+
+    fn camera(&self, target: &Target, k: usize, motion: Option<&Var>) -> Result<Camera> {
+        let mut camera = Camera::new(&target.view, &self.device, DType::F32)?;
+        if let (Some(poses), Some(motion)) = (&self.poses, motion) {
+            camera.viewmat = poses.viewmat(k, motion)?;
+        }
+        Ok(camera)
+    }
+
+    /// One step; gives its loss.
+    pub fn step(&mut self, progress: f64) -> Result<f64> {
+        let tape = Tape::new();
+        let mut bindings = Bindings::new();
+        let mut leaves = self.variables.iter().map(|v| v.bind(&tape, &mut bindings)).collect::<Result<Vec<_>>>()?;
+        let moves = self.settings.moves_cameras();
+        let motion = self.motion.clone().map(|m| if moves { tape.variable(m) } else { m.into() });
+        if moves {
+            leaves.extend(motion.clone());
+        }
+        let frame = self.renderer.frame(&bindings)?;
+        let batch = self.batch();
+        let mut total: Option<Var> = None;
+        for &k in &batch {
+            let target = &self.problem.train[k];
+            let image = encode(&frame.render(&self.camera(target, k, motion.as_ref())?)?.image)?;
+            let loss = self.loss.evaluate(&image, &target.encoded, target.mask.as_ref())?;
+            total = Some(match total {
+                None => loss,
+                Some(t) => t.add(&loss)?,
+            });
+        }
+        let loss = total.expect("a batch has views").scale(1.0 / batch.len() as f64)?;
+        let mut gradients = tape.backward(&loss)?;
+        let gradients: Vec<Option<Tensor>> = leaves.iter().map(|v| gradients.take(v)).collect();
+        drop(frame);
+        let value = loss.tensor().item()?;
+        if !value.is_finite() {
+            return Err(Error::job(format!(
+                "the loss became {value} at step {}; lower the learning rates",
+                self.iteration
+            )));
+        }
+        let mut values: Vec<&mut Tensor> = self.variables.iter_mut().map(|v| &mut v.value).collect();
+        if moves {
+            values.extend(self.motion.as_mut());
+        }
+        self.adam.step(&mut values, &gradients, self.schedule.factor(progress))?;
+        if let (true, Some(poses), Some(motion)) = (moves, &mut self.poses, &mut self.motion) {
+            poses.absorb(motion)?;
+            *motion = Tensor::zeros(&self.device, DType::F32, motion.shape())?;
+        }
+        self.device.submit();
+        self.iteration += 1;
+        Ok(value)
+    }
+
+    /// Encoded pictures of targets at the present state.
+    pub fn pictures(&self, targets: &[Target], training: bool) -> Result<Vec<Tensor>> {
+        let mut bindings = Bindings::new();
+        let tape = Tape::new();
+        for v in &self.variables {
+            v.bind(&tape, &mut bindings)?;
+        }
+        let frame = self.renderer.frame(&bindings)?;
+        let motion = self.motion.clone().map(Var::from);
+        let motion = if training { motion.as_ref() } else { None };
+        targets
+            .iter()
+            .enumerate()
+            .map(|(k, t)| Ok(encode(&frame.render(&self.camera(t, k, motion)?)?.image)?.tensor().clone()))
+            .collect()
+    }
+
+    /// Pictures of the scored views at the present state.
+    pub fn scored_pictures(&self) -> Result<Vec<Tensor>> {
+        self.pictures(self.problem.scored(), self.problem.test.is_empty())
+    }
+
+    /// Mean PSNR of the scored views, 8-bit, display-encoded over black.
+    pub fn psnr(&self) -> Result<f64> {
+        mean_psnr(&self.scored_pictures()?, self.problem.scored())
+    }
+
+    /// Loss over all training views.
+    pub fn total_loss(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for (picture, target) in self.pictures(&self.problem.train, true)?.into_iter().zip(&self.problem.train) {
+            let loss = self.loss.evaluate(&picture.into(), &target.encoded, target.mask.as_ref())?;
+            sum += loss.tensor().item()?;
+        }
+        Ok(sum / self.problem.train.len() as f64)
+    }
+
+    /// The scene with the present values.
+    pub fn scene(&self) -> Result<Scene> {
+        let mut scene = self.problem.scene.clone();
+        for v in &self.variables {
+            v.store(&mut scene)?;
+        }
+        Ok(scene)
+    }
+
+    /// The whole state, for `--resume`.
+    pub fn checkpoint(&self, job: String) -> Result<Checkpoint> {
+        let (steps, moments) = self.adam.state();
+        let mut c = Checkpoint { step: self.iteration as u64, seed: self.settings.seed, job, ..Default::default() };
+        c.facts.insert("adam_steps".into(), steps.to_string());
+        c.facts.insert("seconds".into(), self.seconds.to_string());
+        for v in &self.variables {
+            c.insert(v.parameter.pointer.clone(), v.value.shape(), Array::F32(v.value.to_vec::<f32>()?));
+        }
+        for (name, t) in moments {
+            c.insert(name, t.shape(), Array::F32(t.to_vec::<f32>()?));
+        }
+        if let Some(poses) = &self.poses {
+            let flat = poses.base.iter().flatten().flatten().copied().collect();
+            c.insert("/views", &[poses.base.len(), 4, 4], Array::F64(flat));
+        }
+        Ok(c)
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn restore(&mut self, c: &Checkpoint) -> Result<()> {
+        self.iteration = c.step as usize;
+        self.seconds = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
+        for v in &mut self.variables {
+            let shape = v.value.shape().to_vec();
+            v.value = Tensor::from_slice(&self.device, c.f32(&v.parameter.pointer, &shape)?, &shape)?;
+        }
+        if let Some(poses) = &mut self.poses {
+            let flat = c.f64("/views", &[poses.base.len(), 4, 4])?;
+            for (pose, values) in poses.base.iter_mut().zip(flat.chunks_exact(16)) {
+                *pose = std::array::from_fn(|r| std::array::from_fn(|k| values[4 * r + k]));
+            }
+        }
+        let steps = c.facts.get("adam_steps").and_then(|s| s.parse().ok()).unwrap_or(0);
+        let device = self.device.clone();
+        self.adam.load_state(steps, |name| match c.tensors.get(name) {
+            Some((shape, Array::F32(data))) => Tensor::from_slice(&device, data, shape).ok(),
+            _ => None,
+        });
+        Ok(())
+    }
+
+    /// The optimised arrays.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+}
+
+/// Mean PSNR of pictures against targets over RGB.
+pub fn mean_psnr(pictures: &[Tensor], targets: &[Target]) -> Result<f64> {
+    let mut sum = 0.0;
+    for (picture, target) in pictures.iter().zip(targets) {
+        sum += psnr(&picture.to_vec::<f32>()?, &target.encoded.to_vec::<f32>()?);
+    }
+    Ok(sum / targets.len().max(1) as f64)
+}
+
+/// PSNR over RGB of [.., 4] pictures.
+pub fn psnr(a: &[f32], b: &[f32]) -> f64 {
+    let rgb = |x: &[f32]| x.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect::<Vec<f32>>();
+    lumigrad_metrics::psnr(&rgb(a), &rgb(b)).unwrap_or(0.0)
+}
+
+/// Runs to the end of the budget, or until `stop` is requested.
+pub fn optimize(
+    optimizer: &mut Optimizer,
+    stop: &Stop,
+    mut observe: impl FnMut(&Optimizer, &Record),
+) -> Result<Outcome> {
+    let settings = optimizer.settings;
+    let budget = settings.budget;
+    let start = Instant::now();
+    let mut interrupted = false;
+    let planned = budget.iterations.unwrap_or(1000);
+    let (often, sparse) = ((planned / 10).max(1), (planned / 200).max(1));
+    loop {
+        let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
+        if budget.is_spent(optimizer.iteration, seconds) {
+            break;
+        }
+        if stop.is_requested() {
+            interrupted = true;
+            break;
+        }
+        let step = Instant::now();
+        let loss = optimizer.step(budget.progress(optimizer.iteration, seconds))?;
+        optimizer.times.push(step.elapsed().as_secs_f64() * 1e3);
+        let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
+        let mut record = Record { iteration: optimizer.iteration, seconds, loss, test_psnr: None };
+        let scored = optimizer.iteration % often == 0;
+        if scored {
+            record.test_psnr = Some(optimizer.psnr()?);
+        }
+        if scored || optimizer.iteration % sparse == 0 {
+            optimizer.history.push(record.clone());
+        }
+        observe(optimizer, &record);
+        if scored && budget.stop_loss.is_some() && budget.is_reached(optimizer.total_loss()?) {
+            break;
+        }
+    }
+    optimizer.seconds += start.elapsed().as_secs_f64();
+    let camera_errors = match (&optimizer.poses, settings.moves_cameras(), &optimizer.problem.truth) {
+        (Some(p), true, Some(_)) => {
+            let views: Vec<&View> = optimizer.problem.train.iter().map(|t| &t.view).collect();
+            Some(p.errors(&views))
+        }
+        _ => None,
+    };
+    let mut times = optimizer.times.clone();
+    times.sort_by(f64::total_cmp);
+    Ok(Outcome {
+        scene: optimizer.scene()?,
+        loss: optimizer.total_loss()?,
+        history: optimizer.history.clone(),
+        ms_per_iteration: times.get(times.len() / 2).copied().unwrap_or(0.0),
+        camera_errors,
+        interrupted,
+    })
+}
+
+/// Sets variables that match a pattern to their start values.
+fn initialise(problem: &Problem, variables: &mut [Variable], pattern: &str, init: &Init, seed: u64) -> Result<()> {
+    let matches = problem.scene.resolve(pattern)?;
+    let mut found = false;
+    for v in variables.iter_mut() {
+        if !matches.iter().any(|p| p.pointer == v.parameter.pointer) {
+            continue;
+        }
+        found = true;
+        let (shape, present) = problem.scene.get(&v.parameter.pointer)?;
+        let texture = matches!(v.parameter.kind, ParameterKind::Texture { .. });
+        let width = shape.last().copied().unwrap_or(1);
+        let (lo, hi) = v.parameter.bounds;
+        let values: Vec<f32> = match init {
+            Init::Number(x) if texture => present.chunks_exact(4).flat_map(|p| [*x, *x, *x, p[3]]).collect(),
+            Init::Number(x) => vec![*x; present.len()],
+            Init::Vector(row) if row.len() == width || (texture && row.len() == 3) => present
+                .chunks_exact(width)
+                .flat_map(|p| (0..width).map(|k| row.get(k).copied().unwrap_or(p[k])).collect::<Vec<_>>())
+                .collect(),
+            Init::Vector(row) => {
+                return Err(Error::job(format!("--init {pattern}: {} numbers given, {width} expected", row.len())));
+            }
+            Init::Noise(sigma) => present
+                .iter()
+                .enumerate()
+                .map(|(i, x)| ((*x as f64 * (sigma * random::normal(seed, i as u64)).exp()) as f32).clamp(lo, hi))
+                .collect(),
+            Init::Picture(path) => {
+                let picture = lumigrad_scene::picture::Picture::load(path)?.into_linear().into_straight().into_rgba();
+                picture.resized(shape[1], shape[0]).into_straight().data
+            }
+        };
+        v.set(&values)?;
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(Error::job(format!("--init {pattern}: no optimised parameter matches; add it with --param")))
+    }
+}

@@ -1,0 +1,176 @@
+//! What an inverse-rendering run is asked to do.
+
+use crate::run::Budget;
+use crate::run::job::commands::OptimizeJob;
+use crate::run::job::{EnvironmentChoice, InitEntry, ViewSource};
+use crate::{Error, Result};
+use lumigrad_scene::environment::Environment;
+use std::path::PathBuf;
+
+/// Where the pictures come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A folder of posed pictures.
+    Pictures(PathBuf),
+    /// Views on a sphere around a scene, rendered by ourselves.
+    Synthesise {
+        /// The scene to show.
+        target: PathBuf,
+        /// Number of views, one in eight held out.
+        views: usize,
+    },
+}
+
+/// A parameter that may change.
+#[derive(Clone, Debug)]
+pub struct ParamChoice {
+    /// Pointer or pattern.
+    pub pattern: String,
+    /// Learning rate; `None`: chosen by kind.
+    pub rate: Option<f64>,
+}
+
+/// Where a parameter starts.
+#[derive(Clone, Debug)]
+pub enum Init {
+    /// One number for all elements (a texture's alpha is kept).
+    Number(f32),
+    /// A vector for every row.
+    Vector(Vec<f32>),
+    /// The present value times exp(σ·n), n normal.
+    Noise(f64),
+    /// A picture.
+    Picture(PathBuf),
+}
+
+/// An inverse-rendering run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The scene to change.
+    pub scene: PathBuf,
+    /// What it has to look like.
+    pub source: Source,
+    /// Columns and rows of synthesised views.
+    pub size: (usize, usize),
+    /// EXR pictures are read.
+    pub hdr: bool,
+    /// Reduction of posed pictures.
+    pub downscale: Option<usize>,
+    /// Longer side of posed pictures at most.
+    pub max_size: Option<usize>,
+    /// What may change.
+    pub params: Vec<ParamChoice>,
+    /// Where it starts.
+    pub init: Vec<(String, Init)>,
+    /// Random rotation in degrees and translation in % of the distance for every view.
+    pub perturb_cameras: Option<(f64, f64)>,
+    /// Light from all around.
+    pub environment: Option<Environment>,
+    /// Name of the optimiser.
+    pub optimizer: String,
+    /// Name of the loss.
+    pub loss: String,
+    /// When it ends.
+    pub budget: Budget,
+    /// Views per step; `None`: 1, or all where cameras move.
+    pub batch: Option<usize>,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Positions are optimised.
+    pub fn moves_geometry(&self) -> bool {
+        self.params.iter().any(|p| p.pattern.ends_with("/POSITION"))
+    }
+
+    /// Cameras of the views are optimised.
+    pub fn moves_cameras(&self) -> bool {
+        self.params.iter().any(|p| p.pattern.starts_with("/views/"))
+    }
+}
+
+/// Optimisers that run; the others are still to come.
+const AVAILABLE: &[&str] = &["adam", "adamw"];
+
+impl Settings {
+    /// The settings of a job.
+    ///
+    /// # Errors
+    /// Something is missing or is not in this version; the message says what to give instead.
+    pub fn from_job(job: &OptimizeJob) -> Result<Self> {
+        let need = |what: &str, help: &str| Error::usage("optimize", format!("no {what} is given"), help);
+        let scene = job.scene.clone().ok_or_else(|| need("scene", "lumigrad optimize scene.glb --target other.glb"))?;
+        let source = match (&job.target, &job.views) {
+            (Some(target), views) => {
+                let views = match views {
+                    Some(ViewSource::Count(n)) => *n,
+                    None => 24,
+                    Some(ViewSource::Folder(_)) => {
+                        let help = "leave out the target, or give views a number";
+                        return Err(Error::usage("--views", "a folder of pictures and a target are both given", help));
+                    }
+                };
+                if views == 0 {
+                    return Err(Error::usage("--views", "0 views", "give at least one"));
+                }
+                Source::Synthesise { target: target.clone(), views }
+            }
+            (None, Some(ViewSource::Folder(dir))) => Source::Pictures(dir.clone()),
+            (None, _) => {
+                return Err(need("picture to match", "--views DIR (posed pictures), or --target SCENE --views N"));
+            }
+        };
+        let later = |flag: &str, what: &str, instead: &str| {
+            Err(Error::usage(flag, format!("{what} is not in this version yet"), format!("available: {instead}")))
+        };
+        if !AVAILABLE.contains(&job.optimizer.as_str()) {
+            return later("--optimizer", &job.optimizer, &AVAILABLE.join(", "));
+        }
+        if job.gradient != "analytic" {
+            return later("--gradient", &job.gradient, "analytic");
+        }
+        if job.representation != "mesh" || job.topology {
+            return later("--representation", "changing topology", "mesh");
+        }
+        if job.uncertainty || job.find_lr {
+            return later("--uncertainty, --find-lr", "this analysis", "a plain run");
+        }
+        let environment = match &job.environment {
+            Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(*rgb)),
+            Some(EnvironmentChoice::File(path)) => Some(Environment::load(path)?),
+            None => None,
+        };
+        let mut init = vec![];
+        for (pattern, entry) in &job.init {
+            let value = match entry {
+                InitEntry::Number(x) => Init::Number(*x as f32),
+                InitEntry::Vector(v) => Init::Vector(v.iter().map(|x| *x as f32).collect()),
+                InitEntry::Text(text) => match text.strip_prefix("noise:") {
+                    Some(sigma) => Init::Noise(sigma.parse().map_err(|_| {
+                        Error::usage("--init", format!("noise:{sigma} has no number"), "noise:0.3, for example")
+                    })?),
+                    None => Init::Picture(text.into()),
+                },
+            };
+            init.push((pattern.clone(), value));
+        }
+        Ok(Self {
+            scene,
+            source,
+            size: (job.size.width, job.size.height),
+            hdr: job.hdr,
+            downscale: job.downscale,
+            max_size: job.max_size,
+            params: job.param.iter().map(|p| ParamChoice { pattern: p.pointer.clone(), rate: p.lr }).collect(),
+            init,
+            perturb_cameras: job.perturb_cameras.map(|[d, p]| (d, p)),
+            environment,
+            optimizer: job.optimizer.clone(),
+            loss: job.loss.clone(),
+            budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),
+            batch: job.budget.batch,
+            seed: job.common.seed,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! What is optimised: arrays addressed by pointers, in a space where steps behave well.
+
+use crate::{Error, Result};
+use lumigrad_core::map::{CallParams, Map};
+use lumigrad_core::{DType, Device, Operator, Tape, Tensor, Var, apply};
+use lumigrad_geometry::LaplacianSolver;
+use lumigrad_raster::Bindings;
+use lumigrad_scene::{Parameter, ParameterKind, Scene};
+use std::sync::Arc;
+
+/// Strength of the Laplacian in (I + λL): the "large steps" of Nicolet et al. 2021 with their default.
+const LARGE_STEPS_LAMBDA: f64 = 19.0;
+
+/// How the optimised array becomes the scene's value.
+enum Space {
+    /// It is the value.
+    Direct,
+    /// Vertex positions: u with (I + λL) v = u for the distinct positions v, spread over all vertices.
+    LargeSteps { solver: Arc<LaplacianSolver>, index: Tensor },
+}
+
+/// One optimised array.
+pub struct Variable {
+    /// The scene's parameter; textures that share an image are one variable.
+    pub parameter: Parameter,
+    /// Other pointers with the same value.
+    pub aliases: Vec<String>,
+    /// The optimised array.
+    pub value: Tensor,
+    /// Learning rate at the start.
+    pub rate: f64,
+    space: Space,
+}
+
+/// Learning rate where the job gives none. Positions are in units of the scene's radius.
+pub fn default_rate(parameter: &Parameter, radius: f64) -> f64 {
+    match parameter.kind {
+        ParameterKind::Position => 3e-3 * radius,
+        ParameterKind::Texture { .. } => 0.03,
+        ParameterKind::Translation => 1e-2 * radius,
+        ParameterKind::Rotation => 5e-3,
+        ParameterKind::Light => 0.05,
+        ParameterKind::Camera => 5e-3,
+        _ => 0.02,
+    }
+}
+
+/// Distinct rows and, for each row, the number of its representative.
+fn weld(positions: &[[f32; 3]]) -> (Vec<[f32; 3]>, Vec<u32>) {
+    let (class, n) = lumigrad_geometry::weld_positions(positions);
+    let mut distinct = vec![[0.0; 3]; n];
+    for (p, &c) in positions.iter().zip(&class) {
+        distinct[c as usize] = *p;
+    }
+    (distinct, class)
+}
+
+impl Variable {
+    /// A variable that starts at the scene's value.
+    pub fn new(scene: &Scene, parameter: Parameter, rate: f64, device: &Device) -> Result<Self> {
+        let (shape, data) = scene.get(&parameter.pointer)?;
+        let (value, space) = match position_of(&parameter) {
+            Some((mesh, primitive)) => {
+                let rows: Vec<[f32; 3]> = data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+                let (distinct, index) = weld(&rows);
+                let triangles: Vec<[u32; 3]> = scene.meshes()[mesh].primitives[primitive]
+                    .triangles
+                    .iter()
+                    .map(|t| t.map(|v| index[v as usize]))
+                    .collect();
+                let solver = LaplacianSolver::new(distinct.len(), &triangles, LARGE_STEPS_LAMBDA)?;
+                let latent = solver.apply(distinct.as_flattened());
+                let value = Tensor::from_slice(device, &latent, &[distinct.len(), 3])?;
+                let index = Tensor::from_slice(device, &index, &[index.len()])?;
+                (value, Space::LargeSteps { solver: Arc::new(solver), index })
+            }
+            None => (Tensor::from_slice(device, &data, &shape)?, Space::Direct),
+        };
+        Ok(Self { parameter, aliases: vec![], value, rate, space })
+    }
+
+    /// Projection bounds, where steps may leave the meaningful range.
+    pub fn bounds(&self) -> (f64, f64) {
+        match self.space {
+            Space::Direct => (self.parameter.bounds.0 as f64, self.parameter.bounds.1 as f64),
+            Space::LargeSteps { .. } => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
+    /// True for positions, whose rate is uniform over the array.
+    pub fn is_geometry(&self) -> bool {
+        matches!(self.space, Space::LargeSteps { .. })
+    }
+
+    /// Records the array on a tape and binds the value that it stands for. Gives the recorded array.
+    pub fn bind(&self, tape: &Tape, bindings: &mut Bindings) -> Result<Var> {
+        let leaf = tape.variable(self.value.clone());
+        let value = self.expand(&leaf)?;
+        for pointer in self.aliases.iter().chain([&self.parameter.pointer]) {
+            bindings.bind(pointer, value.clone());
+        }
+        Ok(leaf)
+    }
+
+    fn expand(&self, leaf: &Var) -> Result<Var> {
+        match &self.space {
+            Space::Direct => Ok(leaf.clone()),
+            Space::LargeSteps { solver, index } => {
+                let distinct = apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0);
+                let spread = Map::cached("optimize/spread", |m| {
+                    let [row] = m.item_int("index");
+                    let table = m.table::<3>("positions");
+                    m.output("positions", &table.fetch(row));
+                });
+                Ok(spread.apply_with(&[&index.clone().into(), &distinct], CallParams::default())?.remove(0))
+            }
+        }
+    }
+
+    /// Writes the value into a scene.
+    pub fn store(&self, scene: &mut Scene) -> Result<()> {
+        let value = self.expand(&self.value.clone().into())?;
+        scene.set(&self.parameter.pointer, &value.tensor().cast(DType::F32)?.to_vec::<f32>()?)?;
+        Ok(())
+    }
+
+    /// Replaces the value by one in the scene's space.
+    pub fn set(&mut self, values: &[f32]) -> Result<()> {
+        if !matches!(self.space, Space::Direct) || values.len() != self.value.len() {
+            return Err(Error::job(format!(
+                "{} has {} numbers and cannot be initialised with {}",
+                self.parameter.pointer,
+                self.value.len(),
+                values.len()
+            )));
+        }
+        self.value = Tensor::from_slice(self.value.device(), values, self.value.shape())?;
+        Ok(())
+    }
+}
+
+/// Mesh and primitive of a position pointer.
+fn position_of(parameter: &Parameter) -> Option<(usize, usize)> {
+    if parameter.kind != ParameterKind::Position {
+        return None;
+    }
+    let mut parts = parameter.pointer.split('/').skip(2);
+    let mesh = parts.next()?.parse().ok()?;
+    Some((mesh, parts.nth(1)?.parse().ok()?))
+}
+
+/// (I + λL)⁻¹ as an operator; symmetric, so that all three modes are the same solve.
+struct Solve(Arc<LaplacianSolver>);
+
+impl Solve {
+    fn solve(&self, x: &Tensor) -> lumigrad_core::Result<Tensor> {
+        let host = x.cast(DType::F32)?.to_vec::<f32>()?;
+        Tensor::from_slice(&Device::cpu(), &self.0.solve(&host), x.shape())?.cast(x.dtype())?.to_device(x.device())
+    }
+}
+
+impl Operator for Solve {
+    fn name(&self) -> &str {
+        "optimize/large_steps"
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> lumigrad_core::Result<Vec<Tensor>> {
+        Ok(vec![self.solve(&inputs[0])?])
+    }
+
+    fn vjp(
+        &self,
+        _: &[Tensor],
+        _: &[Tensor],
+        c: &[Option<Tensor>],
+        _: &[bool],
+    ) -> lumigrad_core::Result<Vec<Option<Tensor>>> {
+        Ok(vec![c[0].as_ref().map(|c| self.solve(c)).transpose()?])
+    }
+
+    fn jvp(&self, _: &[Tensor], _: &[Tensor], t: &[Option<Tensor>]) -> lumigrad_core::Result<Vec<Option<Tensor>>> {
+        Ok(vec![t[0].as_ref().map(|t| self.solve(t)).transpose()?])
+    }
+}
