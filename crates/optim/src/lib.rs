@@ -8,6 +8,7 @@ mod adam;
 pub mod kernels;
 mod lm;
 mod loss;
+pub mod pose;
 mod schedule;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};

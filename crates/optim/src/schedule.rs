@@ -33,6 +33,12 @@ impl Schedule {
             Schedule::OneCycle => cosine(1.0, 1.0 / 25.0 / 1e4, (p - 0.3) / 0.7),
         }
     }
+
+    /// The same with a linear rise from 0 over the first `share` of the run.
+    pub fn factor_with_warm_up(&self, progress: f64, share: f64) -> f64 {
+        let rise = if share > 0.0 && progress >= 0.0 { (progress / share).min(1.0) } else { 1.0 };
+        self.factor(progress) * rise
+    }
 }
 
 #[cfg(test)]
@@ -48,5 +54,9 @@ mod tests {
         let o = Schedule::OneCycle;
         assert!((o.factor(0.0) - 0.04).abs() < 1e-12 && (o.factor(0.3) - 1.0).abs() < 1e-12);
         assert!((o.factor(1.0) - 4e-6).abs() < 1e-12);
+        let c = Schedule::Constant;
+        let warm = |p| c.factor_with_warm_up(p, 0.1);
+        assert_eq!((warm(0.0), warm(0.05), warm(0.1), warm(1.0)), (0.0, 0.5, 1.0, 1.0));
+        assert_eq!(c.factor_with_warm_up(0.0, 0.0), 1.0);
     }
 }

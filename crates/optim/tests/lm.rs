@@ -130,3 +130,23 @@ fn standard_errors_of_a_line_fit_are_the_textbook_ones() {
     let error = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap_err().to_string();
     assert!(error.contains("do not determine"), "{error}");
 }
+
+#[test]
+fn many_parameters_in_f32_converge_on_every_device() {
+    let n = 200; // more than the full matrix is formed for
+    let target = real(&[n], 3);
+    for device in lumigrad_testkit::devices("Levenberg-Marquardt") {
+        let on = |t: &Tensor| t.cast(lumigrad_core::DType::F32).and_then(|t| t.to_device(&device)).unwrap();
+        let target: Var = on(&target).into();
+        let mut x = [on(&real(&[n], 4))];
+        let mut lm = LevenbergMarquardt::new(LmOptions::default());
+        let residuals = |x: &Var| -> Result<Var> {
+            let chain = x.slice(0, 1, n)?.sub(&x.slice(0, 0, n - 1)?)?.scale(0.3)?;
+            let curve = x.exp()?.sub(&target.exp()?)?;
+            let flat = chain.sub(&target.slice(0, 1, n)?.sub(&target.slice(0, 0, n - 1)?)?.scale(0.3)?)?;
+            Ok(lumigrad_core::ops::concat(&[&curve, &flat], 0)?)
+        };
+        let losses: Vec<f64> = (0..12).map(|_| lm.step(&mut x, |_, x| residuals(&x[0])).unwrap().loss).collect();
+        assert!(losses[11] < 1e-9, "{losses:?} on {device}");
+    }
+}

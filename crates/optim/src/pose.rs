@@ -1,0 +1,128 @@
+//! Rigid motions on the Lie algebra se(3), for poses that are optimised.
+//!
+//! A pose is its last estimate B (world → camera, f64 on the host) and a small motion ξ (the optimised tensor):
+//! exp(ξ)·B. After each step the motion is taken into the estimate ([`retract`]) and starts again at zero, so that
+//! there is no singular rotation and nothing to normalise.
+
+use crate::Result;
+use lumigrad_core::map::{Expr, vector};
+use lumigrad_core::{CallParams, Device, Map, Tensor, Var};
+
+/// Terms of the series below; for θ² < 1 what is left out is below 1e-14.
+const TERMS: i32 = 8;
+
+/// Σₖ (−θ²)ᵏ / (2k + first)! for θ² < 1: sin θ/θ, (1 − cos θ)/θ², (θ − sin θ)/θ³ for first = 1, 2, 3.
+fn series(theta2: Expr, first: i32) -> Expr {
+    let coefficient = |k: i32| (1..=2 * k + first).map(f64::from).product::<f64>().recip();
+    (0..TERMS).rev().fold(0.0.into(), |sum: Expr, k| coefficient(k) - theta2 * sum)
+}
+
+/// exp(ξ) as the rows of [R | t] for ξ = (ω, v), rotation vector in radians and velocity: R by Rodrigues' formula,
+/// t = (I + (1 − cos θ)/θ² K + (θ − sin θ)/θ³ K²)·v with K = [ω]×.
+///
+/// **Gradients**: exact everywhere, ξ = 0 included (small angles by series, without cancellation).
+pub fn se3_exp(xi: [Expr; 6]) -> [[Expr; 4]; 3] {
+    let [w, v]: [[Expr; 3]; 2] = [[xi[0], xi[1], xi[2]], [xi[3], xi[4], xi[5]]];
+    let theta2 = vector::dot(w, w);
+    let small = theta2.less(1.0);
+    let large2 = small.select(1.0, theta2);
+    let theta = large2.sqrt();
+    let near = small.select(theta2, 0.0);
+    let a = small.select(series(near, 1), theta.sin() / theta);
+    let b = small.select(series(near, 2), (1.0 - theta.cos()) / large2);
+    let c = small.select(series(near, 3), (theta - theta.sin()) / (large2 * theta));
+    let zero: Expr = 0.0.into();
+    let k = [[zero, -w[2], w[1]], [w[2], zero, -w[0]], [-w[1], w[0], zero]];
+    let wv = vector::cross(w, v);
+    let wwv = vector::cross(w, wv);
+    std::array::from_fn(|i| {
+        std::array::from_fn(|j| match j {
+            3 => v[i] + b * wv[i] + c * wwv[i],
+            _ => {
+                // K² = ωωᵀ − θ²I.
+                let square = if i == j { w[i] * w[j] - theta2 } else { w[i] * w[j] };
+                let identity = if i == j { 1.0 } else { 0.0 };
+                identity + (a * k[i][j] + b * square)
+            }
+        })
+    })
+}
+
+/// Poses exp(ξᵢ)·Bᵢ: ξ [n, 6] and estimates B → [n, 3, 4]. Translations of ξ are in units of `unit`.
+///
+/// # Errors
+/// When ξ has not one row per estimate.
+pub fn poses(xi: &Var, base: &[[[f64; 4]; 4]], unit: f64) -> Result<Var> {
+    let map = Map::cached("optim/poses", |m| {
+        let (xi, base, unit) = (m.item::<6>("motion"), m.item::<12>("base"), m.param());
+        let motion = se3_exp(std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * unit }));
+        let element = |i: usize| {
+            let (row, column) = (i / 4, i % 4);
+            let sum: Expr = (0..3).map(|j| motion[row][j] * base[4 * j + column]).sum();
+            if column == 3 { sum + motion[row][3] } else { sum }
+        };
+        m.output("poses", &(0..12).map(element).collect::<Vec<_>>());
+    });
+    let rows: Vec<f64> = base.iter().flat_map(|b| b[..3].iter().flatten().copied()).collect();
+    let rows =
+        Tensor::from_slice(&Device::cpu(), &rows, &[base.len(), 12])?.cast(xi.dtype())?.to_device(xi.device())?;
+    let call = CallParams { items: base.len(), real: vec![unit], int: vec![] };
+    Ok(map.apply_with(&[xi, &rows.into()], call)?.remove(0).reshape(&[base.len(), 3, 4])?)
+}
+
+/// exp(ξ)·B in f64, with the rotation made orthonormal again. Translations of ξ are in units of `unit`.
+pub fn retract(base: &[[f64; 4]; 4], xi: &[f64; 6], unit: f64) -> [[f64; 4]; 4] {
+    let scaled: [f64; 6] = std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * unit });
+    let motion = exp(&scaled);
+    let mut out = *base;
+    for i in 0..3 {
+        for j in 0..4 {
+            let sum: f64 = (0..3).map(|k| motion[i][k] * base[k][j]).sum();
+            out[i][j] = if j == 3 { sum + motion[i][3] } else { sum };
+        }
+    }
+    let dot = |a: &[f64], b: &[f64]| (0..3).map(|k| a[k] * b[k]).sum::<f64>();
+    for i in 0..3 {
+        for j in 0..i {
+            let (done, row) = out.split_at_mut(i);
+            let along = dot(&done[j], &row[0]);
+            (0..3).for_each(|k| row[0][k] -= along * done[j][k]);
+        }
+        let length = dot(&out[i], &out[i]).sqrt();
+        out[i][..3].iter_mut().for_each(|x| *x /= length);
+    }
+    out
+}
+
+/// exp(ξ) in f64: the same formula on numbers.
+fn exp(xi: &[f64; 6]) -> [[f64; 4]; 3] {
+    let (w, v) = ([xi[0], xi[1], xi[2]], [xi[3], xi[4], xi[5]]);
+    let theta2: f64 = w.iter().map(|x| x * x).sum();
+    let [a, b, c] = [1, 2, 3].map(|first: i32| {
+        let theta = theta2.sqrt();
+        match first {
+            _ if theta2 < 1.0 => (0..TERMS)
+                .rev()
+                .fold(0.0, |sum, k| (1..=2 * k + first).map(f64::from).product::<f64>().recip() - theta2 * sum),
+            1 => theta.sin() / theta,
+            2 => (1.0 - theta.cos()) / theta2,
+            _ => (theta - theta.sin()) / (theta2 * theta),
+        }
+    });
+    let cross = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] {
+        std::array::from_fn(|k| a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3])
+    };
+    let rotate = |x: [f64; 3], first: f64, second: f64| -> [f64; 3] {
+        let wx = cross(w, x);
+        let wwx = cross(w, wx);
+        std::array::from_fn(|k| x[k] + first * wx[k] + second * wwx[k])
+    };
+    let mut out = [[0.0; 4]; 3];
+    for j in 0..3 {
+        let column = rotate(std::array::from_fn(|k| (k == j) as u8 as f64), a, b);
+        (0..3).for_each(|i| out[i][j] = column[i]);
+    }
+    let t = rotate(v, b, c);
+    (0..3).for_each(|i| out[i][3] = t[i]);
+    out
+}
