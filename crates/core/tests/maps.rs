@@ -55,7 +55,7 @@ fn call_parameters_and_item_numbers_reach_the_definition() {
     let map = Map::new("parameters", |m| {
         let [x] = m.item("x");
         let (a, n) = (m.param(), m.int_param());
-        m.output("y", &[x * a + m.index().rem(n).to_real()]);
+        m.output("y", &[x * a + m.index().modulo(n).to_real()]);
     });
     let call = || CallParams { items: 0, real: vec![2.5], int: vec![3] };
     Check::new("parameters", |x| map.apply_with(&[&x[0]], call())).run(&[real(&[130], 1)]);

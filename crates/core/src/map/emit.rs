@@ -152,7 +152,8 @@ impl Emitter<'_> {
                     let expression = self.expression(op, &names);
                     let prefix = match op.kind() {
                         Kind::Real => 'v',
-                        Kind::Int => 'i',
+                        // Not `i`: i32 is a type.
+                        Kind::Int => 'n',
                         Kind::Bool => 'b',
                     };
                     writeln!(self.text, "let {prefix}{id} = {expression};").unwrap();

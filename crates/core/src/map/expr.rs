@@ -145,7 +145,7 @@ impl Expr {
         match n {
             0 => 1.0.into(),
             1 => self,
-            _ if n % 2 == 0 => (self * self).powi(n / 2),
+            _ if n.is_multiple_of(2) => (self * self).powi(n / 2),
             _ => self * self.powi(n - 1),
         }
     }
@@ -188,7 +188,7 @@ impl IntExpr {
     }
 
     /// Euclidean remainder for a positive divisor.
-    pub fn rem(self, b: impl Into<IntExpr>) -> IntExpr {
+    pub fn modulo(self, b: impl Into<IntExpr>) -> IntExpr {
         IntExpr(push(Op::RemInt, &[self.0, b.into().0]))
     }
 

@@ -312,7 +312,7 @@ struct MapCall {
     params: CallParams,
 }
 
-fn present<'a>(tensors: &'a [Option<Tensor>]) -> impl Iterator<Item = &'a Tensor> {
+fn present(tensors: &[Option<Tensor>]) -> impl Iterator<Item = &Tensor> {
     tensors.iter().flatten()
 }
 

@@ -2,12 +2,20 @@
 //!
 //! Element-wise operators broadcast as NumPy does. They are maps, so a longer formula is better written as one map.
 
+mod convolve;
 mod elementwise;
+mod extreme;
+mod gather;
+mod grid;
 mod join;
+mod matmul;
+mod permute;
 pub mod random;
 mod reduce;
 mod shape;
 
+pub use convolve::{Border, conv2d_separable};
 pub use elementwise::{add_tensors, multiply_tensors, pointwise, scale_tensor};
 pub use join::{concat, concat_tensors, slice_tensor};
+pub use matmul::matmul_with;
 pub use random::{random_normal, random_signs, random_uniform};

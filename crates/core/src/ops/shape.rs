@@ -2,7 +2,8 @@
 
 use crate::map::{CallParams, Map};
 use crate::tape::{Operator, apply};
-use crate::{Error, Result, Tensor, Var};
+use crate::{Element, Error, Result, Tensor, Var};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 struct Reshape(Vec<usize>);
@@ -38,6 +39,12 @@ pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
 /// transposition. Cost: one gather per output element.
 pub(crate) fn strided_copy(input: &Tensor, shape: &[usize], stride: &[usize], offset: usize) -> Result<Tensor> {
     let rank = shape.len();
+    if shape.contains(&0) {
+        return Tensor::zeros(input.device(), input.dtype(), shape);
+    }
+    if input.device().is_cpu() {
+        return copy_on_cpu(input, shape, stride, offset);
+    }
     let integers = !input.dtype().is_real();
     let map = Map::cached(&format!("strided copy {rank}{}", if integers { " int" } else { "" }), |m| {
         let dims: Vec<_> = (0..rank).map(|_| m.int_param()).collect();
@@ -45,7 +52,7 @@ pub(crate) fn strided_copy(input: &Tensor, shape: &[usize], stride: &[usize], of
         let mut at = m.int_param();
         let mut rest = m.index();
         for k in (0..rank).rev() {
-            at = at + rest.rem(dims[k]) * steps[k];
+            at = at + rest.modulo(dims[k]) * steps[k];
             rest = rest.quotient(dims[k]);
         }
         if integers {
@@ -57,11 +64,46 @@ pub(crate) fn strided_copy(input: &Tensor, shape: &[usize], stride: &[usize], of
         }
     });
     let items = shape.iter().product();
-    if items == 0 {
-        return Tensor::zeros(input.device(), input.dtype(), shape);
-    }
     let int = shape.iter().chain(stride).copied().chain([offset]).map(|x| x as i32).collect();
     map.run(&[input], &CallParams { items, real: vec![], int })?.remove(0).reshape(shape)
+}
+
+/// Elements that a thread copies at a time.
+const PIECE: usize = 1 << 14;
+
+fn copy_on_cpu(input: &Tensor, shape: &[usize], stride: &[usize], offset: usize) -> Result<Tensor> {
+    fn copy<T: Element>(input: &Tensor, out: &mut Tensor, stride: &[usize], offset: usize) -> Option<()> {
+        let shape = out.shape().to_vec();
+        let (&n, outer) = shape.split_last().unwrap_or((&1, &[]));
+        let step = stride.last().copied().unwrap_or(1);
+        let rows = (PIECE / n).max(1);
+        let input = input.as_slice::<T>()?;
+        out.as_slice_mut::<T>()?.par_chunks_mut(rows * n).enumerate().for_each(|(piece, out)| {
+            for (row, line) in out.chunks_mut(n).enumerate() {
+                let (mut rest, mut at) = (piece * rows + row, offset);
+                for (&d, &s) in outer.iter().zip(stride).rev() {
+                    at += rest % d * s;
+                    rest /= d;
+                }
+                match step {
+                    0 => line.fill(input[at]),
+                    1 => line.copy_from_slice(&input[at..at + n]),
+                    _ => line.iter_mut().zip(input[at..].iter().step_by(step)).for_each(|(y, &x)| *y = x),
+                }
+            }
+        });
+        Some(())
+    }
+    let mut out = Tensor::uninit(input.device(), input.dtype(), shape)?;
+    crate::profile::record("strided_copy", 2 * out.byte_len(), || {
+        let o = &mut out;
+        let _ = copy::<f32>(input, o, stride, offset)
+            .or_else(|| copy::<f64>(input, o, stride, offset))
+            .or_else(|| copy::<u32>(input, o, stride, offset))
+            .or_else(|| copy::<i32>(input, o, stride, offset));
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 struct Broadcast(Vec<usize>);

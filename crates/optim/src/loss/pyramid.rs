@@ -42,7 +42,7 @@ fn halve_tensor(input: &Tensor) -> CoreResult<Tensor> {
         let map = Map::cached(&format!("optim/halve {C}"), |m| {
             let (wide, narrow) = (m.int_param(), m.int_param());
             let table = m.table::<C>("picture");
-            let (y, x) = (m.index().quotient(narrow), m.index().rem(narrow));
+            let (y, x) = (m.index().quotient(narrow), m.index().modulo(narrow));
             let first = 2 * y * wide + 2 * x;
             let pixels = [first, first + 1, first + wide, first + wide + 1].map(|row| table.fetch(row));
             let means: [_; C] =
@@ -62,7 +62,7 @@ fn spread(half: &Tensor, shape: &[usize]) -> CoreResult<Tensor> {
         let map = Map::cached(&format!("optim/spread {C}"), |m| {
             let (wide, narrow, low) = (m.int_param(), m.int_param(), m.int_param());
             let table = m.table::<C>("half");
-            let (y, x) = (m.index().quotient(wide).quotient(2), m.index().rem(wide).quotient(2));
+            let (y, x) = (m.index().quotient(wide).quotient(2), m.index().modulo(wide).quotient(2));
             let inside = y.less(low).and(x.less(narrow));
             let pixel = table.fetch(y * narrow + x);
             m.output("picture", &pixel.map(|p| inside.select(0.25 * p, 0.0)));

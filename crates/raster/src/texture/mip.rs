@@ -70,7 +70,7 @@ fn up_map() -> Map {
         let (x, y) = split(m.index(), w);
         let parent = coarse.fetch(y.quotient(2) * coarse_w + x.quotient(2));
         // The last texel of an odd row stands in for its missing neighbour, hence counts twice.
-        let twice = |k: IntExpr, n: IntExpr| k.equals(n - 1).and(n.rem(2).equals(1)).select(2.0, 1.0);
+        let twice = |k: IntExpr, n: IntExpr| k.equals(n - 1).and(n.modulo(2).equals(1)).select(2.0, 1.0);
         let weight = 0.25 * twice(x, w) * twice(y, h);
         let sum: Vec<_> = (0..4).map(|c| own[c] + weight * parent[c]).collect();
         m.output("gradient", &sum);
