@@ -125,8 +125,8 @@ impl<'a, F: Fn(&[Var]) -> Result<Vec<Var>>> Check<'a, F> {
             let moving: Vec<&Var> = vars.iter().filter(|v| v.is_recorded()).collect();
             let directions: Vec<Tensor> =
                 moving.iter().zip(100..).map(|(v, seed)| Self::random_like(v.tensor(), seed)).collect();
-            let mut d = Derivatives::default();
-            d.gradients = moving.iter().map(|v| vec![0.0; v.len()]).collect();
+            let gradients = moving.iter().map(|v| vec![0.0; v.len()]).collect();
+            let mut d = Derivatives { gradients, ..Default::default() };
             for (output, seed) in outputs.iter().zip(200..) {
                 d.values.push(output.tensor().to_f64_vec()?);
                 if !output.is_recorded() {

@@ -153,7 +153,7 @@ impl GpuDevice {
         // A recycled buffer may still be used by recorded launches, which must see the old contents.
         self.submit();
         let padded;
-        let bytes = if bytes.len() % 4 == 0 {
+        let bytes = if bytes.len().is_multiple_of(4) {
             bytes
         } else {
             padded = [bytes, &[0; 4][bytes.len() % 4..]].concat();

@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider, Table};
-use crate::run::{Checkpoint, Event, Observer, RunFolder, Stop, Summary, peak_memory_bytes};
+use crate::run::{Checkpoint, Event, Observer, RunFolder, Stop, Summary, flatten, peak_memory_bytes};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, profile};
 use lumigrad_geometry::{Surface, compare};
@@ -156,9 +156,10 @@ fn score(
     let Some(truth) = &problem.truth else { return Ok(()) };
     let moved = optimizer.variables().iter().any(|v| v.is_geometry());
     if moved {
-        let (a, b) = (surface(&outcome.scene)?, surface(truth)?);
-        let result = Surface { name: "the result", positions: &a.0, triangles: &a.1 };
-        let c = compare(result, Surface { name: "the target", positions: &b.0, triangles: &b.1 }, CHAMFER_SAMPLES)?;
+        let (a, b) = (flatten(&outcome.scene)?.0, flatten(truth)?.0);
+        let result = Surface { name: "the result", positions: &a.positions, triangles: &a.triangles };
+        let target = Surface { name: "the target", positions: &b.positions, triangles: &b.triangles };
+        let c = compare(result, target, CHAMFER_SAMPLES)?;
         summary.metric("chamfer_percent", c.chamfer_percent);
         summary.metric("f_score", c.f_score);
         summary.metric("normal_angle_deg", c.normal_angle_deg);
@@ -185,18 +186,6 @@ fn score(
         summary.metric_table("parameter_error", errors);
     }
     Ok(())
-}
-
-/// All drawn triangles in the world.
-fn surface(scene: &Scene) -> Result<(Vec<[f32; 3]>, Vec<[u32; 3]>)> {
-    let (mut positions, mut triangles) = (vec![], vec![]);
-    for instance in scene.instances() {
-        let first = positions.len() as u32;
-        let world = scene.world_geometry(&instance)?;
-        positions.extend(world.positions);
-        triangles.extend(scene.primitive(&instance).triangles.iter().map(|t| t.map(|v| v + first)));
-    }
-    Ok((positions, triangles))
 }
 
 /// What a report shows.

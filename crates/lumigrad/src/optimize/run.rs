@@ -342,11 +342,11 @@ pub fn optimize(
         optimizer.times.push(step.elapsed().as_secs_f64() * 1e3);
         let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
         let mut record = Record { iteration: optimizer.iteration, seconds, loss, test_psnr: None };
-        let scored = optimizer.iteration % often == 0;
+        let scored = optimizer.iteration.is_multiple_of(often);
         if scored {
             record.test_psnr = Some(optimizer.psnr()?);
         }
-        if scored || optimizer.iteration % sparse == 0 {
+        if scored || optimizer.iteration.is_multiple_of(sparse) {
             optimizer.history.push(record.clone());
         }
         observe(optimizer, &record);

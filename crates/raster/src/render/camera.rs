@@ -39,7 +39,7 @@ impl Camera {
             intrinsics: constant(&view.intrinsics, &[4])?,
             width: view.width,
             height: view.height,
-            orthographic: matches!(view.lens, Lens::Orthographic { .. }),
+            orthographic: matches!(view.lens, Lens::Orthographic),
             near: view.near,
             far: view.far,
         })
