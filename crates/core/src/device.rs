@@ -8,6 +8,9 @@ pub(crate) type Gpu = std::sync::Arc<crate::gpu::GpuDevice>;
 #[cfg(not(feature = "gpu"))]
 pub(crate) type Gpu = std::convert::Infallible;
 
+/// Whether this build has the wgpu device (feature `gpu`).
+pub const HAS_GPU: bool = cfg!(feature = "gpu");
+
 /// A place that holds tensors and runs kernels. Cheap to clone.
 #[derive(Clone)]
 pub struct Device(Option<Gpu>);
@@ -74,7 +77,12 @@ impl Device {
         Err(Error::NoDevice { request: name.into(), reason: "this build has no GPU support (feature `gpu`)".into() })
     }
 
-    /// Shares the device and queue of a host renderer.
+    /// Shares the device and queue of a host renderer, and so its textures ([`Tensor::from_texture`](crate::Tensor::from_texture),
+    /// [`Tensor::copy_to_texture`](crate::Tensor::copy_to_texture)).
+    ///
+    /// The host's features and limits hold: with `SHADER_FLOAT32_ATOMIC` floats are added natively, otherwise by
+    /// compare-exchange. A kernel that needs more than the limits offer is an error of its launch. Work is submitted by
+    /// [`Device::submit`], by read-backs, and by sharing a texture.
     #[cfg(feature = "gpu")]
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self(Some(crate::gpu::GpuDevice::from_wgpu(adapter.get_info(), device, queue)))

@@ -26,14 +26,7 @@ pub fn integers(shape: &[usize], seed: u64, below: u32) -> Tensor {
 
 /// The devices that tests run on: the CPU, and a GPU where there is one.
 pub fn devices(what: &str) -> Vec<Device> {
-    #[cfg(feature = "gpu")]
-    let gpu = crate::gpu(what);
-    #[cfg(not(feature = "gpu"))]
-    let gpu = {
-        eprintln!("skipped: {what}: built without GPU support");
-        None
-    };
-    [Device::cpu()].into_iter().chain(gpu).collect()
+    [Device::cpu()].into_iter().chain(crate::gpu(what)).collect()
 }
 
 /// Checks of one operator or composition.
@@ -100,7 +93,7 @@ impl<'a, F: Fn(&[Var]) -> Result<Vec<Var>>> Check<'a, F> {
                 ("tangents", &found.tangents, &reference.tangents),
                 ("gradients", &found.gradients, &reference.gradients),
             ] {
-                self.compare(&format!("{what} on {device}"), a, b, self.f32_tolerance);
+                compare(self.name, &format!("{what} on {device}"), a, b, self.f32_tolerance);
             }
         }
     }
@@ -184,7 +177,8 @@ impl<'a, F: Fn(&[Var]) -> Result<Vec<Var>>> Check<'a, F> {
             .zip(&minus)
             .map(|(p, m)| p.iter().zip(m).map(|(p, m)| (p - m) / (2.0 * self.step)).collect())
             .collect();
-        self.compare(
+        compare(
+            self.name,
             "tangents against finite differences",
             &reference.tangents,
             &differences,
@@ -196,20 +190,23 @@ impl<'a, F: Fn(&[Var]) -> Result<Vec<Var>>> Check<'a, F> {
             assert!(b < 1e-9 || (a / b - 1.0).abs() < 1e-4, "{}: tangent of length {a}, differences {b}", self.name);
         }
     }
+}
 
-    fn compare(&self, what: &str, found: &[Vec<f64>], expected: &[Vec<f64>], tolerance: f64) {
-        assert_eq!(found.len(), expected.len(), "{}: number of {what}", self.name);
-        for (k, (a, b)) in found.iter().zip(expected).enumerate() {
-            assert_eq!(a.len(), b.len(), "{}: size of {what} {k}", self.name);
-            let scale = b.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
-            for (i, (x, y)) in a.iter().zip(b).enumerate() {
-                // Phrased so that NaN fails.
-                assert!(
-                    (x - y).abs() <= tolerance * scale,
-                    "{}: {what} {k}, element {i}: {x} against {y} (largest {scale})",
-                    self.name
-                );
-            }
+/// Compares lists of numbers, with an error relative to the largest of each list.
+///
+/// # Panics
+/// When they differ, with `name` and `what` was compared.
+pub(crate) fn compare(name: &str, what: &str, found: &[Vec<f64>], expected: &[Vec<f64>], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{name}: number of {what}");
+    for (k, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(a.len(), b.len(), "{name}: size of {what} {k}");
+        let scale = b.iter().fold(1e-3f64, |m, x| m.max(x.abs()));
+        for (i, (x, y)) in a.iter().zip(b).enumerate() {
+            // Phrased so that NaN fails.
+            assert!(
+                (x - y).abs() <= tolerance * scale,
+                "{name}: {what} {k}, element {i}: {x} against {y} (largest {scale})"
+            );
         }
     }
 }

@@ -8,11 +8,15 @@
 
 mod check;
 mod npz;
+mod registry;
 
 pub use check::{Check, devices, integers, real, real_in};
 pub use npz::{Array, read_npz};
+pub use registry::{KernelRun, check_runs, check_shaders, put};
 
+use lumigrad_core::{Device, device::HAS_GPU};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The folder of real test data; `None` (with a note on stderr) where `LUMIGRAD_DATA` is not set.
 pub fn data_dir(what: &str) -> Option<PathBuf> {
@@ -28,20 +32,15 @@ pub fn data_dir(what: &str) -> Option<PathBuf> {
 /// The software or hardware GPU for tests; `None` (with a note on stderr) where there is none.
 ///
 /// # Panics
-/// When there is none although `LUMIGRAD_REQUIRE_GPU` is set.
-#[cfg(feature = "gpu")]
-pub fn gpu(what: &str) -> Option<lumigrad_core::Device> {
-    use lumigrad_core::Device;
-    use std::sync::OnceLock;
+/// When there is none although this build has GPU support and `LUMIGRAD_REQUIRE_GPU` is set.
+pub fn gpu(what: &str) -> Option<Device> {
     static GPU: OnceLock<Result<Device, String>> = OnceLock::new();
     let found = GPU.get_or_init(|| {
         Device::from_name("gpu").or_else(|_| Device::from_name("gpu:software")).map_err(|e| e.to_string())
     });
     match found {
         Ok(device) => Some(device.clone()),
-        Err(error) if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() => {
-            panic!("{what}: {error}")
-        }
+        Err(error) if HAS_GPU && std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() => panic!("{what}: {error}"),
         Err(error) => {
             eprintln!("skipped: {what}: {error}");
             None
@@ -51,8 +50,15 @@ pub fn gpu(what: &str) -> Option<lumigrad_core::Device> {
 
 /// Parses and validates WGSL without a GPU.
 pub fn validate_wgsl(text: &str) -> Result<naga::Module, String> {
+    validate_wgsl_with(text, false)
+}
+
+/// [`validate_wgsl`] for adapters that may have atomic float addition.
+pub fn validate_wgsl_with(text: &str, float_atomics: bool) -> Result<naga::Module, String> {
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::default())
+    let mut capabilities = naga::valid::Capabilities::default();
+    capabilities.set(naga::valid::Capabilities::SHADER_FLOAT32_ATOMIC, float_atomics);
+    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string(text))?;
     Ok(module)

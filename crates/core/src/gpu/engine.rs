@@ -3,12 +3,15 @@
 use super::adapters;
 use crate::{Error, Result, Tensor, profile, tensor::Storage};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
 /// Launches recorded before they are submitted anyway, so that the GPU does not idle during long steps.
 const LAUNCHES_PER_SUBMIT: usize = 256;
 /// Bytes of one buffer of kernel parameters.
 const UNIFORM_CHUNK: u64 = 1 << 16;
+/// Bytes of uploads that travel with the parameters instead of ending the step's encoder.
+const SMALL_UPLOAD: usize = 4 << 10;
 /// Workgroups along x at most; more are folded into y.
 const MAX_GROUPS: u32 = 65_535;
 
@@ -52,6 +55,24 @@ struct Recorder {
     full_chunks: Vec<(wgpu::Buffer, Vec<u8>)>,
 }
 
+/// What a device has made since it was opened. In a steady state only `submissions` grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuCounts {
+    /// Buffers made, for tensors and for kernel parameters.
+    pub buffers: u64,
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Command buffers submitted.
+    pub submissions: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    buffers: AtomicU64,
+    pipelines: AtomicU64,
+    submissions: AtomicU64,
+}
+
 /// A wgpu device with its queue, pipelines and buffer pool.
 pub struct GpuDevice {
     info: wgpu::AdapterInfo,
@@ -61,6 +82,7 @@ pub struct GpuDevice {
     free: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     recorder: Mutex<Recorder>,
+    counters: Counters,
 }
 
 impl GpuDevice {
@@ -89,7 +111,18 @@ impl GpuDevice {
             free: Mutex::default(),
             pipelines: Mutex::default(),
             recorder: Mutex::default(),
+            counters: Counters::default(),
         })
+    }
+
+    /// What this device has made so far.
+    pub fn counts(&self) -> GpuCounts {
+        let c = &self.counters;
+        GpuCounts {
+            buffers: c.buffers.load(Relaxed),
+            pipelines: c.pipelines.load(Relaxed),
+            submissions: c.submissions.load(Relaxed),
+        }
     }
 
     /// Adapter name and backend.
@@ -124,6 +157,7 @@ impl GpuDevice {
         }
         let recycled = self.free.lock().unwrap().get_mut(&size).and_then(Vec::pop);
         let buffer = recycled.unwrap_or_else(|| {
+            self.counters.buffers.fetch_add(1, Relaxed);
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("tensor"),
                 size,
@@ -137,7 +171,7 @@ impl GpuDevice {
         Ok(Arc::new(GpuBuffer { buffer: Some(buffer), bytes: bytes as u64, device: self.this.clone() }))
     }
 
-    fn with_encoder<T>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
+    pub(super) fn with_encoder<T>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
         let mut recorder = self.recorder.lock().unwrap();
         f(recorder.encoder.get_or_insert_with(|| self.new_encoder()))
     }
@@ -150,8 +184,6 @@ impl GpuDevice {
         if bytes.is_empty() {
             return;
         }
-        // A recycled buffer may still be used by recorded launches, which must see the old contents.
-        self.submit();
         let padded;
         let bytes = if bytes.len().is_multiple_of(4) {
             bytes
@@ -159,7 +191,17 @@ impl GpuDevice {
             padded = [bytes, &[0; 4][bytes.len() % 4..]].concat();
             &padded
         };
-        self.queue.write_buffer(buffer.wgpu(), 0, bytes);
+        // A recycled buffer may still be used by recorded launches, which must see the old contents.
+        if bytes.len() <= SMALL_UPLOAD {
+            let mut guard = self.recorder.lock().unwrap();
+            let recorder = &mut *guard;
+            let (chunk, offset) = self.uniform_slot(recorder, bytes);
+            let encoder = recorder.encoder.get_or_insert_with(|| self.new_encoder());
+            encoder.copy_buffer_to_buffer(&chunk, offset, buffer.wgpu(), 0, bytes.len() as u64);
+        } else {
+            self.submit();
+            self.queue.write_buffer(buffer.wgpu(), 0, bytes);
+        }
     }
 
     pub(crate) fn duplicate(&self, source: &GpuBuffer) -> Result<Arc<GpuBuffer>> {
@@ -215,6 +257,7 @@ impl GpuDevice {
             recorder.spare_chunks.push(chunk);
         }
         self.queue.submit([encoder.finish()]);
+        self.counters.submissions.fetch_add(1, Relaxed);
         recorder.launches = 0;
     }
 
@@ -224,14 +267,9 @@ impl GpuDevice {
         self.wait()
     }
 
-    /// The pipeline of a kernel, compiled on first use. `writes[i]` tells whether binding `i + 1` is written.
-    pub(crate) fn pipeline(
-        &self,
-        name: &str,
-        entry: &str,
-        source: impl FnOnce() -> String,
-        writes: &[bool],
-    ) -> Result<Arc<Pipeline>> {
+    /// The pipeline of a kernel, compiled on first use from text with imports. `writes[i]` tells whether binding `i + 1`
+    /// is written.
+    pub(crate) fn pipeline(&self, name: &str, entry: &str, source: &str, writes: &[bool]) -> Result<Arc<Pipeline>> {
         if let Some(found) = self.pipelines.lock().unwrap().get(name) {
             return Ok(found.clone());
         }
@@ -246,9 +284,12 @@ impl GpuDevice {
                 ),
             });
         }
+        self.counters.pipelines.fetch_add(1, Relaxed);
+        let float_atomics = self.device.features().contains(wgpu::Features::SHADER_FLOAT32_ATOMIC);
+        let text = if float_atomics { crate::wgsl::resolve_native(source) } else { crate::wgsl::resolve(source) };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source().into()) };
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
         let module = if cfg!(debug_assertions) {
             self.device.create_shader_module(descriptor)
         } else {
@@ -371,10 +412,13 @@ impl GpuDevice {
             .chunk
             .get_or_insert_with(|| {
                 recorder.spare_chunks.pop().unwrap_or_else(|| {
+                    self.counters.buffers.fetch_add(1, Relaxed);
                     self.device.create_buffer(&wgpu::BufferDescriptor {
                         label: Some("parameters"),
                         size: UNIFORM_CHUNK,
-                        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                        usage: wgpu::BufferUsages::UNIFORM
+                            | wgpu::BufferUsages::COPY_SRC
+                            | wgpu::BufferUsages::COPY_DST,
                         mapped_at_creation: false,
                     })
                 })

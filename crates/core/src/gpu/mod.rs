@@ -2,6 +2,7 @@
 
 mod adapters;
 mod engine;
+mod texture;
 
 pub use adapters::{AdapterReport, adapters};
-pub use engine::{GpuBuffer, GpuDevice};
+pub use engine::{GpuBuffer, GpuCounts, GpuDevice};

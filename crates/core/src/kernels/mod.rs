@@ -1,17 +1,35 @@
 //! Hand-written kernels of the core. The registry lists each one once.
 
 mod correlate;
+mod disjoint;
 mod extreme;
 mod matmul;
+mod radix_sort;
+mod scan;
+mod segment;
 mod sum_rows;
 
 pub use correlate::correlate;
 pub use extreme::extreme_place;
 pub use matmul::{Operand, matmul};
+pub use radix_sort::{Sorted, radix_sort};
+pub use scan::{Order, scan, scan_segments};
+pub use segment::segment_ids;
 pub use sum_rows::sum_rows;
 
 use crate::kernel::KernelSpec;
 
 /// All hand-written kernels of this crate.
-pub const KERNELS: &[KernelSpec] =
-    &[correlate::Correlate::SPEC, extreme::Extreme::SPEC, matmul::MatMul::SPEC, sum_rows::SumRows::SPEC];
+pub const KERNELS: &[KernelSpec] = &[
+    correlate::Correlate::SPEC,
+    extreme::Extreme::SPEC,
+    matmul::MatMul::SPEC,
+    radix_sort::RadixCount::SPEC,
+    radix_sort::RadixMove::SPEC,
+    scan::ScanApply::SPEC,
+    scan::ScanApplyU32::SPEC,
+    scan::ScanBlocks::SPEC,
+    scan::ScanBlocksU32::SPEC,
+    segment::SegmentIds::SPEC,
+    sum_rows::SumRows::SPEC,
+];

@@ -28,7 +28,7 @@ pub fn wgsl(program: &Program) -> String {
     let mut sums = 0;
     for (k, output) in program.outputs.iter().enumerate() {
         let ty = match (&output.kind, output.real) {
-            (OutputKind::Scatter { .. }, _) => "atomic<u32>",
+            (OutputKind::Scatter { .. }, _) => "atomic_float",
             (_, true) => "f32",
             (_, false) => "i32",
         };

@@ -137,7 +137,7 @@ impl Map {
         let for_wgsl = program.clone();
         let compiled = Arc::new(Compiled {
             code: code::compile(&program),
-            wgsl: LazyLock::new(Box::new(move || crate::wgsl::resolve(&emit::wgsl(&for_wgsl)))),
+            wgsl: LazyLock::new(Box::new(move || emit::wgsl(&for_wgsl))),
             program,
         });
         self.0.compiled.lock().unwrap().insert(mode, compiled.clone());
@@ -146,6 +146,15 @@ impl Map {
 
     /// WGSL of the map and of its full vjp and jvp, for validation without a GPU.
     pub fn shaders(&self) -> Vec<String> {
+        self.sources().iter().map(|text| crate::wgsl::resolve(text)).collect()
+    }
+
+    /// [`Map::shaders`] for adapters with atomic float addition.
+    pub fn native_shaders(&self) -> Vec<String> {
+        self.sources().iter().map(|text| crate::wgsl::resolve_native(text)).collect()
+    }
+
+    fn sources(&self) -> Vec<String> {
         let p = &self.0.program;
         let real: Vec<bool> = p.inputs.iter().map(|i| i.real).collect();
         let given = vec![true; p.outputs.iter().filter(|o| o.real).count()];
@@ -291,7 +300,7 @@ impl Compiled {
         words.resize(words.len().next_multiple_of(4).max(8), 0);
         let writes: Vec<bool> = inputs.iter().map(|_| false).chain(outputs.iter().map(|_| true)).collect();
         let key = format!("{} {:016x}", p.name, crate::wgsl::hash(&self.wgsl));
-        let pipeline = gpu.pipeline(&key, "main", || self.wgsl.clone(), &writes)?;
+        let pipeline = gpu.pipeline(&key, "main", &self.wgsl, &writes)?;
         let tensors: Vec<&Tensor> = filled.iter().chain(&outputs).collect();
         let bytes = tensors.iter().map(|t| t.byte_len()).sum();
         profile::record(&p.name, bytes, || {

@@ -12,8 +12,10 @@ mod matmul;
 mod permute;
 pub mod random;
 mod reduce;
+mod scan;
 mod shape;
 
+pub use crate::kernels::{Order, Sorted, radix_sort};
 pub use convolve::{Border, conv2d_separable};
 pub use elementwise::{add_tensors, multiply_tensors, pointwise, scale_tensor};
 pub use join::{concat, concat_tensors, slice_tensor};

@@ -1,24 +1,23 @@
 //! Correlation along one axis with a short row of weights; what lies outside counts as zero.
 
-use crate::{Error, Result, Tensor, kernel};
-use bytemuck::{Pod, Zeroable};
+use crate::{Error, Result, Tensor, kernel, params};
 
 mod cpu;
 #[cfg(test)]
 mod tests;
 
-/// Parameters of [`Correlate`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    n: u32,
-    n_out: u32,
-    inner: u32,
-    /// Tap that falls on the element of the same number.
-    middle: u32,
-    taps: u32,
-    items: u32,
-    unused: [u32; 2],
+params! {
+    /// Parameters of [`Correlate`].
+    pub struct Params {
+        n: u32,
+        n_out: u32,
+        inner: u32,
+        /// Tap that falls on the element of the same number.
+        middle: u32,
+        taps: u32,
+        items: u32,
+        unused: [u32; 2],
+    }
 }
 
 kernel! {

@@ -1,7 +1,6 @@
 //! Largest or smallest element along an axis, with its place.
 
-use crate::{DType, Error, Result, Tensor, kernel};
-use bytemuck::{Pod, Zeroable};
+use crate::{DType, Error, Result, Tensor, kernel, params};
 
 mod cpu;
 #[cfg(test)]
@@ -10,18 +9,18 @@ mod tests;
 /// Elements that one item compares.
 const CHUNK: usize = 1024;
 
-/// Parameters of [`Extreme`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    n: u32,
-    inner: u32,
-    chunk: u32,
-    chunks: u32,
-    items: u32,
-    smallest: u32,
-    first_pass: u32,
-    unused: u32,
+params! {
+    /// Parameters of [`Extreme`].
+    pub struct Params {
+        n: u32,
+        inner: u32,
+        chunk: u32,
+        chunks: u32,
+        items: u32,
+        smallest: u32,
+        first_pass: u32,
+        unused: u32,
+    }
 }
 
 kernel! {

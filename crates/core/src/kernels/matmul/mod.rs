@@ -1,7 +1,6 @@
 //! Matrix products in batches, of operands stored either way round.
 
-use crate::{Error, Result, Tensor, kernel, kernels::sum_rows};
-use bytemuck::{Pod, Zeroable};
+use crate::{Error, Result, Tensor, kernel, kernels::sum_rows, params};
 
 mod cpu;
 #[cfg(test)]
@@ -14,25 +13,25 @@ const TILES_WANTED: usize = 256;
 /// Shortest piece of a split inner dimension.
 const SHORTEST_SPLIT: usize = 512;
 
-/// Parameters of [`MatMul`]: sizes, and distances between elements.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    /// Inner size of the last batch (shorter when the inner dimension is split).
-    k_last: u32,
-    batches: u32,
-    a_batch: u32,
-    a_row: u32,
-    a_column: u32,
-    b_batch: u32,
-    b_row: u32,
-    b_column: u32,
-    tiles_m: u32,
-    tiles_n: u32,
-    unused: [u32; 3],
+params! {
+    /// Parameters of [`MatMul`]: sizes, and distances between elements.
+    pub struct Params {
+        m: u32,
+        n: u32,
+        k: u32,
+        /// Inner size of the last batch (shorter when the inner dimension is split).
+        k_last: u32,
+        batches: u32,
+        a_batch: u32,
+        a_row: u32,
+        a_column: u32,
+        b_batch: u32,
+        b_row: u32,
+        b_column: u32,
+        tiles_m: u32,
+        tiles_n: u32,
+        unused: [u32; 3],
+    }
 }
 
 kernel! {

@@ -1,7 +1,6 @@
 //! Sum over rows: [N, C] → [1, C], in passes of up to 256 rows each, always in the same order.
 
-use crate::{Result, Tensor, kernel};
-use bytemuck::{Pod, Zeroable};
+use crate::{Result, Tensor, kernel, params};
 
 mod cpu;
 #[cfg(test)]
@@ -10,14 +9,14 @@ mod tests;
 /// Rows that one item adds up.
 const ROWS: usize = 256;
 
-/// Parameters of [`SumRows`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    rows: u32,
-    columns: u32,
-    rows_per_item: u32,
-    unused: u32,
+params! {
+    /// Parameters of [`SumRows`].
+    pub struct Params {
+        rows: u32,
+        columns: u32,
+        rows_per_item: u32,
+        unused: u32,
+    }
 }
 
 kernel! {

@@ -1,12 +1,16 @@
 //! Hand-written kernels: one computation with a WGSL body and a Rust body of the same name, parameters and buffers.
 //!
-//! [`kernel!`](crate::kernel) declares one. It makes a struct of named tensors with a `launch` method that runs
-//! whichever body the tensors' device needs, and a [`KernelSpec`] that drives the registry tests. See
-//! `crates/core/src/kernels/scan` for a model.
+//! [`kernel!`](crate::kernel) declares one, [`params!`](crate::params) its parameters. It makes a struct of named tensors
+//! with a `launch` method that runs whichever body the tensors' device needs, and a [`KernelSpec`] that drives the
+//! registry tests (`lumigrad_testkit::check_shaders` and `check_runs`). See `crates/core/src/kernels/scan` for a model.
 //!
 //! In WGSL, `@group(0) @binding(0)` is `var<uniform> params: Params`; then come the buffers in the order of the
 //! struct's fields, as `array<f32>`, `array<u32>` or `array<i32>`. Item numbers come from
 //! `#import dispatch`: `item_index(global_id, workgroups)`, because more than 65 535 workgroups are folded.
+
+mod params;
+
+pub use params::{NoFields, ParamField};
 
 use crate::{DType, Device, Element, Error, Result, Tensor, profile};
 
@@ -58,6 +62,8 @@ pub struct KernelSpec {
     pub buffers: &'static [BufferSpec],
     /// Size of the Rust parameter struct.
     pub params_size: usize,
+    /// Its fields, known when it was declared by [`params!`](crate::params).
+    pub params_fields: &'static [ParamField],
 }
 
 /// A tensor in a kernel's argument list.
@@ -127,7 +133,7 @@ pub fn launch_gpu(spec: &KernelSpec, device: &Device, params: &[u8], items: usiz
     }
     let bytes = args.iter().map(|a| a.tensor().byte_len()).sum();
     let gpu = device.gpu().expect("prepare chose the GPU body");
-    let pipeline = gpu.pipeline(spec.name, spec.entry, || crate::wgsl::resolve(spec.wgsl), &accesses(spec))?;
+    let pipeline = gpu.pipeline(spec.name, spec.entry, spec.wgsl, &accesses(spec))?;
     let tensors: Vec<&Tensor> = args.iter().map(Arg::tensor).collect();
     profile::record(spec.name, bytes, || gpu.dispatch(&pipeline, params, &tensors, items, spec.items_per_group))
 }
@@ -157,10 +163,10 @@ pub fn run_cpu(spec: &KernelSpec, bytes: usize, body: impl FnOnce()) {
 ///         output: write u32,
 ///     }
 ///     name: "core/scan_blocks", wgsl: include_str!("scan.wgsl"), entry: "blocks", items_per_group: 256,
-///     params: ScanParams, cpu: blocks
+///     params: Params, cpu: blocks
 /// }
 /// ```
-/// `cpu: blocks` names `cpu::blocks::<R: Real>(params: &ScanParams, items: usize, b: ScanBlocksBuffers<'_, R>)` of the
+/// `cpu: blocks` names `cpu::blocks::<R: Real>(params: &Params, items: usize, b: ScanBlocksBuffers<'_, R>)` of the
 /// module `cpu` beside the declaration. Access is `read`, `write` or `update`; elements are `real`, `u32` or `i32`.
 #[macro_export]
 macro_rules! kernel {
@@ -198,6 +204,11 @@ macro_rules! kernel {
                     elem: $crate::kernel!(@elem $elem),
                 } ),* ],
                 params_size: ::std::mem::size_of::<$Params>(),
+                params_fields: {
+                    #[allow(unused_imports)]
+                    use $crate::kernel::NoFields as _;
+                    <$Params>::FIELDS
+                },
             };
 
             /// Runs the kernel over `items` items on the tensors' device.
