@@ -1,13 +1,19 @@
-//! Surfaces: welding, Laplacian solves, distances between meshes.
+//! Surfaces: welding, topology, Laplacian solves, distances and overlap of meshes.
 
 mod bvh;
 mod chamfer;
+mod iou;
 mod laplacian;
+#[cfg(test)]
+mod shapes;
+mod topology;
 mod weld;
 
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Surface, compare};
+pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
+pub use topology::Topology;
 pub use weld::weld_positions;
 
 /// Errors of geometry processing.
@@ -27,6 +33,16 @@ pub enum Error {
     /// A surface without area cannot be compared.
     #[error("{0} has no triangles with area; compare surfaces")]
     Empty(String),
+    /// A surface that is not watertight encloses no volume.
+    #[error("{name} is not watertight: {border} edges have one triangle, {crowded} have more than two")]
+    Open {
+        /// Name of the surface.
+        name: String,
+        /// Edges of one triangle.
+        border: usize,
+        /// Edges of three triangles or more.
+        crowded: usize,
+    },
     /// The factorisation failed.
     #[error("the Laplacian system of {0} vertices could not be factored: {1}")]
     Factor(usize, String),
