@@ -31,8 +31,8 @@ impl Topology {
     pub fn new(n: usize, triangles: &[[u32; 3]]) -> Result<Self> {
         check_indices(n, triangles)?;
         let whole = |t: &&[u32; 3]| t[0] != t[1] && t[1] != t[2] && t[2] != t[0];
-        let triangles: Vec<[u32; 3]> = triangles.iter().filter(whole).copied().collect();
-        Ok(examine(n, &triangles))
+        let kept: Vec<[u32; 3]> = triangles.iter().filter(whole).copied().collect();
+        Ok(Self { n_degenerate: triangles.len() - kept.len(), ..examine(n, &kept) })
     }
 
     /// Examines a surface whose vertices at equal positions are one.
@@ -180,6 +180,8 @@ mod tests {
         let pinched = [tetrahedron([0, 1, 2, 3]), tetrahedron([0, 4, 5, 6])].concat();
         let pinched = Topology::new(7, &pinched).unwrap();
         assert_eq!((pinched.n_pinched_vertices, pinched.genus(), pinched.n_parts), (1, Some(0), 2));
+        let degenerate = Topology::new(3, &[[0, 1, 1], [0, 1, 2]]).unwrap();
+        assert_eq!((degenerate.n_degenerate, degenerate.n_triangles), (1, 1));
         let nothing = Topology::new(0, &[]).unwrap();
         assert!(!nothing.watertight() && nothing.genus().is_none());
         assert!(Topology::new(2, &[[0, 1, 2]]).is_err());
