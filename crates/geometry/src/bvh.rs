@@ -24,6 +24,8 @@ pub struct Nearest {
     pub distance: f64,
     /// Number of the triangle.
     pub triangle: u32,
+    /// The point.
+    pub point: DVec3,
 }
 
 impl Bvh {
@@ -40,7 +42,7 @@ impl Bvh {
 
     /// The closest point to `p`; `None` without triangles.
     pub fn nearest(&self, p: DVec3) -> Option<Nearest> {
-        let mut best = Nearest { distance: f64::INFINITY, triangle: u32::MAX };
+        let mut best = Nearest { distance: f64::INFINITY, triangle: u32::MAX, point: p };
         let mut stack = vec![0];
         while let Some(k) = stack.pop() {
             let Some(node) = self.nodes.get(k) else { break };
@@ -49,9 +51,10 @@ impl Bvh {
             }
             if node.count > 0 {
                 for (t, id) in &self.triangles[node.first..node.first + node.count] {
-                    let d = p.distance_squared(closest_point(p, t));
+                    let point = closest_point(p, t);
+                    let d = p.distance_squared(point);
                     if d < best.distance {
-                        best = Nearest { distance: d, triangle: *id };
+                        best = Nearest { distance: d, triangle: *id, point };
                     }
                 }
             } else {

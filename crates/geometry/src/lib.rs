@@ -1,13 +1,21 @@
-//! Surfaces: welding, Laplacian solves, distances between meshes.
+//! Surfaces: welding, topology, remeshing, Laplacian solves, distances and overlap of meshes.
 
 mod bvh;
 mod chamfer;
+mod iou;
 mod laplacian;
+mod remesh;
+#[cfg(test)]
+mod shapes;
+mod topology;
 mod weld;
 
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Surface, compare};
+pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
+pub use remesh::remesh;
+pub use topology::Topology;
 pub use weld::weld_positions;
 
 /// Errors of geometry processing.
@@ -27,6 +35,38 @@ pub enum Error {
     /// A surface without area cannot be compared.
     #[error("{0} has no triangles with area; compare surfaces")]
     Empty(String),
+    /// A surface that is not watertight encloses no volume.
+    #[error("{name} is not watertight: {border} edges have one triangle, {crowded} have more than two")]
+    Open {
+        /// Name of the surface.
+        name: String,
+        /// Edges of one triangle.
+        border: usize,
+        /// Edges of three triangles or more.
+        crowded: usize,
+    },
+    /// A position is NaN or infinite.
+    #[error("vertex {vertex} has a position that is not finite")]
+    NotFinite {
+        /// Number of the vertex.
+        vertex: usize,
+    },
+    /// Edges of more than two triangles, triangles that face opposite sides of one surface or name a vertex twice, or
+    /// vertices where surfaces touch.
+    #[error(
+        "the surface is not manifold: {} edges have more than two triangles, {} separate triangles that face opposite \
+         sides, {} vertices are pinched, {} triangles name a vertex twice",
+        .0.n_crowded_edges, .0.n_turned_edges, .0.n_pinched_vertices, .0.n_degenerate
+    )]
+    NotManifold(Topology),
+    /// The edge length to remesh to is not positive or makes too many triangles.
+    #[error("edges of length {target} need about {expected:.0} triangles; choose a positive length for at most 2e7")]
+    EdgeLength {
+        /// The length.
+        target: f64,
+        /// Triangles expected.
+        expected: f64,
+    },
     /// The factorisation failed.
     #[error("the Laplacian system of {0} vertices could not be factored: {1}")]
     Factor(usize, String),

@@ -13,6 +13,7 @@ mod schedule;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
 pub use lm::{Covariance, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, covariance};
+pub use loss::mesh::MeshRegularizer;
 pub use loss::{LOSSES, Loss};
 pub use schedule::Schedule;
 

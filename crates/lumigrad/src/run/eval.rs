@@ -2,7 +2,8 @@
 
 use super::Summary;
 use crate::{Error, Result};
-use lumigrad_geometry::{Surface, compare};
+use lumigrad_geometry::{Surface, Topology, compare, volume_iou};
+use lumigrad_metrics as metrics;
 use lumigrad_scene::picture::Picture;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -19,7 +20,14 @@ fn is_surface(path: &Path) -> bool {
     path.is_file() && SURFACES.contains(&ending(path).as_str())
 }
 
+/// What pictures are measured by: means, and columns of the table.
+const PICTURE_METRICS: [&str; 4] = ["psnr", "ssim", "ms_ssim", "flip"];
+
 /// Compares `a` with `b`: two surfaces, or two folders of pictures, run folders or single pictures.
+///
+/// Pictures: means of `psnr`, `ssim`, `ms_ssim`, `flip` (at 67.02 pixels per degree), and a table per image. Surfaces:
+/// `chamfer_percent`, `f_score`, `normal_angle_deg`, `iou` of the enclosed volumes (where both are watertight), and of
+/// `a`, its vertices at equal positions taken as one, `watertight` (1 or 0) and `genus` (where it is watertight).
 ///
 /// # Errors
 /// They are of different sorts, share no picture, or cannot be read; pictures of one name differ in size.
@@ -49,6 +57,18 @@ fn surfaces(a: &Path, b: &Path, samples: usize, summary: &mut Summary) -> Result
     summary.metric("chamfer_percent", found.chamfer_percent);
     summary.metric("f_score", found.f_score);
     summary.metric("normal_angle_deg", found.normal_angle_deg);
+    match volume_iou(a, b, samples) {
+        Ok(iou) => summary.metric("iou", iou),
+        Err(e) => summary.warnings.push(format!("iou is left out: {e}")),
+    }
+    let topology = Topology::welded(a.positions, a.triangles)?;
+    summary.metric("watertight", topology.watertight() as u8 as f64);
+    match topology.genus() {
+        Some(genus) => summary.metric("genus", genus as f64),
+        None => {
+            summary.warnings.push(format!("genus is left out: {name_a} is not a watertight surface with two sides"))
+        }
+    }
     Ok(())
 }
 
@@ -87,7 +107,8 @@ fn pictures(a: &Path, b: &Path, summary: &mut Summary) -> Result<()> {
         summary.warnings.push(format!("{single} pictures have no partner and are left out"));
     }
     let mut rows = vec![];
-    let mut sums = [0.0; 2];
+    let mut sums = [0.0; PICTURE_METRICS.len()];
+    let mut small = 0;
     for name in &names {
         let (p, q) = (shown(&left[*name])?, shown(&right[*name])?);
         if (p.width, p.height) != (q.width, q.height) {
@@ -95,15 +116,27 @@ fn pictures(a: &Path, b: &Path, summary: &mut Summary) -> Result<()> {
                 format!("{}×{} pixels, but {} has {}×{}", p.width, p.height, right[*name].display(), q.width, q.height);
             return Err(Error::file(left[*name].display(), message, "compare pictures of one size"));
         }
+        let (a, b, w, h) = (&p.data, &q.data, p.width, p.height);
         let values = [
-            lumigrad_metrics::psnr(&p.data, &q.data)?,
-            lumigrad_metrics::ssim(&p.data, &q.data, p.width, p.height, 3)?,
+            metrics::psnr(a, b)?,
+            metrics::ssim(a, b, w, h, 3)?,
+            metrics::ms_ssim(a, b, w, h, 3)?,
+            metrics::flip(a, b, w, h, metrics::FLIP_PIXELS_PER_DEGREE)?,
         ];
-        (0..2).for_each(|k| sums[k] += values[k]);
+        small += (w.min(h) < metrics::MS_SSIM_FULL_SIZE) as usize;
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         let name = if name.is_empty() { left[*name].display().to_string() } else { (*name).clone() };
-        rows.push(json!({"name": name, "psnr": values[0], "ssim": values[1]}));
+        let mut row = serde_json::Map::from_iter([("name".to_owned(), json!(name))]);
+        row.extend(PICTURE_METRICS.iter().zip(values).map(|(metric, value)| ((*metric).to_owned(), json!(value))));
+        rows.push(serde_json::Value::Object(row));
     }
-    for (name, sum) in ["psnr", "ssim"].into_iter().zip(sums) {
+    if small > 0 {
+        let side = metrics::MS_SSIM_FULL_SIZE;
+        summary
+            .warnings
+            .push(format!("ms_ssim has fewer than five scales on {small} pictures with a side below {side}"));
+    }
+    for (name, sum) in PICTURE_METRICS.into_iter().zip(sums) {
         summary.metric(name, sum / names.len() as f64);
     }
     summary.metric("n_images", names.len() as f64);

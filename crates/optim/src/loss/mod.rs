@@ -12,6 +12,7 @@ macro_rules! with_channels {
     };
 }
 
+pub mod mesh;
 mod pixel;
 mod pyramid;
 mod silhouette;
