@@ -2,7 +2,7 @@
 //!
 //! - A [`Device`] is native CPU code or a wgpu adapter; a [`Tensor`] lives on one.
 //! - A [`Map`] is a computation per item, written once; its bodies for both devices and its derivatives are made from
-//!   the definition. What is not a map is a hand-written [`kernel`].
+//!   the definition. What is not a map is a hand-written [`kernel`](mod@kernel).
 //! - An [`Operator`] is a differentiable step; a [`Tape`] records operators applied to [`Var`]s and gives gradients
 //!   ([`Tape::backward`]) or a matrix-free Jacobian ([`Tape::linearize`]).
 //!

@@ -1,8 +1,11 @@
 //! The wgpu device: the one place that talks to wgpu.
 
 mod adapters;
+mod buffer;
 mod engine;
+mod recorder;
 mod texture;
 
 pub use adapters::{AdapterReport, adapters};
-pub use engine::{GpuBuffer, GpuCounts, GpuDevice};
+pub use buffer::GpuBuffer;
+pub use engine::{GpuCounts, GpuDevice};

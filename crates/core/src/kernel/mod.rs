@@ -1,8 +1,9 @@
 //! Hand-written kernels: one computation with a WGSL body and a Rust body of the same name, parameters and buffers.
 //!
-//! [`kernel!`](crate::kernel) declares one, [`params!`](crate::params) its parameters. It makes a struct of named tensors
-//! with a `launch` method that runs whichever body the tensors' device needs, and a [`KernelSpec`] that drives the
-//! registry tests (`lumigrad_testkit::check_shaders` and `check_runs`). See `crates/core/src/kernels/scan` for a model.
+//! [`kernel!`](crate::kernel!) declares one, [`params!`](crate::params!) its parameters. It makes a struct of named
+//! tensors with a `launch` method that runs whichever body the tensors' device needs, and a [`KernelSpec`] that drives
+//! the registry tests (`lumigrad_testkit::check_shaders` and `check_runs`). See `crates/core/src/kernels/scan` for a
+//! model.
 //!
 //! In WGSL, `@group(0) @binding(0)` is `var<uniform> params: Params`; then come the buffers in the order of the
 //! struct's fields, as `array<f32>`, `array<u32>` or `array<i32>`. Item numbers come from
@@ -62,7 +63,7 @@ pub struct KernelSpec {
     pub buffers: &'static [BufferSpec],
     /// Size of the Rust parameter struct.
     pub params_size: usize,
-    /// Its fields, known when it was declared by [`params!`](crate::params).
+    /// Its fields, known when it was declared by [`params!`](crate::params!).
     pub params_fields: &'static [ParamField],
 }
 

@@ -11,7 +11,7 @@ pub struct ParamField {
     pub size: usize,
 }
 
-/// Parameters that were not declared by [`params!`](crate::params): their fields are not known, only their size.
+/// Parameters that were not declared by [`params!`](crate::params!): their fields are not known, only their size.
 #[doc(hidden)]
 pub trait NoFields {
     const FIELDS: &'static [ParamField] = &[];

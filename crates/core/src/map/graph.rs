@@ -58,7 +58,7 @@ pub enum Op {
     Max,
     Select,
     ToReal,
-    /// Component of a table's row: args = [row], clamped into the table.
+    /// Component of a table's row: args = `[row]`, clamped into the table.
     Fetch {
         input: u16,
         component: u16,

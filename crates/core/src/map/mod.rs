@@ -62,8 +62,14 @@ enum Derivative {
 struct Compiled {
     program: Program,
     code: Code,
+    shader: LazyLock<Shader, Box<dyn FnOnce() -> Shader + Send>>,
+}
+
+/// WGSL with imports, and the key of its pipeline.
+struct Shader {
+    text: String,
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
-    wgsl: LazyLock<String, Box<dyn FnOnce() -> String + Send>>,
+    key: String,
 }
 
 /// Numbers of a call that are the same for all items and have no derivative.
@@ -137,7 +143,10 @@ impl Map {
         let for_wgsl = program.clone();
         let compiled = Arc::new(Compiled {
             code: code::compile(&program),
-            wgsl: LazyLock::new(Box::new(move || emit::wgsl(&for_wgsl))),
+            shader: LazyLock::new(Box::new(move || {
+                let text = emit::wgsl(&for_wgsl);
+                Shader { key: format!("{} {:016x}", for_wgsl.name, crate::wgsl::hash(&text)), text }
+            })),
             program,
         });
         self.0.compiled.lock().unwrap().insert(mode, compiled.clone());
@@ -159,7 +168,7 @@ impl Map {
         let real: Vec<bool> = p.inputs.iter().map(|i| i.real).collect();
         let given = vec![true; p.outputs.iter().filter(|o| o.real).count()];
         let modes = [Derivative::Primal, Derivative::Jvp(real.clone()), Derivative::Vjp { given, wanted: real }];
-        modes.into_iter().map(|m| self.compiled(m).wgsl.clone()).collect()
+        modes.into_iter().map(|m| self.compiled(m).shader.text.clone()).collect()
     }
 }
 
@@ -299,8 +308,7 @@ impl Compiled {
         words.extend(params.int.iter().map(|&x| x as u32));
         words.resize(words.len().next_multiple_of(4).max(8), 0);
         let writes: Vec<bool> = inputs.iter().map(|_| false).chain(outputs.iter().map(|_| true)).collect();
-        let key = format!("{} {:016x}", p.name, crate::wgsl::hash(&self.wgsl));
-        let pipeline = gpu.pipeline(&key, "main", &self.wgsl, &writes)?;
+        let pipeline = gpu.pipeline(&self.shader.key, "main", &self.shader.text, &writes)?;
         let tensors: Vec<&Tensor> = filled.iter().chain(&outputs).collect();
         let bytes = tensors.iter().map(|t| t.byte_len()).sum();
         profile::record(&p.name, bytes, || {

@@ -78,7 +78,8 @@ fn reflect(image: &Var, before: usize, after: usize) -> Result<Var> {
 }
 
 /// A picture filtered by `kernel` along rows and along columns:
-/// result[y, x, c] = Σᵢⱼ kernel[i] · kernel[j] · image[y + i − m, x + j − m, c], where m = ⌊K/2⌋ (0 for [`Border::Valid`]).
+/// `result[y, x, c] = Σᵢⱼ kernel[i] · kernel[j] · image[y + i − m, x + j − m, c]`, where m = ⌊K/2⌋ (0 for
+/// [`Border::Valid`]).
 ///
 /// **Shapes**: image [H, W, C], kernel K weights; result [H, W, C], or [H − K + 1, W − K + 1, C] for a valid border.
 /// **Gradients**: to the image (the correlation with the reversed kernel).

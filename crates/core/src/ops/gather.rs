@@ -60,7 +60,7 @@ fn check_indices(operator: &str, indices: &Tensor) -> Result<()> {
 }
 
 impl Var {
-    /// Rows of `self` by number: result[i, …] = self[indices[i], …].
+    /// Rows of `self` by number: `result[i, …] = self[indices[i], …]`.
     ///
     /// **Shapes**: self [N, …]; `indices` u32 or i32 of any shape [M…]; result [M…, …].
     /// **Gradients**: to self, by scatter-add. Numbers outside 0..N are clamped into it.
@@ -91,7 +91,7 @@ impl Var {
         map.apply_with(&[&rows, self], call)?.remove(0).reshape(&shape)
     }
 
-    /// Sums of rows by number: result[r, …] = Σ over i with indices[i] = r of self[i, …].
+    /// Sums of rows by number: `result[r, …]` = Σ over i with `indices[i]` = r of `self[i, …]`.
     ///
     /// **Shapes**: `indices` u32 or i32 [M…]; self [M…, …]; result [rows, …].
     /// **Gradients**: to self, by gather. Numbers outside 0..rows are clamped into it.

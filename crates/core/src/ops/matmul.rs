@@ -81,7 +81,7 @@ impl Var {
         matmul_with(self, false, other, false)
     }
 
-    /// self [.., K] · weight [K, N] + bias [N]: [.., N].
+    /// self [.., K] · weight [K, N] + bias \[N\]: [.., N].
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Result<Var> {
         let Some((&k, lead)) = self.shape().split_last() else {
             return Err(Error::shape("linear's input", self.shape(), "[.., K]"));

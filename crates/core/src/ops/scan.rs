@@ -82,7 +82,7 @@ impl Operator for SegmentSum {
 }
 
 impl Var {
-    /// Prefix sums along an axis: result[i] = Σ over j ≤ i of self[j] (or j < i, or from the end; see [`Order`]).
+    /// Prefix sums along an axis: `result[i]` = Σ over j ≤ i of `self[j]` (or j < i, or from the end; see [`Order`]).
     ///
     /// **Shapes**: the result has the shape of self (real or u32). **Gradients**: to self, prefix sums from the other
     /// end. **Errors**: no such axis, i32 elements, 2³² or more elements. **Determinism**: the same bits for any number of
@@ -91,7 +91,7 @@ impl Var {
         Ok(apply(Arc::new(PrefixSum(axis, order)), &[self])?.remove(0))
     }
 
-    /// Sums of neighbouring rows: result[s, …] = Σ over i in offsets[s]..offsets[s + 1] of self[i, …].
+    /// Sums of neighbouring rows: `result[s, …]` = Σ over i in `offsets[s]..offsets[s + 1]` of `self[i, …]`.
     ///
     /// **Shapes**: self [N, …]; `offsets` u32 [S + 1] in ascending order; result [S, …], zeros for empty segments. Rows
     /// outside all segments are not added. **Gradients**: to self, the cotangent of a row's segment.

@@ -31,7 +31,7 @@ kernel! {
     params: Params, cpu: correlate
 }
 
-/// Correlation along `axis`: element i of `n_out` is Σₜ weights[t] · input[i + t − middle], zero outside.
+/// Correlation along `axis`: element i of `n_out` is `Σₜ weights[t] · input[i + t − middle]`, zero outside.
 ///
 /// Its transpose is the correlation with reversed weights, `middle` counted from the other end, back to the input's
 /// size.

@@ -53,16 +53,16 @@ kernel! {
 /// What [`radix_sort`] returns.
 #[derive(Clone, Debug)]
 pub struct Sorted {
-    /// The keys in ascending order, u32 [N].
+    /// The keys in ascending order, u32 `[N]`.
     pub keys: Tensor,
-    /// The payloads in the order of their keys, u32 [N]; without a payload, the permutation: key i of the result was key
-    /// `payload[i]` of the input.
+    /// The payloads in the order of their keys, u32 `[N]`; without a payload, the permutation: key i of the result was
+    /// key `payload[i]` of the input.
     pub payload: Tensor,
 }
 
 /// Sorts u32 keys by their lowest `bits` bits, with a payload; equal keys keep their order.
 ///
-/// **Shapes**: keys and payload u32 [N].
+/// **Shapes**: keys and payload u32 `[N]`.
 /// **Gradients**: keys have none; [`Var::gather`](crate::Var::gather) with the permutation differentiates what is sorted.
 /// **Errors**: other element types, a payload of another size, 2³² or more keys.
 /// **Determinism**: the only stable order, on both devices.

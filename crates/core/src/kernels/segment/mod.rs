@@ -23,7 +23,7 @@ kernel! {
     params: Params, cpu: segment_ids
 }
 
-/// Numbers of the segments that `rows` rows belong to, u32 [rows].
+/// Numbers of the segments that `rows` rows belong to, u32 `[rows]`.
 ///
 /// Segment s holds the rows `offsets[s]..offsets[s + 1]` and may be empty; `offsets` is u32 [S + 1], in ascending order.
 /// Rows before the first or after the last segment get the number S. **Errors**: other types and shapes.

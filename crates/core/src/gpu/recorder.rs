@@ -1,0 +1,163 @@
+//! Command recording: one encoder collects the launches of a step.
+
+use super::GpuDevice;
+use super::engine::Pipeline;
+use crate::{Error, Result, Tensor, profile, tensor::Storage};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Launches recorded before they are submitted anyway, so that the GPU does not idle during long steps.
+const LAUNCHES_PER_SUBMIT: usize = 256;
+/// Bytes of one buffer of kernel parameters.
+const UNIFORM_CHUNK: u64 = 1 << 16;
+/// Bytes of uploads that travel with the parameters instead of ending the step's encoder.
+pub(super) const SMALL_UPLOAD: usize = 4 << 10;
+/// Workgroups along x at most; more are folded into y.
+const MAX_GROUPS: u32 = 65_535;
+
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) encoder: Option<wgpu::CommandEncoder>,
+    launches: usize,
+    /// Parameter bytes of the current chunk, written when the chunk is submitted.
+    uniforms: Vec<u8>,
+    chunk: Option<wgpu::Buffer>,
+    spare_chunks: Vec<wgpu::Buffer>,
+    full_chunks: Vec<(wgpu::Buffer, Vec<u8>)>,
+}
+
+impl GpuDevice {
+    pub(super) fn with_encoder<T>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
+        let mut recorder = self.recorder.lock().unwrap();
+        f(recorder.encoder.get_or_insert_with(|| self.new_encoder()))
+    }
+
+    pub(super) fn new_encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("step") })
+    }
+
+    pub(super) fn wait(&self) -> Result<()> {
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map(drop).map_err(|e| Error::Gpu(e.to_string()))
+    }
+
+    /// Submits what was recorded.
+    pub fn submit(&self) {
+        let mut recorder = self.recorder.lock().unwrap();
+        self.submit_locked(&mut recorder);
+    }
+
+    fn submit_locked(&self, recorder: &mut Recorder) {
+        let Some(encoder) = recorder.encoder.take() else {
+            return;
+        };
+        if let Some(chunk) = recorder.chunk.take() {
+            let bytes = std::mem::take(&mut recorder.uniforms);
+            recorder.full_chunks.push((chunk, bytes));
+        }
+        for (chunk, bytes) in recorder.full_chunks.drain(..) {
+            self.queue.write_buffer(&chunk, 0, &bytes);
+            recorder.spare_chunks.push(chunk);
+        }
+        self.queue.submit([encoder.finish()]);
+        self.counters.submissions.fetch_add(1, Relaxed);
+        recorder.launches = 0;
+    }
+
+    /// Submits what was recorded and waits until it is done.
+    pub fn synchronize(&self) -> Result<()> {
+        self.submit();
+        self.wait()
+    }
+
+    /// Records one launch over `items` items.
+    pub(crate) fn dispatch(
+        &self,
+        pipeline: &Pipeline,
+        params: &[u8],
+        tensors: &[&Tensor],
+        items: usize,
+        items_per_group: u32,
+    ) -> Result<()> {
+        let groups = u32::try_from(items.div_ceil(items_per_group as usize))
+            .map_err(|_| Error::Gpu(format!("{}: {items} items are too many", pipeline.label)))?;
+        if groups == 0 {
+            return Ok(());
+        }
+        let mut guard = self.recorder.lock().unwrap();
+        let recorder = &mut *guard;
+        let (chunk, offset) = self.uniform_slot(recorder, params);
+        let mut entries = vec![wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &chunk,
+                offset,
+                size: std::num::NonZero::new((params.len() as u64).next_multiple_of(16).max(16)),
+            }),
+        }];
+        for (binding, tensor) in (1..).zip(tensors) {
+            let Storage::Gpu(buffer) = &tensor.storage else {
+                return Err(Error::MixedDevices { operator: pipeline.label.clone() });
+            };
+            entries.push(wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: buffer.wgpu(),
+                    offset: 0,
+                    size: std::num::NonZero::new(buffer.bytes.next_multiple_of(4).max(4)),
+                }),
+            });
+        }
+        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&pipeline.label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        let encoder = recorder.encoder.get_or_insert_with(|| self.new_encoder());
+        let mut pass = encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&pipeline.label), timestamp_writes: None });
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        let rows = groups.div_ceil(MAX_GROUPS);
+        pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
+        drop(pass);
+        recorder.launches += 1;
+        if profile::enabled() {
+            self.submit_locked(recorder);
+            drop(guard);
+            return self.wait();
+        }
+        if recorder.launches >= LAUNCHES_PER_SUBMIT {
+            self.submit_locked(recorder);
+        }
+        Ok(())
+    }
+
+    /// A place for bytes that are written when the step is submitted.
+    pub(super) fn uniform_slot(&self, recorder: &mut Recorder, params: &[u8]) -> (wgpu::Buffer, u64) {
+        let size = params.len().next_multiple_of(256).max(256);
+        if recorder.chunk.is_some() && recorder.uniforms.len() + size > UNIFORM_CHUNK as usize {
+            let bytes = std::mem::take(&mut recorder.uniforms);
+            let chunk = recorder.chunk.take().expect("just checked");
+            recorder.full_chunks.push((chunk, bytes));
+        }
+        let chunk = recorder
+            .chunk
+            .get_or_insert_with(|| {
+                recorder.spare_chunks.pop().unwrap_or_else(|| {
+                    self.counters.buffers.fetch_add(1, Relaxed);
+                    self.device.create_buffer(&wgpu::BufferDescriptor {
+                        label: Some("parameters"),
+                        size: UNIFORM_CHUNK,
+                        usage: wgpu::BufferUsages::UNIFORM
+                            | wgpu::BufferUsages::COPY_SRC
+                            | wgpu::BufferUsages::COPY_DST,
+                        mapped_at_creation: false,
+                    })
+                })
+            })
+            .clone();
+        let offset = recorder.uniforms.len();
+        recorder.uniforms.extend_from_slice(params);
+        recorder.uniforms.resize(offset + size, 0);
+        (chunk, offset as u64)
+    }
+}
