@@ -158,7 +158,17 @@ fn what_needs_more_memory_than_there_is_is_refused_before_it_is_asked_for() {
     fails(folder, &optimize("a.obj", &many), 1, &["GiB", "a.obj", "--views"]);
     fails(folder, &["eval", "a.obj", "--against", "a.obj", "--samples", "100000000000"], 1, &["GiB", "--samples"]);
     fails(folder, &["render", "a.obj", "--threads", "100000000"], 2, &["--threads"]);
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing is written");
+    // A small file that places a million vertices (which need no bytes in it) at a thousand nodes.
+    let nodes = vec!["{\"mesh\": 0}"; 1000].join(",");
+    let bomb = format!(
+        "{{\"asset\": {{\"version\": \"2.0\"}}, \"nodes\": [{nodes}], \"meshes\": [{{\"primitives\": [{{\"attributes\": \
+         {{\"POSITION\": 0}}}}]}}], \"accessors\": [{{\"componentType\": 5126, \"count\": 1000000, \"type\": \"VEC3\"}}]}}"
+    );
+    fs::write(folder.join("bomb.gltf"), bomb).unwrap();
+    fails(folder, &render("bomb.gltf", &[]), 1, &["GiB", "bomb.gltf", "fewer nodes"]);
+    fails(folder, &optimize("bomb.gltf", &["--target", "bomb.gltf", "--views", "1"]), 1, &["GiB", "bomb.gltf"]);
+    fails(folder, &["convert", "bomb.gltf", "bomb.obj"], 1, &["GiB", "bomb.gltf"]);
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 2, "nothing is written");
 }
 
 #[test]

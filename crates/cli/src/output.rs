@@ -58,20 +58,23 @@ fn entry(name: &str, value: &Value, depth: usize) -> String {
         Value::Object(parts) => {
             parts.iter().fold(row("").trim_end().to_owned() + "\n", |text, (k, v)| text + &entry(k, v, depth + 1))
         }
-        other => row(&cell(other)),
+        other => row(&cell(name, other)),
     }
 }
 
-/// A value in one line.
-fn cell(value: &Value) -> String {
+/// A value in one line; sizes of memory in MiB.
+fn cell(name: &str, value: &Value) -> String {
     match value {
+        Value::Number(n) if name.ends_with("_bytes") && n.is_u64() => {
+            format!("{:.1} MiB", n.as_u64().unwrap_or_default() as f64 / (1 << 20) as f64)
+        }
         Value::String(s) => s.clone(),
         Value::Null => "-".into(),
         Value::Number(n) if n.is_f64() => {
             let text = format!("{:.5}", n.as_f64().unwrap_or_default());
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(cell).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(|v| cell("", v)).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }
@@ -84,7 +87,7 @@ fn table(items: &[Value]) -> Option<String> {
         return None;
     }
     let mut rows = vec![keys.iter().map(|k| k.to_string()).collect::<Vec<_>>()];
-    rows.extend(items.iter().map(|v| keys.iter().map(|k| cell(&v[k.as_str()])).collect()));
+    rows.extend(items.iter().map(|v| keys.iter().map(|k| cell(k, &v[k.as_str()])).collect()));
     let widths: Vec<usize> =
         (0..keys.len()).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {

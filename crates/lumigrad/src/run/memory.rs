@@ -17,6 +17,8 @@ const VIEW_BYTES: u64 = 96;
 const STEP_BYTES: u64 = 430;
 /// Bytes per texel: as stored, as numbers, and its share of the mip levels (measured).
 const TEXEL_BYTES: u64 = 36;
+/// Bytes per vertex and per triangle at every node that places them (measured).
+const PLACED_BYTES: u64 = 150;
 
 /// Most physical memory that this process has held, bytes; 0 where the system does not tell (only Linux does).
 pub fn peak_memory_bytes() -> u64 {
@@ -52,11 +54,22 @@ pub fn require_memory(bytes: u64, location: &str, help: &str) -> Result<()> {
     }
 }
 
+/// What a scene takes once its textures are numbers and its meshes stand in the world, bytes: an estimate. A mesh counts
+/// at every node that places it.
+pub fn scene_bytes(scene: &Scene) -> u64 {
+    let texels: u64 = scene.images().iter().map(|i| u64::from(i.width) * u64::from(i.height)).sum();
+    let size = |i: &lumigrad_scene::Instance| {
+        let primitive = scene.primitive(i);
+        (primitive.positions.len() + primitive.triangles.len()) as u64
+    };
+    let placed: u64 = scene.instances().iter().map(size).sum();
+    texels.saturating_mul(TEXEL_BYTES).saturating_add(placed.saturating_mul(PLACED_BYTES))
+}
+
 /// What rendering pictures of at most `pixels` each takes on the CPU, bytes: an estimate.
 pub(super) fn render_bytes(scene: &Scene, pixels: u64, with_aovs: bool) -> u64 {
-    let texels: u64 = scene.images().iter().map(|i| u64::from(i.width) * u64::from(i.height)).sum();
     let per_pixel = if with_aovs { AOV_BYTES } else { RENDER_BYTES };
-    texels.saturating_mul(TEXEL_BYTES).saturating_add(pixels.saturating_mul(per_pixel))
+    scene_bytes(scene).saturating_add(pixels.saturating_mul(per_pixel))
 }
 
 /// What the pictures and steps of an optimisation take on the CPU, bytes: an estimate without the scene itself. Pictures
