@@ -2,13 +2,18 @@
 
 use lumigrad::core::Device;
 use lumigrad::core::profile;
-use lumigrad::run::job::commands::{ConvertJob, EvalJob, RenderJob};
+use lumigrad::run::job::commands::{ConvertJob, EvalJob, OptimizeJob, RenderJob};
 use lumigrad::run::job::{Document, EnvironmentChoice};
 use lumigrad::run::{self, RenderSettings, Stop, Summary};
 use lumigrad::scene::environment::Environment;
 use lumigrad::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Threads that may be asked for: beyond any machine, below what would exhaust it.
+const MAX_THREADS: usize = 4096;
+/// Bytes that `eval` holds per sample of a pair of surfaces, roughly.
+const SAMPLE_BYTES: u64 = 150;
 
 /// Runs a job. Commands without steps end by themselves; `stop` is for those that have them.
 ///
@@ -19,6 +24,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
     let name = document.command().name;
     let integer = |key: &str| document.get(key).and_then(|v| v.as_integer()).unwrap_or(0);
     let threads = usize::try_from(integer("threads")).unwrap_or(0);
+    if threads > MAX_THREADS {
+        let message = format!("{threads} threads, expected at most {MAX_THREADS}");
+        return Err(Error::usage("--threads", message, "0 takes one per core"));
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|e| Error::usage("--threads", e.to_string(), ""))?;
     profile::enable(document.is_set("profile"));
@@ -38,6 +47,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
         "eval" => eval(document.parse()?, &mut summary)?,
         "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,
         "optimize" => {
+            let job: OptimizeJob = document.parse()?;
+            let help = "fewer --views, a smaller --size, --max-size or --batch";
+            let scene = job.scene.as_deref().unwrap_or(Path::new("optimize")).display().to_string();
+            run::require_memory(run::optimize_bytes(&job), &scene, help)?;
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::optimize::execute(document, stop, &mut progress);
         }
@@ -57,10 +70,14 @@ fn need(path: Option<PathBuf>, command: &str, what: &str) -> Result<PathBuf> {
 
 /// The scene's parameters with their shapes.
 fn list_params(document: &Document, summary: &mut Summary) -> Result<()> {
-    let job: lumigrad::run::job::commands::OptimizeJob = document.parse()?;
+    let job: OptimizeJob = document.parse()?;
     let scene = lumigrad::files::load_scene(&need(job.scene, "optimize", "SCENE")?)?;
+    summary.warnings.extend(scene.warnings.clone());
     let rows = scene.parameters().into_iter().map(|p| {
-        serde_json::json!({ "pointer": p.pointer, "name": p.name, "shape": p.shape, "bounds": [p.bounds.0.max(-1e30), p.bounds.1.min(1e30)] })
+        // JSON has no infinity: a side without a bound is null.
+        let bound = |x: f32| (x.abs() < f32::MAX).then_some(x);
+        let bounds = [bound(p.bounds.0), bound(p.bounds.1)];
+        serde_json::json!({ "pointer": p.pointer, "shape": p.shape, "name": p.name, "bounds": bounds })
     });
     summary.details.insert("parameters".into(), rows.collect());
     Ok(())
@@ -75,6 +92,7 @@ fn convert(job: ConvertJob, summary: &mut Summary) -> Result<()> {
 
 fn eval(job: EvalJob, summary: &mut Summary) -> Result<()> {
     let (a, b) = (need(job.a, "eval", "A")?, need(job.against, "eval", "--against")?);
+    run::require_memory((job.samples as u64).saturating_mul(SAMPLE_BYTES), "--samples", "draw fewer samples")?;
     run::eval(&a, &b, job.samples, summary)
 }
 

@@ -26,11 +26,11 @@ fn main() -> ExitCode {
             let _ = e.print();
             return ExitCode::SUCCESS;
         }
-        Err(e) if json => return output::failure(&name, &arguments::usage_error(&e), true),
-        Err(e) => {
+        Err(e) if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = e.print();
             return ExitCode::from(2);
         }
+        Err(e) => return output::failure(&name, &arguments::usage_error(&e), json),
     };
     let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
     let document = match arguments::document(name, matches) {
@@ -43,8 +43,10 @@ fn main() -> ExitCode {
     }
     let stop = Stop::new();
     let asked = stop.clone();
+    // A job without steps has nothing to finish or to save.
+    let has_steps = document.command().key("iterations").is_some();
     let handler = ctrlc::set_handler(move || {
-        if asked.request() {
+        if asked.request() || !has_steps {
             std::process::exit(INTERRUPTED.into());
         }
         eprintln!("stopping after this step; once more to quit at once");

@@ -43,23 +43,58 @@ pub fn success(summary: &Summary, json: bool, quiet: bool, profile: bool) {
     text(&lines);
 }
 
+/// Columns of a table at most; what has more is listed.
+const MAX_COLUMNS: usize = 5;
+
 /// `name  value`, with the parts of lists and objects indented below.
 fn entry(name: &str, value: &Value, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let row = |value: &str| format!("{indent}{name:<width$} {value}\n", width = 28usize.saturating_sub(2 * depth));
     match value {
-        Value::String(s) => row(s),
+        Value::Array(items) if items.iter().any(|v| v.is_array() || v.is_object()) => {
+            let parts = || items.iter().enumerate().map(|(i, v)| entry(&i.to_string(), v, depth + 1)).collect();
+            row("").trim_end().to_owned() + "\n" + &table(items).unwrap_or_else(parts)
+        }
+        Value::Object(parts) => {
+            parts.iter().fold(row("").trim_end().to_owned() + "\n", |text, (k, v)| text + &entry(k, v, depth + 1))
+        }
+        other => row(&cell(name, other)),
+    }
+}
+
+/// A value in one line; sizes of memory in MiB.
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::Number(n) if name.ends_with("_bytes") && n.is_u64() => {
+            format!("{:.1} MiB", n.as_u64().unwrap_or_default() as f64 / (1 << 20) as f64)
+        }
+        Value::String(s) => s.clone(),
+        Value::Null => "-".into(),
         Value::Number(n) if n.is_f64() => {
             let text = format!("{:.5}", n.as_f64().unwrap_or_default());
-            row(text.trim_end_matches('0').trim_end_matches('.'))
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        Value::Array(items) => {
-            let head = row("");
-            items.iter().enumerate().fold(head, |text, (i, v)| text + &entry(&i.to_string(), v, depth + 1))
-        }
-        Value::Object(table) => table.iter().fold(row(""), |text, (k, v)| text + &entry(k, v, depth + 1)),
-        other => row(&other.to_string()),
+        Value::Array(items) => format!("[{}]", items.iter().map(|v| cell("", v)).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
     }
+}
+
+/// Objects with the same few keys as rows below a head.
+fn table(items: &[Value]) -> Option<String> {
+    let keys: Vec<&String> = items.first()?.as_object()?.keys().collect();
+    let same = |v: &Value| v.as_object().is_some_and(|o| o.keys().eq(keys.iter().copied()));
+    if keys.len() > MAX_COLUMNS || !items.iter().all(same) {
+        return None;
+    }
+    let mut rows = vec![keys.iter().map(|k| k.to_string()).collect::<Vec<_>>()];
+    rows.extend(items.iter().map(|v| keys.iter().map(|k| cell(k, &v[k.as_str()])).collect()));
+    let widths: Vec<usize> =
+        (0..keys.len()).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    Some(rows.iter().map(line).collect())
 }
 
 fn profile_table() -> String {

@@ -54,6 +54,12 @@ pub enum Error {
         /// The limit or feature that is missing.
         reason: String,
     },
+    /// The system gives no memory for a tensor.
+    #[error("no memory for a tensor of {bytes} bytes; try a smaller problem")]
+    Memory {
+        /// Bytes that were asked for.
+        bytes: usize,
+    },
     /// The GPU reported an error (lost device, out of memory).
     #[error("the GPU failed: {0}; try a smaller problem or --device cpu")]
     Gpu(String),

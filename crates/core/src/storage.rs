@@ -1,5 +1,6 @@
 //! CPU buffers: 64-byte aligned, recycled through a pool so that a steady-state step allocates nothing.
 
+use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
@@ -33,8 +34,8 @@ pub(crate) struct CpuBuffer {
 }
 
 impl CpuBuffer {
-    /// Memory with arbitrary (initialised) contents.
-    pub fn uninit(bytes: usize) -> Self {
+    /// Memory with arbitrary (initialised) contents; an error where the system gives none.
+    pub fn uninit(bytes: usize) -> Result<Self> {
         let n = bytes.div_ceil(64).max(1);
         let recycled = {
             let mut pool = pool().lock().unwrap();
@@ -44,15 +45,18 @@ impl CpuBuffer {
             }
             found
         };
-        let lines = recycled.unwrap_or_else(|| bytemuck::zeroed_vec(n));
-        Self { lines, bytes }
+        let lines = match recycled {
+            Some(lines) => lines,
+            None => bytemuck::try_zeroed_vec(n).map_err(|()| Error::Memory { bytes })?,
+        };
+        Ok(Self { lines, bytes })
     }
 
     /// Memory filled with zero bytes.
-    pub fn zeroed(bytes: usize) -> Self {
-        let mut buffer = Self::uninit(bytes);
+    pub fn zeroed(bytes: usize) -> Result<Self> {
+        let mut buffer = Self::uninit(bytes)?;
         buffer.bytes_mut().fill(0);
-        buffer
+        Ok(buffer)
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -46,7 +46,7 @@ impl Tensor {
             .filter(|&n| n <= isize::MAX as usize / 2)
             .ok_or_else(|| Error::shape("a new tensor", shape, "a size that fits in memory"))?;
         let storage = match device.gpu() {
-            None => Storage::Cpu(Arc::new(if zero { CpuBuffer::zeroed(bytes) } else { CpuBuffer::uninit(bytes) })),
+            None => Storage::Cpu(Arc::new(if zero { CpuBuffer::zeroed(bytes)? } else { CpuBuffer::uninit(bytes)? })),
             #[cfg(feature = "gpu")]
             Some(gpu) => {
                 if dtype == DType::F64 {
@@ -166,7 +166,7 @@ impl Tensor {
                 if Arc::get_mut(buffer).is_some() {
                     return Ok(());
                 }
-                let mut copy = CpuBuffer::uninit(buffer.bytes().len());
+                let mut copy = CpuBuffer::uninit(buffer.bytes().len())?;
                 copy.bytes_mut().copy_from_slice(buffer.bytes());
                 *buffer = Arc::new(copy);
             }

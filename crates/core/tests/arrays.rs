@@ -166,3 +166,11 @@ fn cell_centres_return_cells_and_linear_grids_are_reproduced() {
     let found = grid.sample_bilinear(&points).unwrap().tensor().to_vec::<f64>().unwrap();
     assert_eq!(found, [12.0, 0.5 + 27.5, 0.0, 34.0]);
 }
+
+#[test]
+fn regression_memory_that_the_system_does_not_give_is_an_error() {
+    // An eighth of the address space: no system has it, whatever it promises.
+    let error = Tensor::uninit(&Device::cpu(), DType::F32, &[1 << 59]).unwrap_err();
+    assert!(error.to_string().contains("no memory for a tensor of 2305843009213693952 bytes"), "{error}");
+    assert!(Tensor::zeros(&Device::cpu(), DType::F32, &[1 << 58]).is_err());
+}

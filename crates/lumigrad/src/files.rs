@@ -1,16 +1,18 @@
 //! Loading scenes from any supported file.
 
 use crate::Result;
+use crate::run::{require_memory, scene_bytes};
 use lumigrad_scene::Scene;
 use std::path::Path;
 
-/// A scene from glTF, GLB, OBJ, PLY or STL.
+/// A scene from glTF, GLB, OBJ, PLY or STL, to be rendered or posed.
+///
+/// # Errors
+/// As [`Scene::load`]; or there is not enough memory for all that it places: a small file may place a mesh at very many
+/// nodes.
 pub fn load_scene(path: &Path) -> Result<Scene> {
-    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("obj" | "ply" | "stl") => {
-            let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or("mesh");
-            Ok(Scene::from_triangle_mesh(name, &lumigrad_scene::mesh::load_mesh(path)?)?)
-        }
-        _ => Ok(Scene::load(path)?),
-    }
+    let scene = Scene::load(path)?;
+    let help = "give the scene smaller textures, or place its meshes at fewer nodes";
+    require_memory(scene_bytes(&scene), scene.file(), help)?;
+    Ok(scene)
 }

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::gltf::accessor::Accessors;
 use crate::gltf::container::Document;
 use crate::gltf::json::Json;
-use crate::gltf::materials::read_material;
+use crate::gltf::materials::{read_material, warn_about_unrendered};
 use crate::gltf::meshes::MeshReader;
 use crate::gltf::nodes::{LIGHTS, read_camera, read_light, read_nodes, read_roots, read_skin};
 use crate::gltf::{check_features, images};
@@ -70,7 +70,9 @@ impl Scene {
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         if matches!(ending.as_str(), "obj" | "ply" | "stl") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            return Self::from_triangle_mesh(&name, &load_mesh(path)?);
+            let mut scene = Self::from_triangle_mesh(&name, &load_mesh(path)?)?;
+            scene.document.file = path.display().to_string();
+            return Ok(scene);
         }
         let mut warnings = Vec::new();
         let document = Document::read(path, &mut warnings)?;
@@ -93,6 +95,7 @@ impl Scene {
         let mut textures = images::read_textures(&root, &mut warnings)?;
         let images = images::read_images(&document, &mut textures, &mut warnings)?;
         let materials = each(&root, "materials", |at| read_material(at, &textures))?;
+        materials.iter().enumerate().for_each(|(i, m)| warn_about_unrendered(i, m, &mut warnings));
         let nodes = read_nodes(&root)?;
         let roots = read_roots(&root, &nodes)?;
         let cameras = each(&root, "cameras", read_camera)?;

@@ -39,7 +39,11 @@ fn samples_have_the_counts_of_their_json() {
         let triangles = drawn.iter().map(|i| scene.primitive(i).triangles.len()).sum();
         let sizes = [scene.nodes().len(), scene.meshes().len(), scene.materials().len(), scene.images().len()];
         assert_eq!([sizes[0], sizes[1], sizes[2], sizes[3], drawn.len(), triangles], *expected, "{file}");
-        let unexpected: Vec<_> = scene.warnings.iter().filter(|w| !w.starts_with("/animations")).collect();
+        // Four materials of the clear-coat test have textures that are not shown.
+        let (coats, others): (Vec<_>, Vec<_>) =
+            scene.warnings.iter().partition(|w| w.contains("/extensions/KHR_materials_clearcoat/clearcoat"));
+        assert_eq!(coats.len(), if *file == "ClearCoatTest.glb" { 4 } else { 0 }, "{coats:?}");
+        let unexpected: Vec<_> = others.into_iter().filter(|w| !w.starts_with("/animations")).collect();
         assert!(unexpected.is_empty(), "{file}: {unexpected:?}");
     }
 }

@@ -17,7 +17,8 @@ pub fn convert(from: &Path, to: &Path) -> Result<Vec<String>> {
         let message = format!("cannot write a file ending in {ending:?}");
         return Err(Error::usage(to.display(), message, "choose .glb, .gltf or .obj"));
     }
-    let scene = crate::files::load_scene(from)?;
+    // Only a mesh file spells out what nodes place many times.
+    let scene = if ending == "obj" { crate::files::load_scene(from)? } else { Scene::load(from)? };
     let mut warnings = scene.warnings.clone();
     if ending == "obj" {
         let (mesh, textures) = flatten(&scene)?;

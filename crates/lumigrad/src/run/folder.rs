@@ -46,7 +46,7 @@ impl RunFolder {
             // Left behind by a process of the same number that was killed.
             std::fs::remove_dir_all(&work).map_err(|e| Error::io(&work, e))?;
         }
-        std::fs::create_dir(&work).map_err(|e| Error::io(&work, e))?;
+        std::fs::create_dir(&work).map_err(|e| Error::io(place, e))?;
         Ok(Self { place: place.to_owned(), work, done: false })
     }
 
@@ -79,26 +79,41 @@ impl RunFolder {
 
     /// Moves the run to its place; an older run there is removed. Gives the place.
     ///
+    /// On Linux the two change places in one step: whenever the process is killed, there is a whole run at the place.
+    ///
     /// # Errors
     /// What the system says; the older run is then as it was.
     pub fn finish(mut self) -> Result<PathBuf> {
-        let old = sibling(&self.place, "old");
-        let replaced = self.place.exists();
-        if replaced {
-            std::fs::rename(&self.place, &old).map_err(|e| Error::io(&self.place, e))?;
-        }
-        if let Err(e) = std::fs::rename(&self.work, &self.place) {
-            if replaced {
+        let io = |e| Error::io(&self.place, e);
+        if !self.place.exists() {
+            std::fs::rename(&self.work, &self.place).map_err(io)?;
+            self.done = true;
+        } else if exchange(&self.work, &self.place).is_err() {
+            // This system or this file system cannot exchange.
+            let old = sibling(&self.place, "old");
+            std::fs::rename(&self.place, &old).map_err(io)?;
+            if let Err(e) = std::fs::rename(&self.work, &self.place) {
                 let _ = std::fs::rename(&old, &self.place);
+                return Err(io(e));
             }
-            return Err(Error::io(&self.place, e));
-        }
-        self.done = true;
-        if replaced {
+            self.done = true;
             std::fs::remove_dir_all(&old).map_err(|e| Error::io(&old, e))?;
         }
+        // After an exchange the older run lies where this one was written, and goes when this value is dropped.
         Ok(self.place.clone())
     }
+}
+
+/// Exchanges two paths in one step.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 impl Drop for RunFolder {

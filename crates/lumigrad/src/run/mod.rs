@@ -20,6 +20,6 @@ pub use devices::devices;
 pub use eval::eval;
 pub use event::{Event, Observer, Silent, Stop};
 pub use folder::RunFolder;
-pub use memory::{available_memory_bytes, peak_memory_bytes};
+pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, require_memory, scene_bytes};
 pub use render::{RenderSettings, cameras, render};
 pub use summary::{Record, Summary};

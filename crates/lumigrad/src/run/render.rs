@@ -156,10 +156,16 @@ pub fn render(
         Some(given) => Some(given.clone()),
         None => scene.placed_lights().is_empty().then(|| Environment::constant([1.0; 3])),
     };
+    if device.is_cpu() {
+        let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
+        let needed = super::memory::render_bytes(scene, pixels, !settings.aov.is_empty());
+        let help = "render smaller pictures (--size), leave out --aov, or give the scene smaller textures";
+        super::require_memory(needed, scene.file(), help)?;
+    }
     let renderer = Renderer::new(scene, device, &Options { environment, dtype: None })?;
     let frame = renderer.frame(&Bindings::new())?;
     let (centre, radius) = sphere(scene)?;
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    make_folder(folder)?;
     let mut written = vec![];
     for view in views {
         let view = with_depths(view, centre, radius);
@@ -189,6 +195,13 @@ pub fn render(
         }
     }
     Ok(written)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Error::file(folder.display(), "is a file, expected a folder", "choose another one with --out"));
+    }
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))
 }
 
 /// Near and far planes around the scene, where a view does not know its own.

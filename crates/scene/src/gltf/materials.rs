@@ -31,6 +31,23 @@ pub(crate) fn read_material(at: &Json<'_>, textures: &[Texture]) -> Result<Mater
     Ok(material)
 }
 
+/// Names what a material asks for and the rasteriser does not show.
+pub(crate) fn warn_about_unrendered(index: usize, material: &Material, warnings: &mut Vec<String>) {
+    let specular = material.specular.as_ref();
+    let coat = material.clearcoat.as_ref();
+    let parts = [
+        ("KHR_materials_transmission", material.transmission.as_ref().is_some_and(|t| t.factor != 0.0)),
+        ("KHR_materials_specular/specularTexture", specular.is_some_and(|s| s.texture.is_some())),
+        ("KHR_materials_specular/specularColorTexture", specular.is_some_and(|s| s.color_texture.is_some())),
+        ("KHR_materials_clearcoat/clearcoatTexture", coat.is_some_and(|c| c.texture.is_some())),
+        ("KHR_materials_clearcoat/clearcoatRoughnessTexture", coat.is_some_and(|c| c.roughness_texture.is_some())),
+        ("KHR_materials_clearcoat/clearcoatNormalTexture", coat.is_some_and(|c| c.normal_texture.is_some())),
+    ];
+    for (part, _) in parts.into_iter().filter(|(_, present)| *present) {
+        warnings.push(format!("/materials/{index}/extensions/{part}: kept but not rendered"));
+    }
+}
+
 fn read_extensions(at: &Json<'_>, textures: &[Texture], material: &mut Material) -> Result<()> {
     material.unlit = at.extension("KHR_materials_unlit").is_some();
     if let Some(e) = at.extension("KHR_materials_emissive_strength") {

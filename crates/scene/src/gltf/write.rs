@@ -98,6 +98,17 @@ pub(crate) fn glb(json: &Value, binary: &[u8], path: &Path) -> Result<Vec<u8>> {
 pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        let message = format!("the folder {} does not exist", folder.display());
+        return Err(Error::invalid(path.display(), message, "make it first, or choose another place"));
+    }
+    if path.is_dir() {
+        return Err(Error::invalid(
+            path.display(),
+            "a folder of this name exists, expected a file",
+            "choose another name",
+        ));
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".lumigrad-");
     // Temporary files are private by default; results are as public as the user's other files.
@@ -105,7 +116,7 @@ pub fn write_atomically(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666);
     #[cfg(unix)]
     builder.permissions(mode);
-    let mut file = builder.tempfile_in(folder).map_err(Error::io(path))?;
+    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io(path)(e.kind().into()))?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::io(path)(e.error))?;
     Ok(())

@@ -33,9 +33,9 @@ job_keys! {
         /// Steps. Without it 500, or no limit where `seconds` is given.
         iterations: Option<usize>, Count(0), example "500";
         /// Time limit of the optimisation; evaluation and writing come on top.
-        seconds: Option<f64>, Number, example "60.0";
+        seconds: Option<f64>, Amount, example "60.0";
         /// Stop when the training loss, the mean over all training views, is at or below this.
-        stop_loss: Option<f64>, Number, example "0.001";
+        stop_loss: Option<f64>, Amount, example "0.001";
         /// Views per step. Without it 1, or all where cameras are optimised and with Levenberg-Marquardt.
         batch: Option<usize>, Count(1), example "1";
         /// Go on from the checkpoint in `out`; without one, start anew.

@@ -12,6 +12,8 @@ pub enum Kind {
     Count(u64),
     /// A finite number.
     Number,
+    /// A finite number of at least 0.
+    Amount,
     /// Any text.
     Text,
     /// One of these words.
@@ -42,7 +44,7 @@ impl Kind {
         match self {
             Kind::Flag => String::new(),
             Kind::Count(_) => "N".into(),
-            Kind::Number => "X".into(),
+            Kind::Number | Kind::Amount => "X".into(),
             Kind::Text => "TEXT".into(),
             Kind::Choice(words) if words.len() <= 4 => words.join("|"),
             Kind::Choice(_) => "NAME".into(),
@@ -79,6 +81,10 @@ impl Kind {
                 _ => Err(expected(&format!("a whole number of at least {least}"))),
             },
             (Kind::Number, v) => number(&v).map(Value::Float).ok_or_else(|| expected("a number")),
+            (Kind::Amount, v) => match number(&v) {
+                Some(x) if x >= 0.0 => Ok(Value::Float(x)),
+                _ => Err(expected("a number of at least 0")),
+            },
             (Kind::Text | Kind::Camera, Value::String(s)) => Ok(Value::String(s)),
             (Kind::Text | Kind::Camera, Value::Integer(n)) => Ok(Value::String(n.to_string())),
             (Kind::Text | Kind::Camera, Value::Float(x)) => Ok(Value::String(x.to_string())),
@@ -136,12 +142,20 @@ impl Kind {
 
 /// The known word that is closest to `word`, where one is close.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|k| (strsim::jaro_winkler(word, k), k));
+    // In short words one slip is a large part.
+    let slip = |k| if strsim::damerau_levenshtein(word, k) <= 1 { 0.76 } else { 0.0 };
+    let scored = known.into_iter().map(|k| (strsim::jaro_winkler(word, k).max(slip(k)), k));
     scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
 }
 
+/// Characters of a wrong text that a message repeats.
+const SHOWN: usize = 80;
+
 fn describe(value: &Value) -> String {
     match value {
+        Value::String(s) if s.chars().count() > SHOWN => {
+            format!("{:?}…", s.chars().take(SHOWN).collect::<String>())
+        }
         Value::String(s) => format!("{s:?}"),
         Value::Table(_) => "a table".into(),
         Value::Array(items) if items.iter().any(Value::is_table) => "a list of tables".into(),
