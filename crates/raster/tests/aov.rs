@@ -13,9 +13,14 @@ const SIZE: usize = 256;
 /// Flags of pixels where a hundredth of a pixel decides, surfaces coincide, or an alpha test is close.
 const UNSURE: u32 = 1 | 2 | 8;
 const NEAREST_TIE: u32 = 4;
-/// PNG textures agree to rounding. Two JPEG decoders may differ by 3 of 255 in a texel (chroma upsampling, inverse
-/// transform); the reference used another one.
-const COLOR_BAR: f64 = 3.05 / 255.0;
+/// Base colour, encoded, with the rounding of the reference's half floats.
+const COLOR_BAR: f64 = 2.05 / 255.0;
+/// Metallic and roughness.
+const VALUE_BAR: f64 = 0.01;
+/// Assets with JPEG textures. The reference decoded them with libjpeg-turbo; texel by texel, our decoder (and another one
+/// that was tried) is off by 3 in up to 2 of 10 000 texels and by 4 in a handful: both are right within the standard.
+const JPEG: [&str; 4] = ["DamagedHelmet", "CesiumMan", "CesiumMan_posed", "AlphaBlendModeTest"];
+const JPEG_BAR: f64 = 3.05 / 255.0;
 
 fn asset_path(data: &Path, asset: &str) -> PathBuf {
     let candidates = [
@@ -61,6 +66,15 @@ impl Report {
     /// Fails when a checked pixel is off by more than `bar`.
     fn check(&mut self, what: &str, errors: impl Iterator<Item = f64>, bar: f64) {
         self.check_but(what, errors, bar, 0);
+    }
+
+    /// Fails when a pixel is off by more than `bar`; with JPEG textures, when more than one in `rare` is, or one is off by
+    /// more than two decoders can be.
+    fn check_texture(&mut self, what: &str, errors: Vec<f64>, bar: f64, rare: usize) {
+        let jpeg = JPEG.iter().any(|a| self.name[..self.name.len() - 2] == **a);
+        let allowed = if jpeg { errors.len().div_ceil(rare) } else { 0 };
+        self.check_but(what, errors.iter().copied(), bar, allowed);
+        self.check(what, errors.into_iter(), if jpeg { JPEG_BAR } else { bar });
     }
 
     /// Fails when more than `allowed` of the checked pixels are off by more than `bar`.
@@ -124,16 +138,19 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
         (0..3).map(|k| (encode(picture[at + k]) - encode(reference[3 * p + k])).abs()).fold(0.0, f64::max)
     };
     let smooth = &get("base_color_bilinear").data;
-    report.check("bilinear base colour", seen.iter().map(|&p| color_error(&bilinear, smooth, p)), COLOR_BAR);
+    let errors = seen.iter().map(|&p| color_error(&bilinear, smooth, p)).collect();
+    report.check_texture("bilinear base colour", errors, COLOR_BAR, 500);
     let sharp = &get("base_color_nearest").data;
     let clear = seen.iter().filter(|&&p| flags[p] & NEAREST_TIE == 0);
     // The reference tests alpha bilinearly also in its nearest picture; ours tests what it samples.
     if asset != "AlphaBlendModeTest" {
-        report.check("nearest base colour", clear.map(|&p| color_error(&nearest, sharp, p)), COLOR_BAR);
+        let errors = clear.map(|&p| color_error(&nearest, sharp, p)).collect();
+        report.check_texture("nearest base colour", errors, COLOR_BAR, 30);
     }
     for (key, channel) in [("metallic", Aov::METALLIC), ("roughness", Aov::ROUGHNESS)] {
         let values = &get(key).data;
-        report.check(key, seen.iter().map(|&p| (ours(p, channel) - values[p]).abs()), COLOR_BAR);
+        let errors = seen.iter().map(|&p| (ours(p, channel) - values[p]).abs()).collect();
+        report.check_texture(key, errors, VALUE_BAR, 1000);
     }
     report.failures
 }
