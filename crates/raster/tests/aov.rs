@@ -100,7 +100,8 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
     let device = Device::cpu();
     let renderer = Renderer::new(&scene, &device, &Options::default()).unwrap();
     let frame = renderer.frame(&Bindings::new()).unwrap();
-    let camera = Camera::new(&view(data, &scene, &name), &device, DType::F32).unwrap();
+    let view = view(data, &scene, &name);
+    let camera = Camera::new(&view, &device, DType::F32).unwrap();
     let picture = |sampling| frame.aov(&camera, sampling).unwrap().tensor().to_f64_vec().unwrap();
     let (bilinear, nearest) = (picture(Sampling::Bilinear), picture(Sampling::Nearest));
     let arrays = read_npz(&data.join(format!("render_reference/aov/{name}.npz")));
@@ -128,6 +129,21 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
         // A pixel centre can lie within f32 rounding of an inner edge, where both triangles are right.
         report.check_but(key, seen.iter().map(|&p| angle(p)), 0.2, 2);
     }
+    // The triangle that is named has the reference's normal, whichever side is seen.
+    let geometry = renderer.geometry();
+    let expected = &get("normal_geometric").data;
+    let named = |p: usize| {
+        let corners = geometry.host_triangles[ours(p, Aov::TRIANGLE) as usize - 1];
+        let [a, b, c] = corners.map(|v| glam::DVec3::from(geometry.host_positions[v as usize].map(f64::from)));
+        let n = glam::DVec3::from_slice(&expected[3 * p..3 * p + 3]).normalize();
+        (b - a).cross(c - a).normalize().dot(n).abs().min(1.0).acos().to_degrees()
+    };
+    report.check_but("triangle", seen.iter().map(|&p| named(p)), 0.2, 2);
+    let turned = |p: usize| {
+        let row = |r: usize| (0..3).map(|k| view.viewmat[r][k] * ours(p, Aov::NORMAL + k)).sum::<f64>();
+        (0..3).map(|r| (row(r) - ours(p, Aov::CAMERA_NORMAL + r)).abs()).fold(0.0, f64::max)
+    };
+    report.check("camera normal", seen.iter().map(|&p| turned(p)), 1e-5);
     let uv = &get("uv").data;
     let range = seen.iter().flat_map(|&p| [uv[2 * p].abs(), uv[2 * p + 1].abs()]).fold(1.0, f64::max);
     let uv_error = |p: usize| (0..2).map(|k| (ours(p, Aov::UV + k) - uv[2 * p + k]).abs()).fold(0.0, f64::max) / range;

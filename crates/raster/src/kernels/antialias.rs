@@ -1,7 +1,7 @@
 //! Blended silhouettes: the derivative of visibility (Laine et al. 2020, "Modular Primitives for High-Performance
 //! Differentiable Rendering", §3.5).
 
-use super::fragments::counting;
+use super::counting;
 use super::{Layer, silhouettes};
 use crate::Result;
 use lumigrad_core::map::{Builder, CallParams, Expr, IntExpr, Map};

@@ -16,7 +16,7 @@ pub struct Fragments {
 }
 
 /// The numbers 0..n, u32.
-pub(super) fn counting(like: &Tensor, n: usize) -> Result<Tensor> {
+pub(crate) fn counting(like: &Tensor, n: usize) -> Result<Tensor> {
     let map = Map::cached("raster/counting", |m| {
         let i = m.index();
         let _ = m.item_int::<1>("like");

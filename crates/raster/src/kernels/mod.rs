@@ -6,6 +6,7 @@ mod rasterize;
 mod silhouettes;
 
 pub use antialias::antialias;
+pub(crate) use fragments::counting;
 pub use fragments::{Fragments, fragments};
 pub use rasterize::{Layer, rasterize};
 pub use silhouettes::silhouettes;
