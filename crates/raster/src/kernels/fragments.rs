@@ -9,9 +9,9 @@ use std::ops::Range;
 /// Pixels of one draw. On a GPU there is one slot per pixel, with triangle 0 where the draw is not seen (no count is
 /// read back); on the CPU only those that are seen.
 pub struct Fragments {
-    /// Pixel number, u32 [P].
+    /// Pixel number, u32 `[P]`.
     pub pixels: Tensor,
-    /// Triangle number + 1, u32 [P]; 0 = padding.
+    /// Triangle number + 1, u32 `[P]`; 0 = padding.
     pub triangles: Tensor,
 }
 
