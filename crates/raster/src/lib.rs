@@ -1,6 +1,7 @@
 //! Differentiable mesh rendering: rasterisation, texture sampling, glTF shading, silhouettes.
 
 pub mod kernels;
+pub mod modular;
 pub mod render;
 pub mod shading;
 pub mod surface;

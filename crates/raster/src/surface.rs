@@ -6,6 +6,8 @@ use lumigrad_core::map::{Builder, Expr, IntExpr, Table, vector};
 /// Barycentric weights of a fragment and how they change from pixel to pixel.
 #[derive(Clone, Copy)]
 pub struct Weights {
+    /// Number of the triangle.
+    pub triangle: IntExpr,
     /// Vertex numbers of the triangle.
     pub vertices: [IntExpr; 3],
     /// Perspective-correct weights; their sum is 1.
@@ -74,7 +76,7 @@ pub fn fragment_weights(m: &mut Builder) -> Weights {
     let (sx, sy) = ((e[0].1 + e[1].1 + e[2].1) * inverse, (e[0].2 + e[1].2 + e[2].2) * inverse);
     let dx = std::array::from_fn(|k| e[k].1 * inverse - at[k] * sx);
     let dy = std::array::from_fn(|k| e[k].2 * inverse - at[k] * sy);
-    Weights { vertices, at, dx, dy, orientation: sum }
+    Weights { triangle: triangle - 1, vertices, at, dx, dy, orientation: sum }
 }
 
 /// Centre of a pixel in pixels, from its number in row-major order.

@@ -13,9 +13,14 @@ const SIZE: usize = 256;
 /// Flags of pixels where a hundredth of a pixel decides, surfaces coincide, or an alpha test is close.
 const UNSURE: u32 = 1 | 2 | 8;
 const NEAREST_TIE: u32 = 4;
-/// PNG textures agree to rounding. Two JPEG decoders may differ by 3 of 255 in a texel (chroma upsampling, inverse
-/// transform); the reference used another one.
-const COLOR_BAR: f64 = 3.05 / 255.0;
+/// Base colour, encoded, with the rounding of the reference's half floats.
+const COLOR_BAR: f64 = 2.05 / 255.0;
+/// Metallic and roughness.
+const VALUE_BAR: f64 = 0.01;
+/// Assets with JPEG textures. The reference decoded them with libjpeg-turbo; texel by texel, our decoder (and another one
+/// that was tried) is off by 3 in up to 2 of 10 000 texels and by 4 in a handful: both are right within the standard.
+const JPEG: [&str; 4] = ["DamagedHelmet", "CesiumMan", "CesiumMan_posed", "AlphaBlendModeTest"];
+const JPEG_BAR: f64 = 3.05 / 255.0;
 
 fn asset_path(data: &Path, asset: &str) -> PathBuf {
     let candidates = [
@@ -63,6 +68,15 @@ impl Report {
         self.check_but(what, errors, bar, 0);
     }
 
+    /// Fails when a pixel is off by more than `bar`; with JPEG textures, when more than one in `rare` is, or one is off by
+    /// more than two decoders can be.
+    fn check_texture(&mut self, what: &str, errors: Vec<f64>, bar: f64, rare: usize) {
+        let jpeg = JPEG.iter().any(|a| self.name[..self.name.len() - 2] == **a);
+        let allowed = if jpeg { errors.len().div_ceil(rare) } else { 0 };
+        self.check_but(what, errors.iter().copied(), bar, allowed);
+        self.check(what, errors.into_iter(), if jpeg { JPEG_BAR } else { bar });
+    }
+
     /// Fails when more than `allowed` of the checked pixels are off by more than `bar`.
     fn check_but(&mut self, what: &str, errors: impl Iterator<Item = f64>, bar: f64, allowed: usize) {
         let mut worst: f64 = 0.0;
@@ -86,7 +100,8 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
     let device = Device::cpu();
     let renderer = Renderer::new(&scene, &device, &Options::default()).unwrap();
     let frame = renderer.frame(&Bindings::new()).unwrap();
-    let camera = Camera::new(&view(data, &scene, &name), &device, DType::F32).unwrap();
+    let view = view(data, &scene, &name);
+    let camera = Camera::new(&view, &device, DType::F32).unwrap();
     let picture = |sampling| frame.aov(&camera, sampling).unwrap().tensor().to_f64_vec().unwrap();
     let (bilinear, nearest) = (picture(Sampling::Bilinear), picture(Sampling::Nearest));
     let arrays = read_npz(&data.join(format!("render_reference/aov/{name}.npz")));
@@ -114,6 +129,21 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
         // A pixel centre can lie within f32 rounding of an inner edge, where both triangles are right.
         report.check_but(key, seen.iter().map(|&p| angle(p)), 0.2, 2);
     }
+    // The triangle that is named has the reference's normal, whichever side is seen.
+    let geometry = renderer.geometry();
+    let expected = &get("normal_geometric").data;
+    let named = |p: usize| {
+        let corners = geometry.host_triangles[ours(p, Aov::TRIANGLE) as usize - 1];
+        let [a, b, c] = corners.map(|v| glam::DVec3::from(geometry.host_positions[v as usize].map(f64::from)));
+        let n = glam::DVec3::from_slice(&expected[3 * p..3 * p + 3]).normalize();
+        (b - a).cross(c - a).normalize().dot(n).abs().min(1.0).acos().to_degrees()
+    };
+    report.check_but("triangle", seen.iter().map(|&p| named(p)), 0.2, 2);
+    let turned = |p: usize| {
+        let row = |r: usize| (0..3).map(|k| view.viewmat[r][k] * ours(p, Aov::NORMAL + k)).sum::<f64>();
+        (0..3).map(|r| (row(r) - ours(p, Aov::CAMERA_NORMAL + r)).abs()).fold(0.0, f64::max)
+    };
+    report.check("camera normal", seen.iter().map(|&p| turned(p)), 1e-5);
     let uv = &get("uv").data;
     let range = seen.iter().flat_map(|&p| [uv[2 * p].abs(), uv[2 * p + 1].abs()]).fold(1.0, f64::max);
     let uv_error = |p: usize| (0..2).map(|k| (ours(p, Aov::UV + k) - uv[2 * p + k]).abs()).fold(0.0, f64::max) / range;
@@ -124,16 +154,19 @@ fn compare(data: &Path, asset: &str, letter: char) -> Vec<String> {
         (0..3).map(|k| (encode(picture[at + k]) - encode(reference[3 * p + k])).abs()).fold(0.0, f64::max)
     };
     let smooth = &get("base_color_bilinear").data;
-    report.check("bilinear base colour", seen.iter().map(|&p| color_error(&bilinear, smooth, p)), COLOR_BAR);
+    let errors = seen.iter().map(|&p| color_error(&bilinear, smooth, p)).collect();
+    report.check_texture("bilinear base colour", errors, COLOR_BAR, 500);
     let sharp = &get("base_color_nearest").data;
     let clear = seen.iter().filter(|&&p| flags[p] & NEAREST_TIE == 0);
     // The reference tests alpha bilinearly also in its nearest picture; ours tests what it samples.
     if asset != "AlphaBlendModeTest" {
-        report.check("nearest base colour", clear.map(|&p| color_error(&nearest, sharp, p)), COLOR_BAR);
+        let errors = clear.map(|&p| color_error(&nearest, sharp, p)).collect();
+        report.check_texture("nearest base colour", errors, COLOR_BAR, 30);
     }
     for (key, channel) in [("metallic", Aov::METALLIC), ("roughness", Aov::ROUGHNESS)] {
         let values = &get(key).data;
-        report.check(key, seen.iter().map(|&p| (ours(p, channel) - values[p]).abs()), COLOR_BAR);
+        let errors = seen.iter().map(|&p| (ours(p, channel) - values[p]).abs()).collect();
+        report.check_texture(key, errors, VALUE_BAR, 1000);
     }
     report.failures
 }

@@ -69,6 +69,13 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     outcome.scene.save(folder.path("scene.glb"))?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
     optimizer.checkpoint(fingerprint)?.save(&folder.path("checkpoint.safetensors"))?;
+    if let Some(light) = optimizer.environment()? {
+        let (width, height) = (light.width, light.height);
+        let transfer = Transfer::Linear;
+        let picture = Picture { width, height, channels: 3, data: light.data, transfer, premultiplied: false };
+        picture.save_exr(&folder.path("environment.exr"))?;
+        summary.output("environment", &folder.final_path("environment.exr"));
+    }
     let views = folder.path("views");
     std::fs::create_dir_all(&views).map_err(|e| Error::io(&views, e))?;
     for (target, picture) in problem.scored().iter().zip(&result) {
@@ -152,6 +159,9 @@ fn score(
     if let Some((rotation, translation)) = outcome.camera_errors {
         summary.metric("camera_rotation_deg", rotation);
         summary.metric("camera_translation_percent", translation);
+    }
+    if let Some(percent) = outcome.intrinsics_error {
+        summary.metric("camera_intrinsics_percent", percent);
     }
     let Some(truth) = &problem.truth else { return Ok(()) };
     let moved = optimizer.variables().iter().any(|v| v.is_geometry());

@@ -2,6 +2,7 @@
 
 mod display;
 mod execute;
+mod intrinsics;
 mod poses;
 mod problem;
 mod run;

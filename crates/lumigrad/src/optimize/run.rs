@@ -1,6 +1,7 @@
 //! The optimisation loop.
 
 use super::display::encode;
+use super::intrinsics::Intrinsics;
 use super::poses::Poses;
 use super::problem::{Problem, Target, bounds};
 use super::settings::{Init, Settings};
@@ -10,8 +11,10 @@ use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tape, Tensor, Var};
 use lumigrad_optim::{Adam, Group, Loss, Schedule};
+use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_raster::{Bindings, Camera, Options, Renderer};
 use lumigrad_scene::camera::View;
+use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{ParameterKind, Scene};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -28,6 +31,8 @@ pub struct Outcome {
     pub ms_per_iteration: f64,
     /// Camera errors (degrees, % of the distance) where truth is known and cameras moved.
     pub camera_errors: Option<(f64, f64)>,
+    /// Error of optimised intrinsics, in %, where truth is known.
+    pub intrinsics_error: Option<f64>,
     /// The run was stopped before its end.
     pub interrupted: bool,
 }
@@ -41,6 +46,8 @@ pub struct Optimizer<'p> {
     variables: Vec<Variable>,
     poses: Option<Poses>,
     motion: Option<Tensor>,
+    moves_poses: bool,
+    intrinsics: Option<Intrinsics>,
     adam: Adam,
     loss: Loss,
     schedule: Schedule,
@@ -53,6 +60,9 @@ pub struct Optimizer<'p> {
 }
 
 const POSE_GROUP: &str = "/views/*/pose";
+const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
+/// Largest map of an environment that is optimised, columns and rows; and the one that nothing is known of.
+const ENVIRONMENT_SIZE: (usize, usize) = (64, 32);
 
 impl<'p> Optimizer<'p> {
     /// Prepares a run: resolves parameters, applies `init`.
@@ -60,13 +70,20 @@ impl<'p> Optimizer<'p> {
         let (centre, radius) = bounds(&problem.scene)?;
         let mut variables: Vec<Variable> = vec![];
         let mut images: HashMap<(usize, bool), usize> = HashMap::new();
-        let mut pose_rate = None;
+        let (mut pose_rate, mut intrinsics_rate) = (None, None);
         for choice in &settings.params {
             if choice.pattern.starts_with("/views/") {
-                if !choice.pattern.ends_with("/pose") {
-                    return Err(Error::job(format!("{}: expected /views/*/pose", choice.pattern)));
+                match choice.pattern.as_str() {
+                    POSE_GROUP => pose_rate = Some(choice.rate.unwrap_or(5e-3)),
+                    INTRINSICS_GROUP => intrinsics_rate = Some(choice.rate.unwrap_or(2e-3)),
+                    other => return Err(Error::job(format!("{other}: expected {POSE_GROUP} or {INTRINSICS_GROUP}"))),
                 }
-                pose_rate = Some(choice.rate.unwrap_or(5e-3));
+                continue;
+            }
+            if choice.pattern == ENVIRONMENT_POINTER {
+                let start = optimised_environment(problem.environment.as_ref());
+                let rate = choice.rate.unwrap_or(0.05);
+                variables.push(Variable::environment(&start, settings.environment_smoothness, rate, device)?);
                 continue;
             }
             for parameter in problem.scene.resolve(&choice.pattern)? {
@@ -84,14 +101,22 @@ impl<'p> Optimizer<'p> {
                 variables.push(Variable::new(&problem.scene, parameter, rate, device)?);
             }
         }
-        if variables.is_empty() && pose_rate.is_none() {
+        if variables.is_empty() && pose_rate.is_none() && intrinsics_rate.is_none() {
             let help = "name what may change, for example --param '/materials/*/pbrMetallicRoughness/baseColorTexture'; --list-params prints all";
             return Err(Error::job(format!("nothing to optimise: {help}")));
         }
-        for (k, (pattern, init)) in settings.init.iter().enumerate() {
-            initialise(problem, &mut variables, pattern, init, settings.seed.wrapping_add(k as u64))?;
-        }
         let views: Vec<&View> = problem.train.iter().map(|t| &t.view).collect();
+        let mut intrinsics = match intrinsics_rate {
+            Some(_) => Some(Intrinsics::new(&views, device)?),
+            None => None,
+        };
+        for (k, (pattern, init)) in settings.init.iter().enumerate() {
+            let seed = settings.seed.wrapping_add(k as u64);
+            match (pattern.as_str(), &mut intrinsics) {
+                (INTRINSICS_GROUP, Some(intrinsics)) => initialise_intrinsics(intrinsics, init, seed)?,
+                _ => initialise(problem, &mut variables, pattern, init, seed)?,
+            }
+        }
         let (mut poses, mut motion) = (None, None);
         if pose_rate.is_some() || settings.perturb_cameras.is_some() {
             let eye = views[0].centre();
@@ -114,8 +139,13 @@ impl<'p> Optimizer<'p> {
         if let Some(rate) = pose_rate {
             groups.push(Group { betas: (0.8, 0.95), ..Group::new(POSE_GROUP, rate) });
         }
+        if let Some(rate) = intrinsics_rate {
+            groups.push(Group::new(INTRINSICS_GROUP, rate));
+        }
         let options = Options { environment: problem.environment.clone(), dtype: None };
         Ok(Self {
+            moves_poses: pose_rate.is_some(),
+            intrinsics,
             renderer: Renderer::new(&problem.scene, device, &options)?,
             adam: Adam::new(groups),
             loss: Loss::from_name(&settings.loss)?,
@@ -152,10 +182,13 @@ impl<'p> Optimizer<'p> {
             .collect()
     }
 
-    fn camera(&self, target: &Target, k: usize, motion: Option<&Var>) -> Result<Camera> {
+    fn camera(&self, target: &Target, k: usize, motion: Option<&Var>, lens: Option<&Var>) -> Result<Camera> {
         let mut camera = Camera::new(&target.view, &self.device, DType::F32)?;
         if let (Some(poses), Some(motion)) = (&self.poses, motion) {
             camera.viewmat = poses.viewmat(k, motion)?;
+        }
+        if let (Some(intrinsics), Some(lens)) = (&self.intrinsics, lens) {
+            camera.intrinsics = intrinsics.of_view(k, lens)?;
         }
         Ok(camera)
     }
@@ -165,17 +198,19 @@ impl<'p> Optimizer<'p> {
         let tape = Tape::new();
         let mut bindings = Bindings::new();
         let mut leaves = self.variables.iter().map(|v| v.bind(&tape, &mut bindings)).collect::<Result<Vec<_>>>()?;
-        let moves = self.settings.moves_cameras();
+        let moves = self.moves_poses;
         let motion = self.motion.clone().map(|m| if moves { tape.variable(m) } else { m.into() });
         if moves {
             leaves.extend(motion.clone());
         }
+        let lens = self.intrinsics.as_ref().map(|i| tape.variable(i.value.clone()));
+        leaves.extend(lens.clone());
         let frame = self.renderer.frame(&bindings)?;
         let batch = self.batch();
         let mut total: Option<Var> = None;
         for &k in &batch {
             let target = &self.problem.train[k];
-            let image = encode(&frame.render(&self.camera(target, k, motion.as_ref())?)?.image)?;
+            let image = encode(&frame.render(&self.camera(target, k, motion.as_ref(), lens.as_ref())?)?.image)?;
             let loss = self.loss.evaluate(&image, &target.encoded, target.mask.as_ref())?;
             total = Some(match total {
                 None => loss,
@@ -197,6 +232,7 @@ impl<'p> Optimizer<'p> {
         if moves {
             values.extend(self.motion.as_mut());
         }
+        values.extend(self.intrinsics.as_mut().map(|i| &mut i.value));
         self.adam.step(&mut values, &gradients, self.schedule.factor(progress))?;
         if let (true, Some(poses), Some(motion)) = (moves, &mut self.poses, &mut self.motion) {
             poses.absorb(motion)?;
@@ -217,10 +253,13 @@ impl<'p> Optimizer<'p> {
         let frame = self.renderer.frame(&bindings)?;
         let motion = self.motion.clone().map(Var::from);
         let motion = if training { motion.as_ref() } else { None };
+        let lens = self.intrinsics.as_ref().filter(|_| training).map(|i| Var::from(i.value.clone()));
         targets
             .iter()
             .enumerate()
-            .map(|(k, t)| Ok(encode(&frame.render(&self.camera(t, k, motion)?)?.image)?.tensor().clone()))
+            .map(|(k, t)| {
+                Ok(encode(&frame.render(&self.camera(t, k, motion, lens.as_ref())?)?.image)?.tensor().clone())
+            })
             .collect()
     }
 
@@ -265,6 +304,10 @@ impl<'p> Optimizer<'p> {
         for (name, t) in moments {
             c.insert(name, t.shape(), Array::F32(t.to_vec::<f32>()?));
         }
+        if let Some(intrinsics) = &self.intrinsics {
+            let value = &intrinsics.value;
+            c.insert(INTRINSICS_GROUP, value.shape(), Array::F32(value.to_vec::<f32>()?));
+        }
         if let Some(poses) = &self.poses {
             let flat = poses.base.iter().flatten().flatten().copied().collect();
             c.insert("/views", &[poses.base.len(), 4, 4], Array::F64(flat));
@@ -280,6 +323,10 @@ impl<'p> Optimizer<'p> {
             let shape = v.value.shape().to_vec();
             v.value = Tensor::from_slice(&self.device, c.f32(&v.parameter.pointer, &shape)?, &shape)?;
         }
+        if let Some(intrinsics) = &mut self.intrinsics {
+            let shape = intrinsics.value.shape().to_vec();
+            intrinsics.value = Tensor::from_slice(&self.device, c.f32(INTRINSICS_GROUP, &shape)?, &shape)?;
+        }
         if let Some(poses) = &mut self.poses {
             let flat = c.f64("/views", &[poses.base.len(), 4, 4])?;
             for (pose, values) in poses.base.iter_mut().zip(flat.chunks_exact(16)) {
@@ -293,6 +340,16 @@ impl<'p> Optimizer<'p> {
             _ => None,
         });
         Ok(())
+    }
+
+    /// The light from all around at the present state, where it is optimised.
+    pub fn environment(&self) -> Result<Option<Environment>> {
+        for v in &self.variables {
+            if let Some(e) = v.radiance()? {
+                return Ok(Some(e));
+            }
+        }
+        Ok(None)
     }
 
     /// The optimised arrays.
@@ -355,11 +412,13 @@ pub fn optimize(
         }
     }
     optimizer.seconds += start.elapsed().as_secs_f64();
+    let views: Vec<&View> = optimizer.problem.train.iter().map(|t| &t.view).collect();
     let camera_errors = match (&optimizer.poses, settings.moves_cameras(), &optimizer.problem.truth) {
-        (Some(p), true, Some(_)) => {
-            let views: Vec<&View> = optimizer.problem.train.iter().map(|t| &t.view).collect();
-            Some(p.errors(&views))
-        }
+        (Some(p), true, Some(_)) => Some(p.errors(&views)),
+        _ => None,
+    };
+    let intrinsics_error = match (&optimizer.intrinsics, &optimizer.problem.truth) {
+        (Some(i), Some(_)) => Some(i.error_percent(&views)?),
         _ => None,
     };
     let mut times = optimizer.times.clone();
@@ -370,20 +429,47 @@ pub fn optimize(
         history: optimizer.history.clone(),
         ms_per_iteration: times.get(times.len() / 2).copied().unwrap_or(0.0),
         camera_errors,
+        intrinsics_error,
         interrupted,
     })
 }
 
+/// Where an optimised environment starts: at the given one, reduced; else at a constant 1.
+fn optimised_environment(given: Option<&Environment>) -> Environment {
+    let (width, height) = ENVIRONMENT_SIZE;
+    match given {
+        Some(e) if e.width * e.height > 1 => e.downsampled(width, height),
+        _ => {
+            let radiance = given.map_or([1.0; 3], |e| [e.data[0], e.data[1], e.data[2]]);
+            Environment { width, height, data: radiance.repeat(width * height) }
+        }
+    }
+}
+
+fn initialise_intrinsics(intrinsics: &mut Intrinsics, init: &Init, seed: u64) -> Result<()> {
+    match init {
+        Init::Noise(sigma) => intrinsics.perturb(*sigma, seed),
+        Init::Vector(v) if v.len() == 4 && v[0] > 0.0 && v[1] > 0.0 => {
+            intrinsics.set([v[0], v[1], v[2], v[3]].map(f64::from))
+        }
+        _ => Err(Error::job(format!("--init {INTRINSICS_GROUP}: expected noise:SIGMA or FX,FY,CX,CY in pixels"))),
+    }
+}
+
 /// Sets variables that match a pattern to their start values.
 fn initialise(problem: &Problem, variables: &mut [Variable], pattern: &str, init: &Init, seed: u64) -> Result<()> {
-    let matches = problem.scene.resolve(pattern)?;
+    let environment = pattern == ENVIRONMENT_POINTER;
+    let matches = if environment { vec![] } else { problem.scene.resolve(pattern)? };
     let mut found = false;
     for v in variables.iter_mut() {
-        if !matches.iter().any(|p| p.pointer == v.parameter.pointer) {
-            continue;
-        }
+        let (shape, present) = match v.radiance()? {
+            Some(e) if environment => (vec![e.height, e.width, 3], e.data),
+            None if matches.iter().any(|p| p.pointer == v.parameter.pointer) => {
+                problem.scene.get(&v.parameter.pointer)?
+            }
+            _ => continue,
+        };
         found = true;
-        let (shape, present) = problem.scene.get(&v.parameter.pointer)?;
         let texture = matches!(v.parameter.kind, ParameterKind::Texture { .. });
         let width = shape.last().copied().unwrap_or(1);
         let (lo, hi) = v.parameter.bounds;
@@ -404,7 +490,8 @@ fn initialise(problem: &Problem, variables: &mut [Variable], pattern: &str, init
                 .collect(),
             Init::Picture(path) => {
                 let picture = lumigrad_scene::picture::Picture::load(path)?.into_linear().into_straight().into_rgba();
-                picture.resized(shape[1], shape[0]).into_straight().data
+                let data = picture.resized(shape[1], shape[0]).into_straight().data;
+                data.chunks_exact(4).flat_map(|p| p[..width].to_vec()).collect()
             }
         };
         v.set(&values)?;

@@ -66,6 +66,8 @@ pub struct Settings {
     pub perturb_cameras: Option<(f64, f64)>,
     /// Light from all around.
     pub environment: Option<Environment>,
+    /// λ of the Laplacian over the texels of an environment that is optimised; 0: none.
+    pub environment_smoothness: f64,
     /// Name of the optimiser.
     pub optimizer: String,
     /// Name of the loss.
@@ -166,6 +168,7 @@ impl Settings {
             init,
             perturb_cameras: job.perturb_cameras.map(|[d, p]| (d, p)),
             environment,
+            environment_smoothness: job.environment_smoothness.max(0.0),
             optimizer: job.optimizer.clone(),
             loss: job.loss.clone(),
             budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),

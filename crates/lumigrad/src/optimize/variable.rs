@@ -5,11 +5,16 @@ use lumigrad_core::map::{CallParams, Map};
 use lumigrad_core::{DType, Device, Operator, Tape, Tensor, Var, apply};
 use lumigrad_geometry::LaplacianSolver;
 use lumigrad_raster::Bindings;
+use lumigrad_raster::shading::ENVIRONMENT_POINTER;
+use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{Parameter, ParameterKind, Scene};
 use std::sync::Arc;
 
 /// Strength of the Laplacian in (I + λL): the "large steps" of Nicolet et al. 2021 with their default.
 const LARGE_STEPS_LAMBDA: f64 = 19.0;
+
+/// Radiance whose logarithm stands for darkness.
+const MIN_RADIANCE: f32 = 1e-4;
 
 /// How the optimised array becomes the scene's value.
 enum Space {
@@ -17,6 +22,9 @@ enum Space {
     Direct,
     /// Vertex positions: u with (I + λL) v = u for the distinct positions v, spread over all vertices.
     LargeSteps { solver: Arc<LaplacianSolver>, index: Tensor },
+    /// Radiance from all around: u with (I + λL) ln v = u (without solver ln v = u) for the texels v. Always positive, and
+    /// coarse before it is fine.
+    Radiance { solver: Option<Arc<LaplacianSolver>>, shape: [usize; 3] },
 }
 
 /// One optimised array.
@@ -79,11 +87,40 @@ impl Variable {
         Ok(Self { parameter, aliases: vec![], value, rate, space })
     }
 
+    /// The light from all around, to be bound at [`ENVIRONMENT_POINTER`]. `smoothness` is the λ of its Laplacian: the
+    /// square of the distance, in texels, over which steps are spread; 0: none.
+    pub fn environment(map: &Environment, smoothness: f64, rate: f64, device: &Device) -> Result<Self> {
+        let (h, w) = (map.height, map.width);
+        let solver = match smoothness > 0.0 {
+            true => Some(Arc::new(LaplacianSolver::new(h * w, &sphere_of_texels(w, h), smoothness)?)),
+            false => None,
+        };
+        let parameter = Parameter {
+            pointer: ENVIRONMENT_POINTER.into(),
+            name: None,
+            shape: vec![h, w, 3],
+            kind: ParameterKind::Light,
+            bounds: (0.0, f32::INFINITY),
+        };
+        let value = Tensor::zeros(device, DType::F32, &[h * w, 3])?;
+        let space = Space::Radiance { solver, shape: [h, w, 3] };
+        let mut variable = Self { parameter, aliases: vec![], value, rate, space };
+        variable.set(&map.data)?;
+        Ok(variable)
+    }
+
+    /// The light that it stands for, where it is the environment.
+    pub fn radiance(&self) -> Result<Option<Environment>> {
+        let Space::Radiance { shape: [height, width, _], .. } = self.space else { return Ok(None) };
+        let data = self.expand(&self.value.clone().into())?.tensor().cast(DType::F32)?.to_vec()?;
+        Ok(Some(Environment { width, height, data }))
+    }
+
     /// Projection bounds, where steps may leave the meaningful range.
     pub fn bounds(&self) -> (f64, f64) {
         match self.space {
             Space::Direct => (self.parameter.bounds.0 as f64, self.parameter.bounds.1 as f64),
-            Space::LargeSteps { .. } => (f64::NEG_INFINITY, f64::INFINITY),
+            Space::LargeSteps { .. } | Space::Radiance { .. } => (f64::NEG_INFINITY, f64::INFINITY),
         }
     }
 
@@ -114,11 +151,21 @@ impl Variable {
                 });
                 Ok(spread.apply_with(&[&index.clone().into(), &distinct], CallParams::default())?.remove(0))
             }
+            Space::Radiance { solver, shape } => {
+                let logarithm = match solver {
+                    Some(solver) => apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0),
+                    None => leaf.clone(),
+                };
+                Ok(logarithm.exp()?.reshape(shape)?)
+            }
         }
     }
 
-    /// Writes the value into a scene.
+    /// Writes the value into a scene, of which the environment is no part.
     pub fn store(&self, scene: &mut Scene) -> Result<()> {
+        if matches!(self.space, Space::Radiance { .. }) {
+            return Ok(());
+        }
         let value = self.expand(&self.value.clone().into())?;
         scene.set(&self.parameter.pointer, &value.tensor().cast(DType::F32)?.to_vec::<f32>()?)?;
         Ok(())
@@ -126,7 +173,7 @@ impl Variable {
 
     /// Replaces the value by one in the scene's space.
     pub fn set(&mut self, values: &[f32]) -> Result<()> {
-        if !matches!(self.space, Space::Direct) || values.len() != self.value.len() {
+        if matches!(self.space, Space::LargeSteps { .. }) || values.len() != self.value.len() {
             return Err(Error::job(format!(
                 "{} has {} numbers and cannot be initialised with {}",
                 self.parameter.pointer,
@@ -134,9 +181,28 @@ impl Variable {
                 values.len()
             )));
         }
-        self.value = Tensor::from_slice(self.value.device(), values, self.value.shape())?;
+        let latent = match &self.space {
+            Space::Radiance { solver, .. } => {
+                let logarithms: Vec<f32> = values.iter().map(|x| x.max(MIN_RADIANCE).ln()).collect();
+                solver.as_ref().map_or(logarithms.clone(), |s| s.apply(&logarithms))
+            }
+            _ => values.to_vec(),
+        };
+        self.value = Tensor::from_slice(self.value.device(), &latent, self.value.shape())?;
         Ok(())
     }
+}
+
+/// Triangles that connect the texels of an equirectangular map; columns wrap around.
+fn sphere_of_texels(width: usize, height: usize) -> Vec<[u32; 3]> {
+    let at = |x: usize, y: usize| (y * width + x % width) as u32;
+    let cells = (0..height.saturating_sub(1)).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let triangles = cells.flat_map(|(x, y)| {
+        let [a, b, c, d] = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
+        [[a, c, b], [b, c, d]]
+    });
+    // A map of one column has no neighbours along its rows.
+    triangles.filter(|t| t[0] != t[1] && t[1] != t[2] && t[2] != t[0]).collect()
 }
 
 /// Mesh and primitive of a position pointer.

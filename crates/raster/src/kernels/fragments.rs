@@ -1,4 +1,4 @@
-//! Lists of fragments of a draw, and of pixel pairs across discontinuities.
+//! Lists of the fragments of a draw.
 
 use super::Layer;
 use crate::Result;
@@ -9,14 +9,14 @@ use std::ops::Range;
 /// Pixels of one draw. On a GPU there is one slot per pixel, with triangle 0 where the draw is not seen (no count is
 /// read back); on the CPU only those that are seen.
 pub struct Fragments {
-    /// Pixel number, u32 [P].
+    /// Pixel number, u32 `[P]`.
     pub pixels: Tensor,
-    /// Triangle number + 1, u32 [P]; 0 = padding.
+    /// Triangle number + 1, u32 `[P]`; 0 = padding.
     pub triangles: Tensor,
 }
 
 /// The numbers 0..n, u32.
-fn counting(like: &Tensor, n: usize) -> Result<Tensor> {
+pub(crate) fn counting(like: &Tensor, n: usize) -> Result<Tensor> {
     let map = Map::cached("raster/counting", |m| {
         let i = m.index();
         let _ = m.item_int::<1>("like");
@@ -60,25 +60,4 @@ pub fn fragments(layer: &Layer, range: Range<usize>) -> Result<Fragments> {
         pixels: Tensor::from_slice(device, &pixels, &[pixels.len()])?,
         triangles: Tensor::from_slice(device, &triangles, &[triangles.len()])?,
     })
-}
-
-/// Pairs of adjacent pixels that see different triangles, as 2 · pixel + direction (0: the pixel to the right, 1: the one
-/// below), u32 [P]. On a GPU all pairs are listed.
-pub(super) fn discontinuities(layer_triangles: &Tensor, width: usize, height: usize) -> Result<Tensor> {
-    let Some(ids) = layer_triangles.as_slice::<u32>() else {
-        return counting(layer_triangles, 2 * width * height);
-    };
-    let mut pairs = vec![];
-    for y in 0..height {
-        for x in 0..width {
-            let p = y * width + x;
-            if x + 1 < width && ids[p] != ids[p + 1] {
-                pairs.push(2 * p as u32);
-            }
-            if y + 1 < height && ids[p] != ids[p + width] {
-                pairs.push(2 * p as u32 + 1);
-            }
-        }
-    }
-    Ok(Tensor::from_slice(layer_triangles.device(), &pairs, &[pairs.len()])?)
 }

@@ -55,9 +55,13 @@ impl Aov {
     pub const BACK_FACING: usize = 17;
     /// Draw number + 1.
     pub const DRAW: usize = 18;
+    /// Triangle number + 1 among all that are drawn, exact below 2²⁴.
+    pub const TRIANGLE: usize = 19;
+    /// [`Self::NORMAL`] in the camera's axes (x right, y down, z forward).
+    pub const CAMERA_NORMAL: usize = 20;
     /// Coverage.
-    pub const MASK: usize = 19;
-    pub const COUNT: usize = 20;
+    pub const MASK: usize = 23;
+    pub const COUNT: usize = 24;
 }
 
 /// What fragments are evaluated to.
@@ -264,6 +268,8 @@ fn aov(m: &mut Builder, s: &Surface, key: &MaterialKey) {
     values.extend(s.uv);
     values.extend(&s.base_color[..3]);
     values.extend([s.metallic, s.roughness, s.back_facing.select(1.0, 0.0), number]);
+    values.push((s.triangle + 1).to_real());
+    values.extend(s.camera_normal);
     let mut values: Vec<Expr> = values.into_iter().map(|v| v * alpha).collect();
     values.push(alpha);
     m.output("aov", &values);

@@ -30,11 +30,11 @@ pub struct Geometry {
     pub draws: Vec<Draw>,
     /// Vertex numbers, u32 [T, 3].
     pub triangles: Tensor,
-    /// Rasterisation flags, u32 [T].
+    /// Rasterisation flags, u32 `[T]`.
     pub flags: Tensor,
     /// Neighbour triangle across each edge, u32 [T, 3].
     pub neighbours: Tensor,
-    /// Class of each vertex for smooth normals, u32 [V]: equal position and normal.
+    /// Class of each vertex for smooth normals, u32 `[V]`: equal position and normal.
     pub normal_class: Tensor,
     /// World positions [V, 3], normals [V, 3], texture coordinates of both sets [V, 4], tangents [V, 4], colours [V, 4].
     pub constant: Vertices,

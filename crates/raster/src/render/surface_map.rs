@@ -3,7 +3,7 @@
 use super::material::{MaterialKey, SLOTS, Slot, factor};
 use crate::surface::{flat_normal, fragment_weights};
 use crate::texture::{Footprint, Sampling, TextureTable, sample};
-use lumigrad_core::map::{BoolExpr, Builder, Expr, vector};
+use lumigrad_core::map::{BoolExpr, Builder, Expr, IntExpr, vector};
 use lumigrad_scene::AlphaMode;
 
 /// A point on a surface, with what the material says there.
@@ -20,6 +20,10 @@ pub struct Surface {
     pub vertex_normal: [Expr; 3],
     /// With the normal map applied.
     pub normal: [Expr; 3],
+    /// The same in the camera's axes (x right, y down, z forward).
+    pub camera_normal: [Expr; 3],
+    /// Number of the triangle among all that are drawn.
+    pub triangle: IntExpr,
     /// First texture coordinates as interpolated.
     pub uv: [Expr; 2],
     /// Factor × texture × vertex colour, linear RGB and alpha.
@@ -128,6 +132,8 @@ pub fn surface(m: &mut Builder, key: &MaterialKey, sampling: Sampling) -> Surfac
         flat_normal: flat,
         vertex_normal,
         normal,
+        camera_normal: std::array::from_fn(|r| vector::dot(row(r), normal)),
+        triangle: weights.triangle,
         uv: [at[0], at[1]],
         base_color,
         metallic,

@@ -89,6 +89,8 @@ job_keys! {
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
         /// none where the scene has lights of its own. It lights the scene and is not drawn.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
+        /// Where the environment is optimised (--param /environment): over how many texels, squared, each step is spread.
+        environment_smoothness: f64, Number, default "1.0";
         /// Optimiser.
         optimizer: String, Choice(OPTIMIZERS), default "\"adam\"";
         /// How derivatives are made.
@@ -109,8 +111,8 @@ job_keys! {
         list_params: bool, Flag, default "false";
         /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
         out: Option<PathBuf>, Path, example "\"runs/scene\"";
-        /// What may change: glTF object-model pointers with `*` and names, each with its own rate; the views' poses are
-        /// /views/*/pose. Repeatable flag; flags replace the file's list.
+        /// What may change: glTF object-model pointers with `*` and names, each with its own rate; the views' poses and
+        /// lenses are /views/*/pose and /views/*/intrinsics, the light from all around is /environment. Repeatable flag; flags replace the file's list.
         param: Vec<ParamEntry>, Params, example "[{ pointer = \"/materials/*/pbrMetallicRoughness/baseColorTexture\", lr = 0.01 }]";
         /// Where parameters start: a number, numbers, a picture, or noise:SIGMA (the present value times exp(SIGMA·n)).
         /// Repeatable flag; flags are added to the file's table.

@@ -70,7 +70,7 @@ pub struct Layer {
 
 /// The nearest triangle at each pixel centre.
 ///
-/// **Shapes**: clip [V, 4] (x right, y up, 0 ≤ z ≤ w visible), triangles u32 [T, 3], flags u32 [T]: bit 0 = also its
+/// **Shapes**: clip [V, 4] (x right, y up, 0 ≤ z ≤ w visible), triangles u32 [T, 3], flags u32 `[T]`: bit 0 = also its
 /// back is seen, bit 1 = its front is clockwise.
 /// `previous` peels: only fragments behind that layer, ordered by (depth, triangle), so that surfaces at one depth are
 /// each seen once.

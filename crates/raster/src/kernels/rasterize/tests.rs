@@ -149,3 +149,83 @@ fn triangles_through_the_camera_plane_cover_what_lies_in_front() {
         assert!(filled(SIZE - 1) > SIZE / 2, "the floor fills the bottom row on {device}");
     }
 }
+
+#[test]
+fn edges_through_pixel_centres_belong_to_exactly_one_triangle() {
+    // Eight triangles around a pixel centre, all corners on pixel centres: every spoke and rim runs through centres.
+    let ring = [[8, 8], [24, 8], [40, 8], [40, 24], [40, 40], [24, 40], [8, 40], [8, 24]];
+    let pixel = |p: [i32; 2]| p.map(|x| x as f32 + 0.5);
+    let half = SIZE as f32 / 2.0;
+    let clip: Vec<[f32; 4]> = [[24, 24]]
+        .into_iter()
+        .chain(ring)
+        .map(|p| pixel(p).map(|x| x / half - 1.0))
+        .map(|[x, y]| [x, -y, 0.5, 1.0])
+        .collect();
+    for device in devices("fan") {
+        let mut hits = vec![0; SIZE * SIZE];
+        for k in 0..8 {
+            let triangle = [0, 1 + k, 1 + (k + 1) % 8];
+            for (h, id) in hits.iter_mut().zip(ids(&device, &clip, &[triangle], &[1])) {
+                *h += (id != 0) as u32;
+            }
+        }
+        for (i, &h) in hits.iter().enumerate() {
+            // Left and top borders belong to the square, right and bottom ones do not.
+            let inside = (8..40).contains(&(i % SIZE)) && (8..40).contains(&(i / SIZE));
+            assert_eq!(h, inside as u32, "pixel ({}, {}) on {device}", i % SIZE, i / SIZE);
+        }
+    }
+}
+
+#[test]
+fn layers_come_by_depth_and_surfaces_at_one_depth_by_number() {
+    let depths = [0.6, 0.2, 0.8, 0.4, 0.2, 0.4f32];
+    let corner = |x: f32, y: f32, z: f32| [3.0 * x, 3.0 * y, z, 1.0];
+    let clip: Vec<[f32; 4]> =
+        depths.iter().flat_map(|&z| [corner(-1.0, -1.0, z), corner(1.0, -1.0, z), corner(0.0, 1.0, z)]).collect();
+    let triangles: Vec<[u32; 3]> = (0..6).map(|t| [3 * t, 3 * t + 1, 3 * t + 2]).collect();
+    for device in devices("peeling") {
+        let (c, t, f) = scene(&device, &clip, &triangles, &[0; 6]);
+        let mut previous = None;
+        for expected in [2, 5, 4, 6, 1, 3, 0] {
+            let layer = rasterize(&c, &t, &f, SIZE, SIZE, previous.as_ref()).unwrap();
+            let centre = layer.triangles.to_vec::<u32>().unwrap()[SIZE / 2 * SIZE + SIZE / 2];
+            assert_eq!(centre, expected, "{device}");
+            previous = Some(layer);
+        }
+    }
+}
+
+#[test]
+fn clipping_at_the_near_plane_keeps_exactly_what_rays_hit() {
+    // A floor y = −0.08 from behind the camera to far ahead; z/w is 0 at depth 0.1, a little above the lowest row.
+    let vertex = |x: f32, depth: f32| [x, -0.08, depth - 0.1, depth];
+    let clip = [vertex(-0.3, -3.0), vertex(0.2, -2.0), vertex(0.3, 6.0)];
+    let hit = |px: f64, py: f64| -> Option<bool> {
+        // The ray (px, py, 1) · depth meets the floor where py · depth = −0.08.
+        let depth = -0.08 / py;
+        let p = [px * depth, depth];
+        let corners = clip.map(|c| [c[0] as f64, c[3] as f64]);
+        let sides = [0, 1, 2].map(|k| {
+            let (a, b) = (corners[k], corners[(k + 1) % 3]);
+            (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])
+        });
+        let near = depth - 0.1;
+        let decided = sides.iter().all(|s| s.abs() > 1e-3) && near.abs() > 1e-4;
+        let inside = sides.iter().all(|s| *s > 0.0) || sides.iter().all(|s| *s < 0.0);
+        decided.then_some(py < 0.0 && inside && near > 0.0)
+    };
+    for device in devices("near plane") {
+        let seen = ids(&device, &clip, &[[0, 1, 2]], &[1]);
+        let (mut checked, mut covered) = (0, 0);
+        for (i, &id) in seen.iter().enumerate() {
+            let at = |k: usize| 2.0 * (k as f64 + 0.5) / SIZE as f64 - 1.0;
+            let Some(expected) = hit(at(i % SIZE), -at(i / SIZE)) else { continue };
+            assert_eq!(id != 0, expected, "pixel ({}, {}) on {device}", i % SIZE, i / SIZE);
+            checked += 1;
+            covered += expected as usize;
+        }
+        assert!(checked > SIZE * SIZE * 9 / 10 && covered > 100, "{checked} checked, {covered} covered");
+    }
+}

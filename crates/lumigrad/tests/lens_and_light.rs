@@ -1,0 +1,140 @@
+//! Intrinsics of views and the light from all around are recovered, on problems small enough for a test.
+
+use lumigrad::core::{DType, Device};
+use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target, bounds, encode, optimize};
+use lumigrad::raster::{Bindings, Camera, Options, Renderer};
+use lumigrad::run::{Budget, Stop};
+use lumigrad::scene::camera::{Framing, sphere_views};
+use lumigrad::scene::environment::{Environment, direction_of_uv};
+use lumigrad::scene::{Material, MeshData, Scene};
+
+const INTRINSICS: &str = "/views/*/intrinsics";
+const ENVIRONMENT: &str = "/environment";
+
+/// A unit sphere with normals, coloured by position.
+fn sphere(rows: u32, material: &Material, colored: bool) -> Scene {
+    let columns = 2 * rows;
+    let (mut points, mut triangles) = (vec![], vec![]);
+    for r in 0..=rows {
+        let theta = std::f32::consts::PI * r as f32 / rows as f32;
+        for c in 0..columns {
+            let phi = std::f32::consts::TAU * c as f32 / columns as f32;
+            points.push([theta.sin() * phi.cos(), theta.cos(), theta.sin() * phi.sin()]);
+        }
+    }
+    let at = |r: u32, c: u32| r * columns + c % columns;
+    for (r, c) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r, c))) {
+        triangles.extend([[at(r, c), at(r, c + 1), at(r + 1, c)], [at(r, c + 1), at(r + 1, c + 1), at(r + 1, c)]]);
+    }
+    let color = |p: &[f32; 3]| [0.5 + 0.4 * (5.0 * p[0]).sin(), 0.5 + 0.4 * (4.0 * p[1]).sin(), 0.5 - 0.4 * p[2], 1.0];
+    let colors = colored.then(|| points.iter().map(color).collect());
+    let mesh = MeshData { normals: Some(points.clone()), positions: points, triangles, colors, ..Default::default() };
+    Scene::from_mesh("sphere", &mesh, material, None).unwrap()
+}
+
+/// Views of a scene in its true light; `known` is what the run is told of that.
+fn problem(scene: Scene, n: usize, size: usize, truth: Option<Environment>, known: Option<Environment>) -> Problem {
+    let device = Device::cpu();
+    let renderer = Renderer::new(&scene, &device, &Options { environment: truth, dtype: None }).unwrap();
+    let frame = renderer.frame(&Bindings::new()).unwrap();
+    let (centre, radius) = bounds(&scene).unwrap();
+    let train = sphere_views(n, &Framing::of_sphere(centre, radius, (size, size)))
+        .into_iter()
+        .map(|view| {
+            let image = frame.render(&Camera::new(&view, &device, DType::F32).unwrap()).unwrap().image;
+            Target { view, encoded: encode(&image).unwrap().tensor().clone(), mask: None }
+        })
+        .collect();
+    Problem { truth: Some(scene.clone()), scene, train, test: vec![], environment: known }
+}
+
+fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> Settings {
+    Settings {
+        scene: "sphere".into(),
+        source: Source::Synthesise { target: "sphere".into(), views: 4 },
+        size: (32, 32),
+        hdr: false,
+        downscale: None,
+        max_size: None,
+        params: vec![ParamChoice { pattern: pattern.into(), rate: Some(rate) }],
+        init: init.into_iter().map(|init| (pattern.to_owned(), init)).collect(),
+        perturb_cameras: None,
+        environment: None,
+        environment_smoothness: 1.0,
+        optimizer: "adam".into(),
+        loss: "l2".into(),
+        budget: Budget::new(Some(iterations), None, None),
+        batch: Some(4),
+        seed: 3,
+    }
+}
+
+#[test]
+fn intrinsics_of_views_are_recovered() {
+    let material = Material { unlit: true, double_sided: true, ..Default::default() };
+    let problem = problem(sphere(24, &material, true), 4, 48, None, None);
+    let settings = settings(INTRINSICS, 4e-3, Some(Init::Noise(0.04)), 150);
+    let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    let before = optimizer.psnr().unwrap();
+    let outcome = optimize(&mut optimizer, &Stop::default(), |_, _| {}).unwrap();
+    let (after, error) = (optimizer.psnr().unwrap(), outcome.intrinsics_error.unwrap());
+    println!("intrinsics: {error:.4} % off, {before:.1} dB before, {after:.1} dB after");
+    assert!(before < 30.0 && after > 45.0 && error < 0.1);
+
+    // A checkpoint brings them back.
+    let checkpoint = optimizer.checkpoint(String::new()).unwrap();
+    let mut resumed = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    resumed.restore(&checkpoint).unwrap();
+    assert_eq!(resumed.psnr().unwrap(), after);
+}
+
+#[test]
+fn other_parameters_of_views_and_bad_starts_are_refused() {
+    let material = Material { unlit: true, ..Default::default() };
+    let problem = problem(sphere(4, &material, true), 1, 8, None, None);
+    let refused = |settings: Settings| Optimizer::new(&problem, &settings, &Device::cpu()).err().unwrap().to_string();
+    let message = refused(settings("/views/*/distortion", 1e-3, None, 1));
+    assert!(message.contains("expected /views/*/pose or /views/*/intrinsics"), "{message}");
+    let message = refused(settings(INTRINSICS, 1e-3, Some(Init::Vector(vec![-1.0, 1.0, 1.0, 1.0])), 1));
+    assert!(message.contains("expected noise:SIGMA or FX,FY,CX,CY"), "{message}");
+}
+
+/// A bright side, a dim one, and colour from below; darker than white, where pictures end.
+fn light() -> Environment {
+    let (width, height) = (32, 16);
+    let texel = |i: usize| {
+        let uv = [((i % width) as f64 + 0.5) / width as f64, ((i / width) as f64 + 0.5) / height as f64];
+        let [x, y, z] = direction_of_uv(uv);
+        let lamp = 0.5 * (6.0 * (x - 1.0)).exp();
+        [0.1 + lamp, 0.2 + lamp + 0.1 * y, 0.25 + lamp - 0.2 * z].map(|v| v as f32)
+    };
+    Environment { width, height, data: (0..width * height).flat_map(texel).collect() }
+}
+
+#[test]
+fn an_unknown_environment_is_recovered_smooth_or_not() {
+    let material = Material { metallic_factor: 1.0, roughness_factor: 0.25, ..Default::default() };
+    let truth = light();
+    let problem = problem(sphere(24, &material, false), 6, 40, Some(truth.clone()), None);
+    for smoothness in [0.0, 1.0] {
+        let mut settings = settings(ENVIRONMENT, 0.15, Some(Init::Number(0.5)), 150);
+        settings.environment_smoothness = smoothness;
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        assert!(optimizer.environment().unwrap().unwrap().data.iter().all(|x| (x - 0.5).abs() < 1e-3));
+        let before = optimizer.psnr().unwrap();
+        optimize(&mut optimizer, &Stop::default(), |_, _| {}).unwrap();
+        let (after, found) = (optimizer.psnr().unwrap(), optimizer.environment().unwrap().unwrap());
+        assert!(found.data.iter().all(|x| *x > 0.0));
+        // What a rough surface tells: irradiance from all directions.
+        let (a, b) = (found.irradiance_sh(), truth.irradiance_sh());
+        let norm = |f: &dyn Fn(usize, usize) -> f64| {
+            (0..9).flat_map(|k| (0..3).map(move |c| (k, c))).map(|(k, c)| f(k, c).powi(2)).sum::<f64>().sqrt()
+        };
+        let error = norm(&|k, c| a[k][c] - b[k][c]) / norm(&|k, c| b[k][c]);
+        println!(
+            "smoothness {smoothness}: {before:.1} dB before, {after:.1} dB after, irradiance {:.2} % off",
+            100.0 * error
+        );
+        assert!(before < 25.0 && after > 38.0 && error < 0.03);
+    }
+}
