@@ -18,7 +18,7 @@ fn series(theta2: Expr, first: i32) -> Expr {
 }
 
 /// exp(ξ) as the rows of [R | t] for ξ = (ω, v), rotation vector in radians and velocity: R by Rodrigues' formula,
-/// t = (I + (1 − cos θ)/θ² K + (θ − sin θ)/θ³ K²)·v with K = [ω]×.
+/// t = (I + (1 − cos θ)/θ² K + (θ − sin θ)/θ³ K²)·v with K the cross-product matrix of ω.
 ///
 /// **Gradients**: exact everywhere, ξ = 0 included (small angles by series, without cancellation).
 pub fn se3_exp(xi: [Expr; 6]) -> [[Expr; 4]; 3] {
