@@ -48,37 +48,62 @@ pub fn se3_exp(xi: [Expr; 6]) -> [[Expr; 4]; 3] {
     })
 }
 
-/// Poses exp(ξᵢ)·Bᵢ: ξ [n, 6] and estimates B → [n, 3, 4]. Translations of ξ are in units of `unit`.
+/// How motions ξ = (ω, v) act on poses: pose B becomes T(p) exp(ω, unit · v) T(−p) B, p the pivot as B's camera sees it.
+///
+/// With the pivot amid the scene, rotations turn the scene in place and translations shift it; about the camera's own
+/// centre both look nearly alike in a picture of something far away, and first-order methods crawl.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chart {
+    /// Length of one unit of translation, metres.
+    pub unit: f64,
+    /// World point about which rotations turn.
+    pub pivot: [f64; 3],
+}
+
+impl Chart {
+    /// The pivot in the camera's space.
+    fn seen_from(&self, base: &[[f64; 4]; 4]) -> [f64; 3] {
+        std::array::from_fn(|i| (0..3).map(|k| base[i][k] * self.pivot[k]).sum::<f64>() + base[i][3])
+    }
+}
+
+/// Poses moved by ξ [n, 6] from n estimates, world → camera: [n, 3, 4].
 ///
 /// # Errors
 /// When ξ has not one row per estimate.
-pub fn poses(xi: &Var, base: &[[[f64; 4]; 4]], unit: f64) -> Result<Var> {
+pub fn poses(xi: &Var, base: &[[[f64; 4]; 4]], chart: Chart) -> Result<Var> {
     let map = Map::cached("optim/poses", |m| {
-        let (xi, base, unit) = (m.item::<6>("motion"), m.item::<12>("base"), m.param());
+        let (xi, base, pivot) = (m.item::<6>("motion"), m.item::<12>("base"), m.item::<3>("pivot"));
+        let unit = m.param();
         let motion = se3_exp(std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * unit }));
         let element = |i: usize| {
             let (row, column) = (i / 4, i % 4);
-            let sum: Expr = (0..3).map(|j| motion[row][j] * base[4 * j + column]).sum();
-            if column == 3 { sum + motion[row][3] } else { sum }
+            let at = |j: usize| if column == 3 { base[4 * j + 3] - pivot[j] } else { base[4 * j + column] };
+            let sum: Expr = (0..3).map(|j| motion[row][j] * at(j)).sum();
+            if column == 3 { sum + motion[row][3] + pivot[row] } else { sum }
         };
         m.output("poses", &(0..12).map(element).collect::<Vec<_>>());
     });
-    let rows: Vec<f64> = base.iter().flat_map(|b| b[..3].iter().flatten().copied()).collect();
-    let rows =
-        Tensor::from_slice(&Device::cpu(), &rows, &[base.len(), 12])?.cast(xi.dtype())?.to_device(xi.device())?;
-    let call = CallParams { items: base.len(), real: vec![unit], int: vec![] };
-    Ok(map.apply_with(&[xi, &rows.into()], call)?.remove(0).reshape(&[base.len(), 3, 4])?)
+    let table = |rows: Vec<f64>, width: usize| -> Result<Var> {
+        let rows = Tensor::from_slice(&Device::cpu(), &rows, &[base.len(), width])?;
+        Ok(rows.cast(xi.dtype())?.to_device(xi.device())?.into())
+    };
+    let rows = table(base.iter().flat_map(|b| b[..3].iter().flatten().copied()).collect(), 12)?;
+    let pivots = table(base.iter().flat_map(|b| chart.seen_from(b)).collect(), 3)?;
+    let call = CallParams { items: base.len(), real: vec![chart.unit], int: vec![] };
+    Ok(map.apply_with(&[xi, &rows, &pivots], call)?.remove(0).reshape(&[base.len(), 3, 4])?)
 }
 
-/// exp(ξ)·B in f64, with the rotation made orthonormal again. Translations of ξ are in units of `unit`.
-pub fn retract(base: &[[f64; 4]; 4], xi: &[f64; 6], unit: f64) -> [[f64; 4]; 4] {
-    let scaled: [f64; 6] = std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * unit });
-    let motion = exp(&scaled);
+/// A pose moved by ξ in f64, with the rotation made orthonormal again.
+pub fn retract(base: &[[f64; 4]; 4], xi: &[f64; 6], chart: Chart) -> [[f64; 4]; 4] {
+    let scaled: [f64; 6] = std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * chart.unit });
+    let (motion, pivot) = (exp(&scaled), chart.seen_from(base));
     let mut out = *base;
     for i in 0..3 {
         for j in 0..4 {
-            let sum: f64 = (0..3).map(|k| motion[i][k] * base[k][j]).sum();
-            out[i][j] = if j == 3 { sum + motion[i][3] } else { sum };
+            let at = |k: usize| if j == 3 { base[k][3] - pivot[k] } else { base[k][j] };
+            let sum: f64 = (0..3).map(|k| motion[i][k] * at(k)).sum();
+            out[i][j] = if j == 3 { sum + motion[i][3] + pivot[i] } else { sum };
         }
     }
     let dot = |a: &[f64], b: &[f64]| (0..3).map(|k| a[k] * b[k]).sum::<f64>();

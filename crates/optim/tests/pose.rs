@@ -1,7 +1,7 @@
 //! Motions on se(3): values against the power series of the matrix, derivatives, retraction.
 
 use lumigrad_core::{Device, Tensor};
-use lumigrad_optim::pose::{poses, retract};
+use lumigrad_optim::pose::{Chart, poses, retract};
 use lumigrad_testkit::{Check, real, real_in};
 
 const IDENTITY: [[f64; 4]; 4] =
@@ -31,11 +31,17 @@ fn motions() -> Vec<[f64; 6]> {
 #[test]
 fn poses_agree_with_the_power_series_of_the_matrix() {
     let base = series(&[0.3, -0.5, 0.9, 1.0, 2.0, 3.0]);
+    let shift = |v: [f64; 3]| -> [[f64; 4]; 4] {
+        std::array::from_fn(|i| std::array::from_fn(|j| if j == 3 && i < 3 { v[i] } else { IDENTITY[i][j] }))
+    };
+    let chart = Chart { unit: 1.0, pivot: [0.4, -0.7, 2.0] };
+    let seen = product(&base, &shift(chart.pivot)).map(|row| row[3]);
+    let (there, back) = (shift([seen[0], seen[1], seen[2]]), shift([-seen[0], -seen[1], -seen[2]]));
     for xi in motions() {
-        let expected = product(&series(&xi), &base);
-        let on_host = retract(&base, &xi, 1.0);
+        let expected = product(&product(&there, &product(&series(&xi), &back)), &base);
+        let on_host = retract(&base, &xi, chart);
         let t = Tensor::from_slice(&Device::cpu(), &xi, &[1, 6]).unwrap();
-        let found = poses(&t.into(), &[base], 1.0).unwrap().tensor().to_f64_vec().unwrap();
+        let found = poses(&t.into(), &[base], chart).unwrap().tensor().to_f64_vec().unwrap();
         for (i, j) in (0..3).flat_map(|i| (0..4).map(move |j| (i, j))) {
             assert!((found[4 * i + j] - expected[i][j]).abs() < 1e-12, "{xi:?}");
             assert!((on_host[i][j] - expected[i][j]).abs() < 1e-12, "{xi:?}");
@@ -47,7 +53,9 @@ fn poses_agree_with_the_power_series_of_the_matrix() {
 fn poses_have_right_derivatives_at_zero_and_at_large_angles() {
     let base = [series(&[0.3, -0.5, 0.9, 1.0, 2.0, 3.0]), series(&[-1.0, 0.2, 0.1, 0.0, 1.0, -1.0])];
     for range in [0.0, 1e-4, 0.3, 2.0] {
-        let check = |x: &[lumigrad_core::Var]| Ok(vec![poses(&x[0], &base, 2.5).unwrap()]);
+        let check = |x: &[lumigrad_core::Var]| {
+            Ok(vec![poses(&x[0], &base, Chart { unit: 2.5, pivot: [0.1, 0.2, 0.3] }).unwrap()])
+        };
         Check::new("poses", check).run(&[real_in(&[2, 6], 3, -range, range)]);
     }
 }
@@ -57,7 +65,7 @@ fn many_retractions_stay_rigid() {
     let mut pose = IDENTITY;
     for k in 0..2000 {
         let x = real(&[6], k).to_f64_vec().unwrap();
-        pose = retract(&pose, &std::array::from_fn(|i| x[i]), 0.1);
+        pose = retract(&pose, &std::array::from_fn(|i| x[i]), Chart { unit: 0.1, pivot: [1.0, 0.0, 0.0] });
     }
     for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
         let dot: f64 = (0..3).map(|k| pose[i][k] * pose[j][k]).sum();

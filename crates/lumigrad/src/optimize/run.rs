@@ -74,7 +74,7 @@ impl<'p> Optimizer<'p> {
         for choice in &settings.params {
             if choice.pattern.starts_with("/views/") {
                 match choice.pattern.as_str() {
-                    POSE_GROUP => pose_rate = Some(choice.rate.unwrap_or(5e-3)),
+                    POSE_GROUP => pose_rate = Some(choice.rate.unwrap_or(0.015)),
                     INTRINSICS_GROUP => intrinsics_rate = Some(choice.rate.unwrap_or(2e-3)),
                     other => return Err(Error::job(format!("{other}: expected {POSE_GROUP} or {INTRINSICS_GROUP}"))),
                 }
@@ -119,11 +119,9 @@ impl<'p> Optimizer<'p> {
         }
         let (mut poses, mut motion) = (None, None);
         if pose_rate.is_some() || settings.perturb_cameras.is_some() {
-            let eye = views[0].centre();
-            let unit = (0..3).map(|k| (eye[k] - centre[k]).powi(2)).sum::<f64>().sqrt();
-            let mut p = Poses::new(&views, unit);
+            let mut p = Poses::new(&views, centre);
             if let Some((degrees, percent)) = settings.perturb_cameras {
-                p.perturb(degrees, percent, settings.seed);
+                p.perturb(&views, degrees, percent, settings.seed);
             }
             poses = Some(p);
             motion = Some(Tensor::zeros(device, DType::F32, &[views.len(), 6])?);
@@ -133,6 +131,7 @@ impl<'p> Optimizer<'p> {
             .map(|v| Group {
                 bounds: v.bounds(),
                 uniform: v.is_geometry(),
+                betas: if v.is_geometry() { (0.8, 0.98) } else { (0.9, 0.999) },
                 ..Group::new(v.parameter.pointer.clone(), v.rate)
             })
             .collect();
@@ -149,7 +148,7 @@ impl<'p> Optimizer<'p> {
             renderer: Renderer::new(&problem.scene, device, &options)?,
             adam: Adam::new(groups),
             loss: Loss::from_name(&settings.loss)?,
-            schedule: Schedule::Exponential { end: 0.02 },
+            schedule: Schedule::Exponential { end: 0.05 },
             device: device.clone(),
             variables,
             poses,
@@ -182,10 +181,15 @@ impl<'p> Optimizer<'p> {
             .collect()
     }
 
-    fn camera(&self, target: &Target, k: usize, motion: Option<&Var>, lens: Option<&Var>) -> Result<Camera> {
+    fn viewmats(&self, motion: Option<&Var>) -> Result<Option<Var>> {
+        self.poses.as_ref().zip(motion).map(|(poses, motion)| poses.viewmats(motion)).transpose()
+    }
+
+    /// Camera of training view `k`; `viewmats` [n, 3, 4] and `lens` replace what is optimised.
+    fn camera(&self, target: &Target, k: usize, viewmats: Option<&Var>, lens: Option<&Var>) -> Result<Camera> {
         let mut camera = Camera::new(&target.view, &self.device, DType::F32)?;
-        if let (Some(poses), Some(motion)) = (&self.poses, motion) {
-            camera.viewmat = poses.viewmat(k, motion)?;
+        if let Some(viewmats) = viewmats {
+            camera.viewmat = viewmats.slice(0, k, k + 1)?.reshape(&[3, 4])?;
         }
         if let (Some(intrinsics), Some(lens)) = (&self.intrinsics, lens) {
             camera.intrinsics = intrinsics.of_view(k, lens)?;
@@ -205,12 +209,13 @@ impl<'p> Optimizer<'p> {
         }
         let lens = self.intrinsics.as_ref().map(|i| tape.variable(i.value.clone()));
         leaves.extend(lens.clone());
+        let viewmats = self.viewmats(motion.as_ref())?;
         let frame = self.renderer.frame(&bindings)?;
         let batch = self.batch();
         let mut total: Option<Var> = None;
         for &k in &batch {
             let target = &self.problem.train[k];
-            let image = encode(&frame.render(&self.camera(target, k, motion.as_ref(), lens.as_ref())?)?.image)?;
+            let image = encode(&frame.render(&self.camera(target, k, viewmats.as_ref(), lens.as_ref())?)?.image)?;
             let loss = self.loss.evaluate(&image, &target.encoded, target.mask.as_ref())?;
             total = Some(match total {
                 None => loss,
@@ -251,14 +256,16 @@ impl<'p> Optimizer<'p> {
             v.bind(&tape, &mut bindings)?;
         }
         let frame = self.renderer.frame(&bindings)?;
-        let motion = self.motion.clone().map(Var::from);
-        let motion = if training { motion.as_ref() } else { None };
+        let motion = self.motion.clone().filter(|_| training).map(Var::from);
+        let viewmats = self.viewmats(motion.as_ref())?;
         let lens = self.intrinsics.as_ref().filter(|_| training).map(|i| Var::from(i.value.clone()));
         targets
             .iter()
             .enumerate()
             .map(|(k, t)| {
-                Ok(encode(&frame.render(&self.camera(t, k, motion, lens.as_ref())?)?.image)?.tensor().clone())
+                Ok(encode(&frame.render(&self.camera(t, k, viewmats.as_ref(), lens.as_ref())?)?.image)?
+                    .tensor()
+                    .clone())
             })
             .collect()
     }

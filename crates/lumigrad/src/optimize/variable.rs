@@ -10,8 +10,9 @@ use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{Parameter, ParameterKind, Scene};
 use std::sync::Arc;
 
-/// Strength of the Laplacian in (I + λL): the "large steps" of Nicolet et al. 2021 with their default.
-const LARGE_STEPS_LAMBDA: f64 = 19.0;
+/// Strength of the Laplacian in (I + λL), the "large steps" of Nicolet et al. 2021. Their 19 suits meshes of 10⁴ to 10⁵
+/// vertices; on our 2 500 it keeps ears from growing (spot from a sphere: chamfer 0.53 %, against 0.25 % with 3).
+const LARGE_STEPS_LAMBDA: f64 = 3.0;
 
 /// Radiance whose logarithm stands for darkness.
 const MIN_RADIANCE: f32 = 1e-4;
@@ -43,7 +44,7 @@ pub struct Variable {
 /// Learning rate where the job gives none. Positions are in units of the scene's radius.
 pub fn default_rate(parameter: &Parameter, radius: f64) -> f64 {
     match parameter.kind {
-        ParameterKind::Position => 3e-3 * radius,
+        ParameterKind::Position => 3e-2 * radius,
         ParameterKind::Texture { .. } => 0.03,
         ParameterKind::Translation => 1e-2 * radius,
         ParameterKind::Rotation => 5e-3,
