@@ -186,7 +186,9 @@ fn score(
         } else {
             let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| (x as f64).powi(2)).sum::<f64>().sqrt();
             let gap = norm(&mut a.iter().zip(&b).map(|(x, y)| x - y));
-            errors.push((pointer.clone(), gap / norm(&mut b.iter().copied()).max(1e-12)));
+            // Relative to the truth; absolute where the truth is nothing.
+            let truth = norm(&mut b.iter().copied());
+            errors.push((pointer.clone(), if truth > 0.0 { gap / truth } else { gap }));
         }
     }
     if !textures.is_empty() {
