@@ -2,7 +2,7 @@
 
 use lumigrad::core::Device;
 use lumigrad::core::profile;
-use lumigrad::run::job::commands::{ConvertJob, EvalJob, OptimizeJob, RenderJob};
+use lumigrad::run::job::commands::{BenchJob, ConvertJob, EvalJob, OptimizeJob, RenderJob};
 use lumigrad::run::job::{Document, EnvironmentChoice};
 use lumigrad::run::{self, RenderSettings, Stop, Summary};
 use lumigrad::scene::environment::Environment;
@@ -43,6 +43,7 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
     summary.device = device.to_string();
     match name {
         "devices" => run::devices(&mut summary),
+        "bench" => lumigrad::bench::run(&document.parse::<BenchJob>()?, &device, &mut summary)?,
         "convert" => convert(document.parse()?, &mut summary)?,
         "eval" => eval(document.parse()?, &mut summary)?,
         "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,

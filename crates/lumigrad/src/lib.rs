@@ -11,6 +11,7 @@ pub use lumigrad_optim as optim;
 pub use lumigrad_raster as raster;
 pub use lumigrad_scene as scene;
 
+pub mod bench;
 mod error;
 pub mod files;
 pub mod optimize;
