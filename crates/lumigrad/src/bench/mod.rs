@@ -1,4 +1,4 @@
-//! Measurements of speed: `lumigrad bench`. One case is one function and one line in [`CASES`].
+//! Measurements of speed: `lumigrad bench`. One case is one function and one line in `CASES`.
 
 mod core;
 mod raster;
