@@ -48,10 +48,6 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
         "eval" => eval(document.parse()?, &mut summary)?,
         "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,
         "optimize" => {
-            let job: OptimizeJob = document.parse()?;
-            let help = "fewer --views, a smaller --size, --max-size or --batch";
-            let scene = job.scene.as_deref().unwrap_or(Path::new("optimize")).display().to_string();
-            run::require_memory(run::optimize_bytes(&job), &scene, help)?;
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::optimize::execute(document, stop, &mut progress);
         }

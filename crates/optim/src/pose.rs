@@ -94,60 +94,32 @@ pub fn poses(xi: &Var, base: &[[[f64; 4]; 4]], chart: Chart) -> Result<Var> {
     Ok(map.apply_with(&[xi, &rows, &pivots], call)?.remove(0).reshape(&[base.len(), 3, 4])?)
 }
 
-/// A pose moved by ξ in f64, with the rotation made orthonormal again.
-pub fn retract(base: &[[f64; 4]; 4], xi: &[f64; 6], chart: Chart) -> [[f64; 4]; 4] {
-    let scaled: [f64; 6] = std::array::from_fn(|k| if k < 3 { xi[k] } else { xi[k] * chart.unit });
-    let (motion, pivot) = (exp(&scaled), chart.seen_from(base));
-    let mut out = *base;
-    for i in 0..3 {
-        for j in 0..4 {
-            let at = |k: usize| if j == 3 { base[k][3] - pivot[k] } else { base[k][j] };
-            let sum: f64 = (0..3).map(|k| motion[i][k] * at(k)).sum();
-            out[i][j] = if j == 3 { sum + motion[i][3] + pivot[i] } else { sum };
-        }
-    }
+/// Poses moved by ξ, n rows of 6, in f64, with the rotations made orthonormal again.
+///
+/// # Errors
+/// When ξ has not one row per estimate.
+pub fn retract(base: &[[[f64; 4]; 4]], xi: &[f64], chart: Chart) -> Result<Vec<[[f64; 4]; 4]>> {
+    let xi = Tensor::from_slice(&Device::cpu(), xi, &[base.len(), 6])?;
+    let moved = poses(&xi.into(), base, chart)?.tensor().to_vec::<f64>()?;
+    let pose = |rows: &[f64]| {
+        let mut out = [[0.0, 0.0, 0.0, 1.0]; 4];
+        out.as_flattened_mut()[..12].copy_from_slice(rows);
+        orthonormalise(&mut out);
+        out
+    };
+    Ok(moved.chunks_exact(12).map(pose).collect())
+}
+
+/// Gram–Schmidt on the rows of the rotation.
+fn orthonormalise(pose: &mut [[f64; 4]; 4]) {
     let dot = |a: &[f64], b: &[f64]| (0..3).map(|k| a[k] * b[k]).sum::<f64>();
     for i in 0..3 {
         for j in 0..i {
-            let (done, row) = out.split_at_mut(i);
+            let (done, row) = pose.split_at_mut(i);
             let along = dot(&done[j], &row[0]);
             (0..3).for_each(|k| row[0][k] -= along * done[j][k]);
         }
-        let length = dot(&out[i], &out[i]).sqrt();
-        out[i][..3].iter_mut().for_each(|x| *x /= length);
+        let length = dot(&pose[i], &pose[i]).sqrt();
+        pose[i][..3].iter_mut().for_each(|x| *x /= length);
     }
-    out
-}
-
-/// exp(ξ) in f64: the same formula on numbers.
-fn exp(xi: &[f64; 6]) -> [[f64; 4]; 3] {
-    let (w, v) = ([xi[0], xi[1], xi[2]], [xi[3], xi[4], xi[5]]);
-    let theta2: f64 = w.iter().map(|x| x * x).sum();
-    let [a, b, c] = [1, 2, 3].map(|first: i32| {
-        let theta = theta2.sqrt();
-        match first {
-            _ if theta2 < 1.0 => (0..TERMS)
-                .rev()
-                .fold(0.0, |sum, k| (1..=2 * k + first).map(f64::from).product::<f64>().recip() - theta2 * sum),
-            1 => theta.sin() / theta,
-            2 => (1.0 - theta.cos()) / theta2,
-            _ => (theta - theta.sin()) / (theta2 * theta),
-        }
-    });
-    let cross = |a: [f64; 3], b: [f64; 3]| -> [f64; 3] {
-        std::array::from_fn(|k| a[(k + 1) % 3] * b[(k + 2) % 3] - a[(k + 2) % 3] * b[(k + 1) % 3])
-    };
-    let rotate = |x: [f64; 3], first: f64, second: f64| -> [f64; 3] {
-        let wx = cross(w, x);
-        let wwx = cross(w, wx);
-        std::array::from_fn(|k| x[k] + first * wx[k] + second * wwx[k])
-    };
-    let mut out = [[0.0; 4]; 3];
-    for j in 0..3 {
-        let column = rotate(std::array::from_fn(|k| (k == j) as u8 as f64), a, b);
-        (0..3).for_each(|i| out[i][j] = column[i]);
-    }
-    let t = rotate(v, b, c);
-    (0..3).for_each(|i| out[i][3] = t[i]);
-    out
 }

@@ -39,7 +39,7 @@ fn poses_agree_with_the_power_series_of_the_matrix() {
     let (there, back) = (shift([seen[0], seen[1], seen[2]]), shift([-seen[0], -seen[1], -seen[2]]));
     for xi in motions() {
         let expected = product(&product(&there, &product(&series(&xi), &back)), &base);
-        let on_host = retract(&base, &xi, chart);
+        let on_host = retract(&[base], &xi, chart).unwrap()[0];
         let t = Tensor::from_slice(&Device::cpu(), &xi, &[1, 6]).unwrap();
         let found = poses(&t.into(), &[base], chart).unwrap().tensor().to_f64_vec().unwrap();
         for (i, j) in (0..3).flat_map(|i| (0..4).map(move |j| (i, j))) {
@@ -65,7 +65,7 @@ fn many_retractions_stay_rigid() {
     let mut pose = IDENTITY;
     for k in 0..2000 {
         let x = real(&[6], k).to_f64_vec().unwrap();
-        pose = retract(&pose, &std::array::from_fn(|i| x[i]), Chart { unit: 0.1, pivot: [1.0, 0.0, 0.0] });
+        pose = retract(&[pose], &x, Chart { unit: 0.1, pivot: [1.0, 0.0, 0.0] }).unwrap()[0];
     }
     for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
         let dot: f64 = (0..3).map(|k| pose[i][k] * pose[j][k]).sum();

@@ -80,7 +80,7 @@ pub fn fragment_weights(m: &mut Builder) -> Weights {
 }
 
 /// Centre of a pixel in pixels, from its number in row-major order.
-fn pixel_centre(pixel: IntExpr, width: IntExpr) -> [Expr; 2] {
+pub(crate) fn pixel_centre(pixel: IntExpr, width: IntExpr) -> [Expr; 2] {
     // A float quotient and a correction are much faster than integer division, and exact.
     let guess = (pixel.to_real() / width.to_real()).floor().to_int();
     let rest = pixel - guess * width;

@@ -6,7 +6,9 @@ use super::settings::Settings;
 use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider, Table};
-use crate::run::{Checkpoint, Event, Observer, RunFolder, Stop, Summary, flatten, peak_memory_bytes};
+use crate::run::{
+    Checkpoint, Event, Observer, RunFolder, Stop, Summary, flatten, optimize_bytes, peak_memory_bytes, require_memory,
+};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, profile};
 use lumigrad_geometry::{Surface, compare};
@@ -24,6 +26,9 @@ const REPORT_VIEWS: usize = 6;
 pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let start = Instant::now();
     let job: OptimizeJob = document.parse()?;
+    let help = "fewer --views, a smaller --size, --max-size or --batch";
+    let scene = job.scene.as_deref().unwrap_or(Path::new("optimize")).display().to_string();
+    require_memory(optimize_bytes(&job), &scene, help)?;
     let settings = Settings::from_job(&job)?;
     let device = Device::from_name(&job.common.device)?;
     let mut summary = Summary::new("optimize", device.to_string(), settings.seed);

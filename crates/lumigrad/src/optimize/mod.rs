@@ -7,6 +7,7 @@ mod poses;
 mod problem;
 mod run;
 mod settings;
+mod start;
 mod variable;
 
 pub use display::encode;

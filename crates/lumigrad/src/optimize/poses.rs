@@ -23,7 +23,7 @@ impl Poses {
     }
 
     /// Turns each camera by `degrees` about a random axis and moves it by `percent` of its distance in a random direction.
-    pub fn perturb(&mut self, views: &[&View], degrees: f64, percent: f64, seed: u64) {
+    pub fn perturb(&mut self, views: &[&View], degrees: f64, percent: f64, seed: u64) -> Result<()> {
         for (k, (pose, view)) in self.base.iter_mut().zip(views).enumerate() {
             let direction = |stream: u64| {
                 let n = std::array::from_fn::<f64, 3, _>(|i| random::normal(seed ^ stream, (3 * k + i) as u64));
@@ -32,11 +32,11 @@ impl Poses {
             };
             let w = direction(0x5eed).map(|x| x * degrees.to_radians());
             let v = direction(0xcafe).map(|x| x * percent / 100.0 * self.chart.unit);
-            let still = [0.0; 3];
-            let turn = |w: [f64; 3], v: [f64; 3]| [w[0], w[1], w[2], v[0], v[1], v[2]];
             let own = Chart { unit: 1.0, pivot: view.centre() };
-            *pose = retract(&retract(pose, &turn(w, still), own), &turn(still, v), own);
+            let turned = retract(&[*pose], &[w, [0.0; 3]].concat(), own)?;
+            *pose = retract(&turned, &[[0.0; 3], v].concat(), own)?[0];
         }
+        Ok(())
     }
 
     /// All poses moved by ξ [n, 6]: [n, 3, 4].
@@ -46,10 +46,7 @@ impl Poses {
 
     /// Takes the motions ξ [n, 6] into the base poses, so that the next ones start at zero.
     pub fn absorb(&mut self, xi: &Tensor) -> Result<()> {
-        let values = xi.cast(DType::F64)?.to_vec::<f64>()?;
-        for (pose, x) in self.base.iter_mut().zip(values.chunks_exact(6)) {
-            *pose = retract(pose, &std::array::from_fn(|k| x[k]), self.chart);
-        }
+        self.base = retract(&self.base, &xi.cast(DType::F64)?.to_vec::<f64>()?, self.chart)?;
         Ok(())
     }
 

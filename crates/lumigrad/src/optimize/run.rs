@@ -4,7 +4,8 @@ use super::display::encode;
 use super::intrinsics::Intrinsics;
 use super::poses::Poses;
 use super::problem::{Problem, Target, bounds};
-use super::settings::{Init, Settings};
+use super::settings::Settings;
+use super::start::{initialise, initialise_intrinsics, optimised_environment};
 use super::variable::{Variable, default_rate};
 use crate::run::{Array, Checkpoint, Record, Stop};
 use crate::{Error, Result};
@@ -60,9 +61,7 @@ pub struct Optimizer<'p> {
 }
 
 const POSE_GROUP: &str = "/views/*/pose";
-const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
-/// Largest map of an environment that is optimised, columns and rows; and the one that nothing is known of.
-const ENVIRONMENT_SIZE: (usize, usize) = (64, 32);
+pub(super) const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
 
 impl<'p> Optimizer<'p> {
     /// Prepares a run: resolves parameters, applies `init`.
@@ -121,7 +120,7 @@ impl<'p> Optimizer<'p> {
         if pose_rate.is_some() || settings.perturb_cameras.is_some() {
             let mut p = Poses::new(&views, centre);
             if let Some((degrees, percent)) = settings.perturb_cameras {
-                p.perturb(&views, degrees, percent, settings.seed);
+                p.perturb(&views, degrees, percent, settings.seed)?;
             }
             poses = Some(p);
             motion = Some(Tensor::zeros(device, DType::F32, &[views.len(), 6])?);
@@ -439,73 +438,4 @@ pub fn optimize(
         intrinsics_error,
         interrupted,
     })
-}
-
-/// Where an optimised environment starts: at the given one, reduced; else at a constant 1.
-fn optimised_environment(given: Option<&Environment>) -> Environment {
-    let (width, height) = ENVIRONMENT_SIZE;
-    match given {
-        Some(e) if e.width * e.height > 1 => e.downsampled(width, height),
-        _ => {
-            let radiance = given.map_or([1.0; 3], |e| [e.data[0], e.data[1], e.data[2]]);
-            Environment { width, height, data: radiance.repeat(width * height) }
-        }
-    }
-}
-
-fn initialise_intrinsics(intrinsics: &mut Intrinsics, init: &Init, seed: u64) -> Result<()> {
-    match init {
-        Init::Noise(sigma) => intrinsics.perturb(*sigma, seed),
-        Init::Vector(v) if v.len() == 4 && v[0] > 0.0 && v[1] > 0.0 => {
-            intrinsics.set([v[0], v[1], v[2], v[3]].map(f64::from))
-        }
-        _ => Err(Error::job(format!("--init {INTRINSICS_GROUP}: expected noise:SIGMA or FX,FY,CX,CY in pixels"))),
-    }
-}
-
-/// Sets variables that match a pattern to their start values.
-fn initialise(problem: &Problem, variables: &mut [Variable], pattern: &str, init: &Init, seed: u64) -> Result<()> {
-    let environment = pattern == ENVIRONMENT_POINTER;
-    let matches = if environment { vec![] } else { problem.scene.resolve(pattern)? };
-    let mut found = false;
-    for v in variables.iter_mut() {
-        let (shape, present) = match v.radiance()? {
-            Some(e) if environment => (vec![e.height, e.width, 3], e.data),
-            None if matches.iter().any(|p| p.pointer == v.parameter.pointer) => {
-                problem.scene.get(&v.parameter.pointer)?
-            }
-            _ => continue,
-        };
-        found = true;
-        let texture = matches!(v.parameter.kind, ParameterKind::Texture { .. });
-        let width = shape.last().copied().unwrap_or(1);
-        let (lo, hi) = v.parameter.bounds;
-        let values: Vec<f32> = match init {
-            Init::Number(x) if texture => present.chunks_exact(4).flat_map(|p| [*x, *x, *x, p[3]]).collect(),
-            Init::Number(x) => vec![*x; present.len()],
-            Init::Vector(row) if row.len() == width || (texture && row.len() == 3) => present
-                .chunks_exact(width)
-                .flat_map(|p| (0..width).map(|k| row.get(k).copied().unwrap_or(p[k])).collect::<Vec<_>>())
-                .collect(),
-            Init::Vector(row) => {
-                return Err(Error::job(format!("--init {pattern}: {} numbers given, {width} expected", row.len())));
-            }
-            Init::Noise(sigma) => present
-                .iter()
-                .enumerate()
-                .map(|(i, x)| ((*x as f64 * (sigma * random::normal(seed, i as u64)).exp()) as f32).clamp(lo, hi))
-                .collect(),
-            Init::Picture(path) => {
-                let picture = lumigrad_scene::picture::Picture::load(path)?.into_linear().into_straight().into_rgba();
-                let data = picture.resized(shape[1], shape[0]).into_straight().data;
-                data.chunks_exact(4).flat_map(|p| p[..width].to_vec()).collect()
-            }
-        };
-        v.set(&values)?;
-    }
-    if found {
-        Ok(())
-    } else {
-        Err(Error::job(format!("--init {pattern}: no optimised parameter matches; add it with --param")))
-    }
 }

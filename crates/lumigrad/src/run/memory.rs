@@ -1,8 +1,7 @@
 //! Memory of this process, and what jobs need of it.
 
-use super::job::Size;
-use super::job::ViewSource;
 use super::job::commands::OptimizeJob;
+use super::job::{Size, ViewSource};
 use crate::{Error, Result};
 use lumigrad_scene::Scene;
 use lumigrad_scene::views::{Options, Views};

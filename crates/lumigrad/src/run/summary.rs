@@ -1,11 +1,9 @@
 //! The result of a job as `--json` prints it and `metrics.json` keeps it.
 
+use lumigrad_metrics::PSNR_CAP;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::Path;
-
-/// Highest PSNR that is reported, dB: two equal pictures.
-const PSNR_CAP: f64 = 120.0;
 
 /// A moment of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

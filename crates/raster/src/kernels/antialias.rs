@@ -4,6 +4,7 @@
 use super::counting;
 use super::{Layer, silhouettes};
 use crate::Result;
+use crate::surface::pixel_centre;
 use lumigrad_core::map::{Builder, CallParams, Expr, IntExpr, Map};
 use lumigrad_core::{Tensor, Var};
 
@@ -66,8 +67,7 @@ fn define(m: &mut Builder) {
     let first = edge.quotient(2) - 1;
     let last = first.modulo(3).equals(2).select_int(first - 2, first + 1);
     // Along the way from the front to the back pixel, across it, and w; homogeneous, in pixels.
-    let row = front.quotient(width);
-    let (cx, cy) = ((front - row * width).to_real() + 0.5, row.to_real() + 0.5);
+    let [cx, cy] = pixel_centre(front, width);
     let sign = near.select(1.0, -1.0);
     let point = |corner: IntExpr| -> [Expr; 3] {
         let [x, y, _, w] = clip.fetch(corners.fetch(corner)[0]);
