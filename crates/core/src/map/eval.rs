@@ -110,7 +110,10 @@ pub fn evaluate<R: Elementary>(code: &Code, data: &Data<R>, n: usize, targets: &
     }
     let one_chunk = |k: usize| {
         let range = k * chunk..((k + 1) * chunk).min(n);
-        vectorized(|| run_chunk(code, data, &scalars, range, n, &sinks))
+        vectorized(
+            #[inline(always)]
+            || run_chunk(code, data, &scalars, range, n, &sinks),
+        )
     };
     let partials: Vec<Vec<Partial<R>>> = if chunks <= 1 {
         (0..chunks).map(one_chunk).collect()
