@@ -23,6 +23,8 @@ pub trait Elementary: Real {
     fn to_i32(self) -> i32;
     /// From an integer.
     fn from_i32(x: i32) -> Self;
+    /// `a` where the mask is −1, `b` where it is 0.
+    fn pick(mask: i32, a: Self, b: Self) -> Self;
 }
 
 impl Elementary for f64 {
@@ -50,6 +52,11 @@ impl Elementary for f64 {
     fn from_i32(x: i32) -> Self {
         x as f64
     }
+    #[inline(always)]
+    fn pick(mask: i32, a: Self, b: Self) -> Self {
+        let mask = mask as i64 as u64;
+        f64::from_bits((mask & a.to_bits()) | (!mask & b.to_bits()))
+    }
 }
 
 impl Elementary for f32 {
@@ -66,7 +73,9 @@ impl Elementary for f32 {
         let p = p * r + 0.166_666_65;
         let p = p * r + 0.5;
         let y = p * (r * r) + r + 1.0;
-        let half = ((n as i32) >> 1, (n as i32) - ((n as i32) >> 1));
+        // SAFETY: n is within ±128, also for NaN, which the limits turn into the lower one.
+        let n = unsafe { n.to_int_unchecked::<i32>() };
+        let half = (n >> 1, n - (n >> 1));
         let y = y * f32::from_bits(((half.0 + 127) << 23) as u32) * f32::from_bits(((half.1 + 127) << 23) as u32);
         let y = if self < -87.3 { 0.0 } else { y };
         let y = if self > 88.72 { f32::INFINITY } else { y };
@@ -151,7 +160,18 @@ impl Elementary for f32 {
 
     #[inline(always)]
     fn to_i32(self) -> i32 {
-        self as i32
+        // What `as` gives, in operations that vectorise.
+        let inside = Real::min(Real::max(self, -2_147_483_648.0), 2_147_483_520.0);
+        // SAFETY: finite and inside of i32 (NaN has become the lower limit).
+        let x = unsafe { inside.to_int_unchecked::<i32>() };
+        let x = if self >= 2_147_483_648.0 { i32::MAX } else { x };
+        if self.is_nan() { 0 } else { x }
+    }
+
+    #[inline(always)]
+    fn pick(mask: i32, a: Self, b: Self) -> Self {
+        let mask = mask as u32;
+        f32::from_bits((mask & a.to_bits()) | (!mask & b.to_bits()))
     }
 
     #[inline(always)]
@@ -166,7 +186,7 @@ fn reduce(x: f32) -> (f32, i32) {
     let k = (x * std::f32::consts::FRAC_2_PI + 0.5).floor();
     // π/2 in three parts, the first two with few bits so that their products are exact for |k| < 2^13.
     let r = ((x - k * 1.570_312_5) - k * 4.837_513e-4) - k * 7.549_79e-8;
-    (r, k as i32)
+    (r, k.to_i32())
 }
 
 #[inline(always)]
@@ -200,6 +220,15 @@ mod tests {
         assert!((-1f32).ln_().is_nan());
         assert_eq!(100f32.exp_(), f32::INFINITY);
         assert_eq!((-200f32).exp_(), 0.0);
+    }
+
+    #[test]
+    fn truncation_saturates_as_the_language_does() {
+        let at_limits = [-2_147_483_648.0, -2_147_483_904.0, 2_147_483_520.0, 2_147_483_648.0, 1e30, -1e30];
+        let others = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1.999, -1.999, 123_456.7, 1e-40];
+        for x in at_limits.into_iter().chain(others) {
+            assert_eq!(x.to_i32(), x as i32, "{x}");
+        }
     }
 
     #[test]

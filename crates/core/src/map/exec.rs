@@ -74,9 +74,15 @@ fn map2<T: Copy, U, const L: usize>(d: &mut [U; L], a: Src<T, L>, b: Src<T, L>, 
     }
 }
 
+/// Truths are 0 or −1, so that a choice is a mask, which vectorises whatever the operands are.
 #[inline(always)]
-fn select<T: Copy, const L: usize>(d: &mut [T; L], c: Src<i32, L>, a: Src<T, L>, b: Src<T, L>) {
-    let pick = |c: i32, a: T, b: T| if c != 0 { a } else { b };
+fn select<T: Copy, const L: usize>(
+    d: &mut [T; L],
+    c: Src<i32, L>,
+    a: Src<T, L>,
+    b: Src<T, L>,
+    pick: impl Fn(i32, T, T) -> T,
+) {
     match (c, a, b) {
         (Src::Block(c), Src::Block(a), Src::Block(b)) => (0..L).for_each(|l| d[l] = pick(c[l], a[l], b[l])),
         (Src::Block(c), Src::Block(a), Src::One(b)) => (0..L).for_each(|l| d[l] = pick(c[l], a[l], b)),
@@ -159,7 +165,7 @@ pub fn run<R: Elementary, const L: usize>(
             Op::Div => map2(dr(), r(a), r(b), |x, y| x / y),
             Op::Min => map2(dr(), r(a), r(b), |x, y| if y < x { y } else { x }),
             Op::Max => map2(dr(), r(a), r(b), |x, y| if y > x { y } else { x }),
-            Op::Select => select(dr(), i(a), r(b), r(c)),
+            Op::Select => select(dr(), i(a), r(b), r(c), R::pick),
             Op::ToReal => map1(dr(), i(a), |x| R::from_i32(x)),
             Op::Fetch { input, component } => {
                 fetch(dr(), i(a), data.real[input as usize], component);
@@ -177,7 +183,7 @@ pub fn run<R: Elementary, const L: usize>(
             Op::MaxInt => map2(di(), i(a), i(b), |x, y| x.max(y)),
             Op::AndInt => map2(di(), i(a), i(b), |x, y| x & y),
             Op::XorInt => map2(di(), i(a), i(b), |x, y| x ^ y),
-            Op::SelectInt => select(di(), i(a), i(b), i(c)),
+            Op::SelectInt => select(di(), i(a), i(b), i(c), |c, x, y| (c & x) | (!c & y)),
             Op::Less => map2(di(), r(a), r(b), |x, y| truth(x < y)),
             Op::LessEq => map2(di(), r(a), r(b), |x, y| truth(x <= y)),
             Op::LessInt => map2(di(), i(a), i(b), |x, y| truth(x < y)),
