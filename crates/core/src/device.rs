@@ -104,6 +104,15 @@ impl Device {
         self.0.is_none()
     }
 
+    /// Buffers that one kernel can use.
+    pub(crate) fn bindings(&self) -> usize {
+        #[cfg(feature = "gpu")]
+        if let Some(gpu) = self.gpu() {
+            return gpu.wgpu_device().limits().max_storage_buffers_per_shader_stage as usize;
+        }
+        usize::MAX
+    }
+
     /// Submits recorded work and waits until it is done (nothing to do on the CPU).
     pub fn synchronize(&self) -> Result<()> {
         match &self.0 {

@@ -28,6 +28,7 @@ mod exec;
 mod expr;
 pub mod graph;
 mod program;
+mod saved;
 
 pub use expr::{BoolExpr, Expr, IntExpr, vector};
 pub use program::{Builder, IntTable, Mode, Table};
@@ -49,6 +50,14 @@ pub struct Map(Arc<Inner>);
 struct Inner {
     program: Program,
     compiled: Mutex<HashMap<Derivative, Arc<Compiled>>>,
+    kept: Mutex<HashMap<(Vec<bool>, usize), Option<Arc<Kept>>>>,
+}
+
+/// A forward pass that keeps values, and the backward pass that takes them.
+struct Kept {
+    wanted: Vec<bool>,
+    forward: Compiled,
+    backward: Compiled,
 }
 
 /// Which derivative, for which inputs and outputs.
@@ -92,7 +101,7 @@ impl Map {
             builder
         });
         let program = builder.finish(name, graph);
-        Self(Arc::new(Inner { program, compiled: Mutex::default() }))
+        Self(Arc::new(Inner { program, compiled: Mutex::default(), kept: Mutex::default() }))
     }
 
     /// The map of this key, defined on first use: for families of maps (one per combination of options).
@@ -122,8 +131,38 @@ impl Map {
     /// `width`. Item outputs are [items, width], sums [1, width], scattered outputs [rows, width].
     ///
     /// **Gradients**: exact derivatives of the definition; conditions, integers and `floor` have none.
+    ///
+    /// **Cost**: a recorded call keeps what its backward pass would take longest to compute again, some floats per item.
     pub fn apply_with(&self, inputs: &[&Var], params: CallParams) -> Result<Vec<Var>> {
-        tape::apply(Arc::new(MapCall { map: self.clone(), params }), inputs)
+        let wanted: Vec<bool> = inputs.iter().map(|v| v.is_recorded() && v.tensor().dtype().is_real()).collect();
+        let device = inputs.first().map_or_else(Device::cpu, |v| v.tensor().device().clone());
+        let kept = if wanted.contains(&true) { self.kept(wanted, &device) } else { None };
+        let mut outputs = tape::apply(Arc::new(MapCall { map: self.clone(), params, kept }), inputs)?;
+        outputs.truncate(self.0.program.outputs.len());
+        Ok(outputs)
+    }
+
+    /// How to keep values for the gradients of the wanted inputs, if any should be.
+    fn kept(&self, wanted: Vec<bool>, device: &Device) -> Option<Arc<Kept>> {
+        let primal = &self.0.program;
+        if wanted.len() != primal.inputs.len() {
+            return None; // an error that the call will report
+        }
+        // Shaders have few bindings; on the CPU planes are faster.
+        let width = if device.is_cpu() { 1 } else { 4 };
+        let key = (wanted, width);
+        let mut known = self.0.kept.lock().unwrap();
+        if let Some(found) = known.get(&key) {
+            return found.clone();
+        }
+        let given = vec![true; primal.outputs.iter().filter(|o| o.real).count()];
+        let split = saved::split(primal, &diff::vjp(primal, &given, &key.0), width);
+        let kept = split.filter(|s| s.forward.bindings().max(s.backward.bindings()) <= device.bindings()).map(|s| {
+            let (forward, backward) = (Compiled::new(s.forward), Compiled::new(s.backward));
+            Arc::new(Kept { wanted: key.0.clone(), forward, backward })
+        });
+        known.insert(key, kept.clone());
+        kept
     }
 
     /// Runs the map on plain tensors.
@@ -140,15 +179,7 @@ impl Map {
             Derivative::Jvp(active) => diff::jvp(&self.0.program, active),
             Derivative::Vjp { given, wanted } => diff::vjp(&self.0.program, given, wanted),
         };
-        let for_wgsl = program.clone();
-        let compiled = Arc::new(Compiled {
-            code: code::compile(&program),
-            shader: LazyLock::new(Box::new(move || {
-                let text = emit::wgsl(&for_wgsl);
-                Shader { key: format!("{} {:016x}", for_wgsl.name, crate::wgsl::hash(&text)), text }
-            })),
-            program,
-        });
+        let compiled = Arc::new(Compiled::new(program));
         self.0.compiled.lock().unwrap().insert(mode, compiled.clone());
         compiled
     }
@@ -173,6 +204,18 @@ impl Map {
 }
 
 impl Compiled {
+    fn new(program: Program) -> Self {
+        let for_wgsl = program.clone();
+        Compiled {
+            code: code::compile(&program),
+            shader: LazyLock::new(Box::new(move || {
+                let text = emit::wgsl(&for_wgsl);
+                Shader { key: format!("{} {:016x}", for_wgsl.name, crate::wgsl::hash(&text)), text }
+            })),
+            program,
+        }
+    }
+
     fn items(&self, inputs: &[&Tensor], params: &CallParams) -> Result<usize> {
         let p = &self.program;
         if inputs.len() != p.inputs.len() {
@@ -327,6 +370,7 @@ impl Compiled {
 struct MapCall {
     map: Map,
     params: CallParams,
+    kept: Option<Arc<Kept>>,
 }
 
 fn present(tensors: &[Option<Tensor>]) -> impl Iterator<Item = &Tensor> {
@@ -339,7 +383,11 @@ impl Operator for MapCall {
     }
 
     fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.map.run(&inputs.iter().collect::<Vec<_>>(), &self.params)
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        match &self.kept {
+            Some(kept) => kept.forward.run(&inputs, &self.params),
+            None => self.map.run(&inputs, &self.params),
+        }
     }
 
     fn jvp(&self, inputs: &[Tensor], outputs: &[Tensor], tangents: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
@@ -347,6 +395,7 @@ impl Operator for MapCall {
         let all: Vec<&Tensor> = inputs.iter().chain(present(tangents)).collect();
         let params = self.with_items(outputs);
         let mut results = self.map.compiled(Derivative::Jvp(active)).run(&all, &params)?.into_iter();
+        // What was kept for the backward pass comes last and has no tangents.
         Ok(outputs.iter().map(|o| if o.dtype().is_real() { results.next() } else { None }).collect())
     }
 
@@ -357,13 +406,20 @@ impl Operator for MapCall {
         cotangents: &[Option<Tensor>],
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>> {
+        let (outputs, kept_values) = outputs.split_at(self.map.0.program.outputs.len());
         let real = outputs.iter().zip(cotangents).filter(|(o, _)| o.dtype().is_real());
-        let given = real.map(|(_, c)| c.is_some()).collect();
+        let given: Vec<bool> = real.map(|(_, c)| c.is_some()).collect();
         let wanted: Vec<bool> = inputs.iter().zip(wanted).map(|(t, w)| *w && t.dtype().is_real()).collect();
-        let all: Vec<&Tensor> = inputs.iter().chain(present(cotangents)).collect();
+        let mut all: Vec<&Tensor> = inputs.iter().chain(present(cotangents)).collect();
         let params = self.with_items(outputs);
-        let mode = Derivative::Vjp { given, wanted: wanted.clone() };
-        let mut results = self.map.compiled(mode).run(&all, &params)?.into_iter();
+        let results = match &self.kept {
+            Some(kept) if kept.wanted == wanted && !given.contains(&false) => {
+                all.extend(kept_values);
+                kept.backward.run(&all, &params)?
+            }
+            _ => self.map.compiled(Derivative::Vjp { given, wanted: wanted.clone() }).run(&all, &params)?,
+        };
+        let mut results = results.into_iter();
         Ok(inputs
             .iter()
             .zip(wanted)

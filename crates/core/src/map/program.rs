@@ -256,6 +256,11 @@ impl Builder {
 }
 
 impl Program {
+    /// Storage buffers of the shader.
+    pub(super) fn bindings(&self) -> usize {
+        self.inputs.len() + self.outputs.len()
+    }
+
     /// Makes guarded-out items contribute zeros.
     pub(super) fn apply_guard(&mut self) {
         let Some(guard) = self.guard else { return };
