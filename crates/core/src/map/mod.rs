@@ -39,6 +39,7 @@ use approx::Elementary;
 use code::Code;
 use eval::Target;
 use exec::Data;
+use graph::Op;
 use program::{OutputKind, Program};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -267,6 +268,9 @@ impl Compiled {
                 expected: dtype.name().into(),
             });
         }
+        if let Some(sources) = self.copied_inputs() {
+            return sources.into_iter().map(|k| inputs[k].reshape(&[items, self.program.inputs[k].width])).collect();
+        }
         if !device.is_cpu() {
             #[cfg(feature = "gpu")]
             return self.run_gpu(&device, inputs, params, items);
@@ -275,6 +279,25 @@ impl Compiled {
             DType::F64 => self.run_cpu::<f64>(inputs, params, items),
             _ => self.run_cpu::<f32>(inputs, params, items),
         }
+    }
+
+    /// Where every output is an input as it is (the gradients of a sum, say): which.
+    fn copied_inputs(&self) -> Option<Vec<usize>> {
+        let p = &self.program;
+        let source = |output: &program::Output| {
+            let OutputKind::Item(values) = &output.kind else { return None };
+            let first = match p.graph.node(values[0]).op {
+                Op::Load { input, .. } | Op::LoadInt { input, .. } => input,
+                _ => return None,
+            };
+            let in_order = (0u16..).zip(values).all(|(c, &v)| match p.graph.node(v).op {
+                Op::Load { input, component } | Op::LoadInt { input, component } => input == first && component == c,
+                _ => false,
+            });
+            let input = &p.inputs[first as usize];
+            (in_order && input.mode == Mode::Item && input.width == output.width).then_some(first as usize)
+        };
+        p.outputs.iter().map(source).collect()
     }
 
     fn output_shape(&self, k: usize, inputs: &[&Tensor], items: usize) -> [usize; 2] {

@@ -2,12 +2,14 @@
 
 mod antialias;
 mod fragments;
+mod place;
 mod rasterize;
 mod silhouettes;
 
 pub use antialias::antialias;
 pub(crate) use fragments::counting;
 pub use fragments::{Fragments, fragments};
+pub use place::place;
 pub use rasterize::{Layer, rasterize};
 pub use silhouettes::silhouettes;
 

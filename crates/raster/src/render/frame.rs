@@ -167,21 +167,19 @@ impl Frame<'_> {
                 camera.height,
                 previous.as_ref(),
             )?;
-            let mut picture: Option<Var> = None;
+            let mut shaded = vec![];
             for (number, draw) in geometry.draws.iter().enumerate() {
                 let fragments = kernels::fragments(&layer, draw.triangles.clone())?;
                 if fragments.pixels.is_empty() {
                     continue;
                 }
                 let values = self.shade(camera, clip, draw, number, &fragments, shader)?;
-                let own = place(&values, &fragments.pixels.into(), camera.width * camera.height)?;
-                picture = Some(match picture {
-                    None => own,
-                    Some(sum) => sum.add(&own)?,
-                });
+                shaded.push((values, fragments.pixels));
             }
-            let Some(picture) = picture else { break };
-            layer_done(&layer, picture)?;
+            if shaded.is_empty() {
+                break;
+            }
+            layer_done(&layer, kernels::place(shaded, camera.width * camera.height)?)?;
             previous = Some(layer);
         }
         Ok(())
@@ -288,25 +286,6 @@ fn over(front: &Var, back: &Var) -> Result<Var> {
     });
     let call = CallParams { items: front.len() / channels, ..Default::default() };
     Ok(map.apply_with(&[front, back], call)?.remove(0).reshape(front.shape())?)
-}
-
-/// Fragment values [P, C] at their pixels of a picture [pixels, C], zeros elsewhere.
-fn place(values: &Var, pixels: &Var, n: usize) -> Result<Var> {
-    match values.shape()[1] {
-        4 => place_rows::<4>(values, pixels, n),
-        _ => place_rows::<{ Aov::COUNT }>(values, pixels, n),
-    }
-}
-
-fn place_rows<const N: usize>(values: &Var, pixels: &Var, n: usize) -> Result<Var> {
-    let map = Map::cached(&format!("raster/place {N}"), |m| {
-        let v = m.item::<N>("values");
-        let [pixel] = m.item_int("pixels");
-        let like = m.table::<1>("picture");
-        m.scatter("picture", like, &[(pixel, v)]);
-    });
-    let like = Tensor::uninit(values.device(), values.dtype(), &[n])?.into();
-    Ok(map.apply(&[values, pixels, &like])?.remove(0))
 }
 
 /// The row of factors for a material's numbers with bound ones in their places.
