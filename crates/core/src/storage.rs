@@ -27,6 +27,9 @@ fn pool() -> &'static Mutex<Pool> {
     POOL.get_or_init(Mutex::default)
 }
 
+/// Bytes behind the contents that may be read: rows of three are fetched as four.
+const SLACK: usize = 16;
+
 /// A block of initialised CPU memory.
 pub(crate) struct CpuBuffer {
     lines: Vec<Line>,
@@ -36,7 +39,7 @@ pub(crate) struct CpuBuffer {
 impl CpuBuffer {
     /// Memory with arbitrary (initialised) contents; an error where the system gives none.
     pub fn uninit(bytes: usize) -> Result<Self> {
-        let n = bytes.div_ceil(64).max(1);
+        let n = (bytes + SLACK).div_ceil(64);
         let recycled = {
             let mut pool = pool().lock().unwrap();
             let found = pool.free.get_mut(&n).and_then(Vec::pop);

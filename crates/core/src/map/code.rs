@@ -59,14 +59,52 @@ pub enum OutputCode {
 pub struct Code {
     /// Run once with scalars.
     pub prologue: Vec<Instr>,
-    /// Run for every block.
-    pub body: Vec<Instr>,
     /// Scalar registers: real, int.
     pub scalars: (usize, usize),
+    /// Run for every block.
+    pub body: Body,
+}
+
+/// What runs for a block of items.
+pub struct Body {
+    /// In order.
+    pub actions: Vec<Action>,
     /// Block registers: real, int.
     pub registers: (usize, usize),
     /// Outputs.
     pub outputs: Vec<OutputCode>,
+}
+
+/// A piece of a body.
+pub enum Action {
+    /// Instructions for the interpreter.
+    Interpret(Vec<Instr>),
+    /// Machine code.
+    #[cfg_attr(not(feature = "native"), allow(dead_code))]
+    Native(Function),
+}
+
+/// Items per instruction of machine code.
+pub const LANES: usize = 8;
+
+/// Machine code for a block: what it reads and writes, and the first item.
+pub type Function = unsafe extern "sysv64" fn(*const Files, i64);
+
+/// What machine code reads and writes.
+#[repr(C)]
+pub struct Files {
+    /// Block registers.
+    pub real: *mut f32,
+    /// Block registers of integers and truths.
+    pub int: *mut i32,
+    /// Scalars, repeated over the lanes of an instruction.
+    pub real_scalars: *const [f32; LANES],
+    /// Integer scalars, likewise.
+    pub int_scalars: *const [i32; LANES],
+    /// Data of each input.
+    pub inputs: *const *const u8,
+    /// Number of the last row of each input.
+    pub last_rows: *const [i32; LANES],
 }
 
 struct Scheduler<'a> {
@@ -245,12 +283,11 @@ pub fn compile(program: &Program) -> Code {
             Places::Scatter(adds) => OutputCode::Scatter(by_row(adds, &register)),
         })
         .collect();
+    let registers = (files.0.used as usize, files.1.used as usize);
     Code {
         prologue,
-        body,
         scalars: (scalars.0 as usize, scalars.1 as usize),
-        registers: (files.0.used as usize, files.1.used as usize),
-        outputs,
+        body: Body { actions: vec![Action::Interpret(body)], registers, outputs },
     }
 }
 

@@ -2,13 +2,13 @@
 //! added in chunk order, so that results are the same bits for any number of threads.
 
 use super::approx::Elementary;
-use super::code::{AddCode, Code, OutputCode};
-use super::exec::{Data, Registers, Src, operand, run};
+use super::code::{Action, AddCode, Body, Code, OutputCode};
+use super::exec::{Call, Data, Registers, Src, operand, run};
 use crate::simd::vectorized;
 use rayon::prelude::*;
 
 /// Items of a block: large enough to hide the interpreter, small enough that registers stay in the cache.
-const L: usize = 128;
+pub const L: usize = 128;
 /// Chunks at most; each one has its own partial sums.
 const MAX_CHUNKS: usize = 64;
 /// Chunks at most when there are scattered outputs, whose partial sums are large.
@@ -90,9 +90,15 @@ enum Sink<R> {
     Int(Rows<i32>),
 }
 
-/// Runs `code` for `n` items.
-pub fn evaluate<R: Elementary>(code: &Code, data: &Data<R>, n: usize, targets: &mut [Target<R>]) {
-    let scatters = code.outputs.iter().any(|o| matches!(o, OutputCode::Scatter(_)));
+/// Runs `code` for `n` items, whole blocks of them through `native` where there is one.
+pub fn evaluate<R: Elementary>(
+    code: &Code,
+    native: Option<&Body>,
+    data: &Data<R>,
+    n: usize,
+    targets: &mut [Target<R>],
+) {
+    let scatters = code.body.outputs.iter().any(|o| matches!(o, OutputCode::Scatter(_)));
     let most = if scatters { MAX_SCATTER_CHUNKS } else { MAX_CHUNKS };
     let chunk = n.div_ceil(most).next_multiple_of(L).max(8 * L);
     let chunks = n.div_ceil(chunk);
@@ -108,11 +114,12 @@ pub fn evaluate<R: Elementary>(code: &Code, data: &Data<R>, n: usize, targets: &
         let none = Registers::<R, 1>::new((0, 0));
         run::<R, 1>(&code.prologue, &mut scalars, &none, data, 0, n);
     }
+    let call = native.map(|_| Call::new(data, &scalars));
     let one_chunk = |k: usize| {
         let range = k * chunk..((k + 1) * chunk).min(n);
         vectorized(
             #[inline(always)]
-            || run_chunk(code, data, &scalars, range, n, &sinks),
+            || run_chunk(&code.body, native.zip(call.as_ref()), data, &scalars, range, n, &sinks),
         )
     };
     let partials: Vec<Vec<Partial<R>>> = if chunks <= 1 {
@@ -120,7 +127,7 @@ pub fn evaluate<R: Elementary>(code: &Code, data: &Data<R>, n: usize, targets: &
     } else {
         (0..chunks).into_par_iter().map(one_chunk).collect()
     };
-    for (k, (output, target)) in code.outputs.iter().zip(targets).enumerate() {
+    for (k, (output, target)) in code.body.outputs.iter().zip(targets).enumerate() {
         let Target::Real(target) = target else {
             continue;
         };
@@ -166,15 +173,17 @@ fn merge<R: Elementary>(target: &mut [R], partials: &[Vec<Partial<R>>], output: 
 
 #[inline(always)]
 fn run_chunk<R: Elementary>(
-    code: &Code,
+    interpreted: &Body,
+    native: Option<(&Body, &Call)>,
     data: &Data<R>,
     scalars: &Registers<R, 1>,
     range: std::ops::Range<usize>,
     n: usize,
     sinks: &[Sink<R>],
 ) -> Vec<Partial<R>> {
-    let mut regs = Registers::<R, L>::new(code.registers);
-    let mut partials: Vec<Partial<R>> = code
+    let mut current: Option<&Body> = None;
+    let mut regs = Registers::<R, L>::new((0, 0));
+    let mut partials: Vec<Partial<R>> = interpreted
         .outputs
         .iter()
         .zip(sinks)
@@ -187,11 +196,27 @@ fn run_chunk<R: Elementary>(
     let flat_real = scalars.real.as_flattened();
     let flat_int = scalars.int.as_flattened();
     for start in range.clone().step_by(L) {
-        run::<R, L>(&code.body, &mut regs, scalars, data, start, n);
         let count = (range.end - start).min(L);
+        let body = native.map_or(interpreted, |(body, _)| if count == L { body } else { interpreted });
+        if current.is_none_or(|c| !std::ptr::eq(c, body)) {
+            regs = Registers::new(body.registers);
+            current = Some(body);
+        }
+        for action in &body.actions {
+            match (action, native) {
+                (Action::Interpret(instrs), _) => run::<R, L>(instrs, &mut regs, scalars, data, start, n),
+                (Action::Native(function), Some((_, call))) => {
+                    let files = call.files(&mut regs);
+                    // SAFETY: registers are as many as the body says, all items of the block exist, and rows are
+                    // clamped into tables that are not empty.
+                    unsafe { function(&files, start as i64) }
+                }
+                (Action::Native(_), None) => unreachable!("machine code comes with its call"),
+            }
+        }
         let real = |r: u16| operand::<R, L>(regs.real.as_ptr(), flat_real, r);
         let int = |r: u16| operand::<i32, L>(regs.int.as_ptr(), flat_int, r);
-        for ((output, partial), sink) in code.outputs.iter().zip(&mut partials).zip(sinks) {
+        for ((output, partial), sink) in body.outputs.iter().zip(&mut partials).zip(sinks) {
             match (output, partial, sink) {
                 (OutputCode::Item(values), _, Sink::Real(rows, _)) => {
                     // SAFETY: rows start..start + count belong to this chunk alone.

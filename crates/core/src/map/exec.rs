@@ -2,7 +2,7 @@
 //! instruction set of the machine.
 
 use super::approx::Elementary;
-use super::code::{Instr, SCALAR, Step};
+use super::code::{Files, Instr, LANES, SCALAR, Step};
 use super::graph::Op;
 
 /// Input slices of a call, in program order; the unused kind is empty.
@@ -33,6 +33,45 @@ impl<R: Elementary, const L: usize> Registers<R, L> {
     /// Zeroed registers.
     pub fn new(sizes: (usize, usize)) -> Self {
         Self { real: vec![[R::ZERO; L]; sizes.0], int: vec![[0; L]; sizes.1] }
+    }
+}
+
+/// Inputs and scalars of one call, as machine code (of f32 maps) wants them.
+pub struct Call {
+    real_scalars: Vec<[f32; LANES]>,
+    int_scalars: Vec<[i32; LANES]>,
+    inputs: Vec<*const u8>,
+    last_rows: Vec<[i32; LANES]>,
+}
+
+// SAFETY: the pointers are to inputs, which are only read.
+unsafe impl Sync for Call {}
+
+impl Call {
+    /// Repeats scalars over the lanes of an instruction.
+    pub fn new<R: Elementary>(data: &Data<R>, scalars: &Registers<R, 1>) -> Self {
+        let pointer = |(real, int): (&&[R], &&[i32])| match real.is_empty() {
+            true => int.as_ptr().cast(),
+            false => real.as_ptr().cast(),
+        };
+        Self {
+            real_scalars: scalars.real.iter().map(|x| [x[0].to_f64() as f32; LANES]).collect(),
+            int_scalars: scalars.int.iter().map(|x| [x[0]; LANES]).collect(),
+            inputs: data.real.iter().zip(&data.int).map(pointer).collect(),
+            last_rows: data.rows.iter().map(|&n| [n.saturating_sub(1) as i32; LANES]).collect(),
+        }
+    }
+
+    /// What machine code reads and writes with these registers.
+    pub fn files<R, const L: usize>(&self, registers: &mut Registers<R, L>) -> Files {
+        Files {
+            real: registers.real.as_mut_ptr().cast(),
+            int: registers.int.as_mut_ptr().cast(),
+            real_scalars: self.real_scalars.as_ptr(),
+            int_scalars: self.int_scalars.as_ptr(),
+            inputs: self.inputs.as_ptr(),
+            last_rows: self.last_rows.as_ptr(),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ mod eval;
 mod exec;
 mod expr;
 pub mod graph;
+#[cfg_attr(not(all(feature = "native", target_arch = "x86_64", any(unix, windows))), path = "native_absent.rs")]
+mod native;
 mod program;
 mod saved;
 
@@ -72,6 +74,7 @@ enum Derivative {
 struct Compiled {
     program: Program,
     code: Code,
+    native: native::Lazy,
     shader: LazyLock<Shader, Box<dyn FnOnce() -> Shader + Send>>,
 }
 
@@ -209,6 +212,7 @@ impl Compiled {
         let for_wgsl = program.clone();
         Compiled {
             code: code::compile(&program),
+            native: native::Lazy::default(),
             shader: LazyLock::new(Box::new(move || {
                 let text = emit::wgsl(&for_wgsl);
                 Shader { key: format!("{} {:016x}", for_wgsl.name, crate::wgsl::hash(&text)), text }
@@ -339,7 +343,8 @@ impl Compiled {
                     _ => Target::Real(t.as_slice_mut().expect("a new CPU tensor")),
                 })
                 .collect();
-            eval::evaluate(&self.code, &data, items, &mut targets);
+            let native = self.native.get(&self.code, &data, items);
+            eval::evaluate(&self.code, native, &data, items, &mut targets);
             Ok(())
         })?;
         Ok(outputs)
