@@ -113,6 +113,21 @@ fn map2<T: Copy, U, const L: usize>(d: &mut [U; L], a: Src<T, L>, b: Src<T, L>, 
     }
 }
 
+/// x / y rounded towards zero, y at least 1. Real division vectorises and is exact: the quotient of two i32 is further
+/// from the next integer than half a unit of f64's last place.
+#[inline(always)]
+fn quotient(x: i32, y: i32) -> i32 {
+    // SAFETY: the magnitude is at most that of x.
+    unsafe { (x as f64 / y.max(1) as f64).to_int_unchecked::<i32>() }
+}
+
+/// The remainder in 0..y that belongs to it, y at least 1.
+#[inline(always)]
+fn remainder(x: i32, y: i32) -> i32 {
+    let rest = x.wrapping_sub(y.max(1).wrapping_mul(quotient(x, y)));
+    if rest < 0 { rest + y.max(1) } else { rest }
+}
+
 /// Truths are 0 or −1, so that a choice is a mask, which vectorises whatever the operands are.
 #[inline(always)]
 fn select<T: Copy, const L: usize>(
@@ -216,8 +231,8 @@ pub fn run<R: Elementary, const L: usize>(
             Op::AddInt => map2(di(), i(a), i(b), |x, y| x.wrapping_add(y)),
             Op::SubInt => map2(di(), i(a), i(b), |x, y| x.wrapping_sub(y)),
             Op::MulInt => map2(di(), i(a), i(b), |x, y| x.wrapping_mul(y)),
-            Op::RemInt => map2(di(), i(a), i(b), |x, y| x.rem_euclid(y.max(1))),
-            Op::DivInt => map2(di(), i(a), i(b), |x, y| x / y.max(1)),
+            Op::RemInt => map2(di(), i(a), i(b), remainder),
+            Op::DivInt => map2(di(), i(a), i(b), quotient),
             Op::MinInt => map2(di(), i(a), i(b), |x, y| x.min(y)),
             Op::MaxInt => map2(di(), i(a), i(b), |x, y| x.max(y)),
             Op::AndInt => map2(di(), i(a), i(b), |x, y| x & y),
@@ -263,4 +278,19 @@ fn fetch<T: Copy + Default, const L: usize>(d: &mut [T; L], offset: Src<i32, L>,
     // SAFETY: `Offset` clamped the row into the table, and components are below its width.
     let table = unsafe { table.get_unchecked(component as usize..) };
     map1(d, offset, |o| unsafe { *table.get_unchecked(o as usize) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integer_division_is_that_of_the_language() {
+        let limits = [i32::MIN, i32::MIN + 1, -1, 0, 1, 2, 3, 7, 46_341, 1 << 30, i32::MAX - 1, i32::MAX];
+        let pairs: Vec<(i32, i32)> = limits.iter().flat_map(|&x| limits.map(|y| (x, y))).collect();
+        for (x, y) in pairs {
+            assert_eq!(quotient(x, y), x / y.max(1), "{x} / {y}");
+            assert_eq!(remainder(x, y), x.rem_euclid(y.max(1)), "{x} mod {y}");
+        }
+    }
 }
