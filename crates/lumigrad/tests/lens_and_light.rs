@@ -61,6 +61,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         perturb_cameras: None,
         environment: None,
         environment_smoothness: 1.0,
+        texture_smoothness: 0.0,
         optimizer: "adam".into(),
         loss: "l2".into(),
         budget: Budget::new(Some(iterations), None, None),

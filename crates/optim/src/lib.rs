@@ -2,19 +2,24 @@
 //!
 //! [`Loss`] compares pictures, [`Adam`] steps groups of arrays with their own rates and bounds, [`Schedule`] shrinks the
 //! rates over a run.
-//! [`LevenbergMarquardt`] minimises sums of squares with few, large steps.
+//! [`LevenbergMarquardt`] minimises sums of squares with few, large steps. [`method`] offers these and other published
+//! optimisers behind one interface, by name.
 
 mod adam;
 pub mod kernels;
 mod lm;
 mod loss;
+pub mod method;
 pub mod pose;
 mod schedule;
+mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
 pub use lm::{Covariance, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, covariance};
 pub use loss::mesh::MeshRegularizer;
+pub use loss::texture::total_variation;
 pub use loss::{LOSSES, Loss};
+pub use method::{METHODS, Method, Objective, Plan, Sample};
 pub use schedule::Schedule;
 
 /// Errors of optimisation.
@@ -32,6 +37,17 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// An optimiser that does not exist: choose one of the list.
+    #[error("unknown optimiser {name:?}, expected one of {known}")]
+    UnknownMethod {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The function that is minimised cannot be evaluated.
+    #[error("{0}")]
+    Objective(Box<dyn std::error::Error + Send + Sync>),
     /// A numerical method cannot go on.
     #[error("{what}: {reason}")]
     Numeric {

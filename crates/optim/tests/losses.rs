@@ -156,3 +156,22 @@ fn names_resolve_and_wrong_ones_list_all() {
     let error = LOSSES[0].evaluate(&a.into(), &b, None).unwrap_err().to_string();
     assert!(error.contains("the target has shape [4, 5, 3]"), "{error}");
 }
+
+#[test]
+fn total_variation_has_right_derivatives_and_known_values() {
+    use lumigrad_optim::total_variation;
+    for shape in [[7, 5, 4], [1, 6, 1], [4, 1, 3]] {
+        Check::new("total variation", |x| Ok(vec![total_variation(&x[0]).unwrap()]))
+            .run(&[real_in(&shape, 8, 0.0, 1.0)]);
+    }
+    let of = |values: &[f64], shape: &[usize]| {
+        let texture = Tensor::from_slice(&Device::cpu(), values, shape).unwrap();
+        total_variation(&texture.into()).unwrap().tensor().item().unwrap()
+    };
+    assert_eq!(of(&[0.3; 12], &[2, 2, 3]), 0.0);
+    // A step of height 1 down the middle of a 2 × 4 texture crosses two rows; its size is √(1 + ε²) − ε.
+    let edge = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0];
+    let expected = 2.0 * ((1.0f64 + 0.03 * 0.03).sqrt() - 0.03) / 8.0;
+    assert!((of(&edge, &[2, 4, 1]) - expected).abs() < 1e-12);
+    assert!(total_variation(&Tensor::from_slice(&Device::cpu(), &[0.0; 4], &[4]).unwrap().into()).is_err());
+}

@@ -53,8 +53,11 @@ pub struct Map(Arc<Inner>);
 struct Inner {
     program: Program,
     compiled: Mutex<HashMap<Derivative, Arc<Compiled>>>,
-    kept: Mutex<HashMap<(Vec<bool>, usize), Option<Arc<Kept>>>>,
+    kept: Mutex<HashMap<KeptFor, Option<Arc<Kept>>>>,
 }
+
+/// Inputs whose gradients are wanted, and components per tensor of kept values.
+type KeptFor = (Vec<bool>, usize);
 
 /// A forward pass that keeps values, and the backward pass that takes them.
 struct Kept {

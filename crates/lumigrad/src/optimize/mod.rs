@@ -3,6 +3,7 @@
 mod display;
 mod execute;
 mod intrinsics;
+mod objective;
 mod poses;
 mod problem;
 mod run;

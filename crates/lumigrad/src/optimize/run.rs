@@ -2,6 +2,7 @@
 
 use super::display::encode;
 use super::intrinsics::Intrinsics;
+use super::objective::{StepObjective, unwrap_objective};
 use super::poses::Poses;
 use super::problem::{Problem, Target, bounds};
 use super::settings::Settings;
@@ -10,8 +11,9 @@ use super::variable::{Variable, default_rate};
 use crate::run::{Array, Checkpoint, Record, Stop};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
-use lumigrad_core::{DType, Device, Tape, Tensor, Var};
-use lumigrad_optim::{Adam, Group, Loss, Schedule};
+use lumigrad_core::{DType, Device, Tensor, Var};
+use lumigrad_optim::method::{State, find};
+use lumigrad_optim::{Group, Loss, Method, Plan, Schedule};
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_raster::{Bindings, Camera, Options, Renderer};
 use lumigrad_scene::camera::View;
@@ -40,17 +42,18 @@ pub struct Outcome {
 
 /// The state of a run, which checkpoints hold.
 pub struct Optimizer<'p> {
-    problem: &'p Problem,
-    settings: &'p Settings,
-    device: Device,
-    renderer: Renderer,
-    variables: Vec<Variable>,
+    pub(super) problem: &'p Problem,
+    pub(super) settings: &'p Settings,
+    pub(super) device: Device,
+    pub(super) renderer: Renderer,
+    pub(super) variables: Vec<Variable>,
     poses: Option<Poses>,
-    motion: Option<Tensor>,
-    moves_poses: bool,
-    intrinsics: Option<Intrinsics>,
-    adam: Adam,
-    loss: Loss,
+    pub(super) motion: Option<Tensor>,
+    pub(super) moves_poses: bool,
+    pub(super) intrinsics: Option<Intrinsics>,
+    /// Absent while it works.
+    method: Option<Box<dyn Method>>,
+    pub(super) loss: Loss,
     schedule: Schedule,
     /// Steps done.
     pub iteration: usize,
@@ -60,6 +63,8 @@ pub struct Optimizer<'p> {
     seconds: f64,
 }
 
+/// Before the names of what the optimiser remembers, in checkpoints.
+const METHOD: &str = "optimizer/";
 const POSE_GROUP: &str = "/views/*/pose";
 pub(super) const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
 
@@ -145,7 +150,11 @@ impl<'p> Optimizer<'p> {
             moves_poses: pose_rate.is_some(),
             intrinsics,
             renderer: Renderer::new(&problem.scene, device, &options)?,
-            adam: Adam::new(groups),
+            method: Some(find(&settings.optimizer)?.build(Plan {
+                groups,
+                steps: settings.budget.iterations.unwrap_or(1000),
+                seed: settings.seed,
+            })),
             loss: Loss::from_name(&settings.loss)?,
             schedule: Schedule::Exponential { end: 0.05 },
             device: device.clone(),
@@ -164,7 +173,7 @@ impl<'p> Optimizer<'p> {
     /// Views of a step: each epoch is a random order of all.
     fn batch(&self) -> Vec<usize> {
         let n = self.problem.train.len();
-        let all = if self.settings.moves_cameras() { n } else { 1 };
+        let all = if self.settings.moves_cameras() || self.settings.needs_all_views() { n } else { 1 };
         let size = self.settings.batch.unwrap_or(all).clamp(1, n);
         if size == n {
             return (0..n).collect();
@@ -180,12 +189,18 @@ impl<'p> Optimizer<'p> {
             .collect()
     }
 
-    fn viewmats(&self, motion: Option<&Var>) -> Result<Option<Var>> {
+    pub(super) fn viewmats(&self, motion: Option<&Var>) -> Result<Option<Var>> {
         self.poses.as_ref().zip(motion).map(|(poses, motion)| poses.viewmats(motion)).transpose()
     }
 
     /// Camera of training view `k`; `viewmats` [n, 3, 4] and `lens` replace what is optimised.
-    fn camera(&self, target: &Target, k: usize, viewmats: Option<&Var>, lens: Option<&Var>) -> Result<Camera> {
+    pub(super) fn camera(
+        &self,
+        target: &Target,
+        k: usize,
+        viewmats: Option<&Var>,
+        lens: Option<&Var>,
+    ) -> Result<Camera> {
         let mut camera = Camera::new(&target.view, &self.device, DType::F32)?;
         if let Some(viewmats) = viewmats {
             camera.viewmat = viewmats.slice(0, k, k + 1)?.reshape(&[3, 4])?;
@@ -196,49 +211,27 @@ impl<'p> Optimizer<'p> {
         Ok(camera)
     }
 
-    /// One step; gives its loss.
+    /// One step; gives the loss before it.
     pub fn step(&mut self, progress: f64) -> Result<f64> {
-        let tape = Tape::new();
-        let mut bindings = Bindings::new();
-        let mut leaves = self.variables.iter().map(|v| v.bind(&tape, &mut bindings)).collect::<Result<Vec<_>>>()?;
-        let moves = self.moves_poses;
-        let motion = self.motion.clone().map(|m| if moves { tape.variable(m) } else { m.into() });
-        if moves {
-            leaves.extend(motion.clone());
+        // The method may write to arrays that nobody else holds; while it works, they are not here.
+        let mut method = self.method.take().expect("a step does not begin within another");
+        let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;
+        let mut values: Vec<Tensor> =
+            self.arrays().into_iter().map(|array| std::mem::replace(array, nothing.clone())).collect();
+        let mut objective = StepObjective { optimizer: self, batch: self.batch() };
+        let result = method.step(&mut values, &mut objective, self.schedule.factor(progress));
+        for (array, value) in self.arrays().into_iter().zip(values) {
+            *array = value;
         }
-        let lens = self.intrinsics.as_ref().map(|i| tape.variable(i.value.clone()));
-        leaves.extend(lens.clone());
-        let viewmats = self.viewmats(motion.as_ref())?;
-        let frame = self.renderer.frame(&bindings)?;
-        let batch = self.batch();
-        let mut total: Option<Var> = None;
-        for &k in &batch {
-            let target = &self.problem.train[k];
-            let image = encode(&frame.render(&self.camera(target, k, viewmats.as_ref(), lens.as_ref())?)?.image)?;
-            let loss = self.loss.evaluate(&image, &target.encoded, target.mask.as_ref())?;
-            total = Some(match total {
-                None => loss,
-                Some(t) => t.add(&loss)?,
-            });
-        }
-        let loss = total.expect("a batch has views").scale(1.0 / batch.len() as f64)?;
-        let mut gradients = tape.backward(&loss)?;
-        let gradients: Vec<Option<Tensor>> = leaves.iter().map(|v| gradients.take(v)).collect();
-        drop(frame);
-        let value = loss.tensor().item()?;
+        self.method = Some(method);
+        let value = result.map_err(unwrap_objective)?;
         if !value.is_finite() {
             return Err(Error::job(format!(
                 "the loss became {value} at step {}; lower the learning rates",
                 self.iteration
             )));
         }
-        let mut values: Vec<&mut Tensor> = self.variables.iter_mut().map(|v| &mut v.value).collect();
-        if moves {
-            values.extend(self.motion.as_mut());
-        }
-        values.extend(self.intrinsics.as_mut().map(|i| &mut i.value));
-        self.adam.step(&mut values, &gradients, self.schedule.factor(progress))?;
-        if let (true, Some(poses), Some(motion)) = (moves, &mut self.poses, &mut self.motion) {
+        if let (true, Some(poses), Some(motion)) = (self.moves_poses, &mut self.poses, &mut self.motion) {
             poses.absorb(motion)?;
             *motion = Tensor::zeros(&self.device, DType::F32, motion.shape())?;
         }
@@ -247,12 +240,18 @@ impl<'p> Optimizer<'p> {
         Ok(value)
     }
 
+    /// Optimised arrays, in the order of the groups.
+    fn arrays(&mut self) -> Vec<&mut Tensor> {
+        let motion = self.motion.as_mut().filter(|_| self.moves_poses);
+        let lens = self.intrinsics.as_mut().map(|i| &mut i.value);
+        self.variables.iter_mut().map(|v| &mut v.value).chain(motion).chain(lens).collect()
+    }
+
     /// Encoded pictures of targets at the present state.
     pub fn pictures(&self, targets: &[Target], training: bool) -> Result<Vec<Tensor>> {
         let mut bindings = Bindings::new();
-        let tape = Tape::new();
         for v in &self.variables {
-            v.bind(&tape, &mut bindings)?;
+            v.bind(&v.value.clone().into(), &mut bindings)?;
         }
         let frame = self.renderer.frame(&bindings)?;
         let motion = self.motion.clone().filter(|_| training).map(Var::from);
@@ -300,15 +299,15 @@ impl<'p> Optimizer<'p> {
 
     /// The whole state, for `--resume`.
     pub fn checkpoint(&self, job: String) -> Result<Checkpoint> {
-        let (steps, moments) = self.adam.state();
+        let state = self.method.as_ref().map(|m| m.state()).unwrap_or_default();
         let mut c = Checkpoint { step: self.iteration as u64, seed: self.settings.seed, job, ..Default::default() };
-        c.facts.insert("adam_steps".into(), steps.to_string());
+        c.facts.extend(state.numbers.iter().map(|(name, x)| (format!("{METHOD}{name}"), x.to_string())));
         c.facts.insert("seconds".into(), self.seconds.to_string());
         for v in &self.variables {
             c.insert(v.parameter.pointer.clone(), v.value.shape(), Array::F32(v.value.to_vec::<f32>()?));
         }
-        for (name, t) in moments {
-            c.insert(name, t.shape(), Array::F32(t.to_vec::<f32>()?));
+        for (name, t) in &state.tensors {
+            c.insert(format!("{METHOD}{name}"), t.shape(), Array::F32(t.to_vec::<f32>()?));
         }
         if let Some(intrinsics) = &self.intrinsics {
             let value = &intrinsics.value;
@@ -339,12 +338,20 @@ impl<'p> Optimizer<'p> {
                 *pose = std::array::from_fn(|r| std::array::from_fn(|k| values[4 * r + k]));
             }
         }
-        let steps = c.facts.get("adam_steps").and_then(|s| s.parse().ok()).unwrap_or(0);
-        let device = self.device.clone();
-        self.adam.load_state(steps, |name| match c.tensors.get(name) {
-            Some((shape, Array::F32(data))) => Tensor::from_slice(&device, data, shape).ok(),
-            _ => None,
-        });
+        let mut state = State::default();
+        for (name, text) in &c.facts {
+            if let (Some(name), Ok(x)) = (name.strip_prefix(METHOD), text.parse()) {
+                state.numbers.insert(name.into(), x);
+            }
+        }
+        for (name, (shape, array)) in &c.tensors {
+            if let (Some(name), Array::F32(data)) = (name.strip_prefix(METHOD), array) {
+                state.tensors.insert(name.into(), Tensor::from_slice(&self.device, data, shape)?);
+            }
+        }
+        if let Some(method) = &mut self.method {
+            method.load_state(&state);
+        }
         Ok(())
     }
 
@@ -413,6 +420,9 @@ pub fn optimize(
             optimizer.history.push(record.clone());
         }
         observe(optimizer, &record);
+        if optimizer.method.as_ref().is_some_and(|m| m.converged()) {
+            break;
+        }
         if scored && budget.stop_loss.is_some() && budget.is_reached(optimizer.total_loss()?) {
             break;
         }

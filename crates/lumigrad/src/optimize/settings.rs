@@ -4,6 +4,7 @@ use crate::run::Budget;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::job::{EnvironmentChoice, InitEntry, ViewSource};
 use crate::{Error, Result};
+use lumigrad_optim::method::find;
 use lumigrad_scene::environment::Environment;
 use std::path::PathBuf;
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub environment: Option<Environment>,
     /// λ of the Laplacian over the texels of an environment that is optimised; 0: none.
     pub environment_smoothness: f64,
+    /// Weight of the total variation of textures.
+    pub texture_smoothness: f64,
     /// Name of the optimiser.
     pub optimizer: String,
     /// Name of the loss.
@@ -90,10 +93,12 @@ impl Settings {
     pub fn moves_cameras(&self) -> bool {
         self.params.iter().any(|p| p.pattern.starts_with("/views/"))
     }
-}
 
-/// Optimisers that run; the others are still to come.
-const AVAILABLE: &[&str] = &["adam", "adamw"];
+    /// True when the optimiser compares losses between steps, which must then be of the same views.
+    pub fn needs_all_views(&self) -> bool {
+        find(&self.optimizer).is_ok_and(|m| m.deterministic)
+    }
+}
 
 impl Settings {
     /// The settings of a job.
@@ -126,9 +131,6 @@ impl Settings {
         let later = |flag: &str, what: &str, instead: &str| {
             Err(Error::usage(flag, format!("{what} is not in this version yet"), format!("available: {instead}")))
         };
-        if !AVAILABLE.contains(&job.optimizer.as_str()) {
-            return later("--optimizer", &job.optimizer, &AVAILABLE.join(", "));
-        }
         if job.gradient != "analytic" {
             return later("--gradient", &job.gradient, "analytic");
         }
@@ -168,7 +170,8 @@ impl Settings {
             init,
             perturb_cameras: job.perturb_cameras.map(|[d, p]| (d, p)),
             environment,
-            environment_smoothness: job.environment_smoothness.max(0.0),
+            environment_smoothness: job.environment_smoothness,
+            texture_smoothness: job.texture_smoothness,
             optimizer: job.optimizer.clone(),
             loss: job.loss.clone(),
             budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use lumigrad_core::map::{CallParams, Map};
-use lumigrad_core::{DType, Device, Operator, Tape, Tensor, Var, apply};
+use lumigrad_core::{DType, Device, Operator, Tensor, Var, apply};
 use lumigrad_geometry::LaplacianSolver;
 use lumigrad_raster::Bindings;
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
@@ -45,6 +45,9 @@ pub struct Variable {
 pub fn default_rate(parameter: &Parameter, radius: f64) -> f64 {
     match parameter.kind {
         ParameterKind::Position => 3e-2 * radius,
+        // Normals and roughness decide where highlights are: larger steps end in sparkle (photographs of a helmet).
+        ParameterKind::Texture { .. } if parameter.pointer.ends_with("ormalTexture") => 5e-3,
+        ParameterKind::Texture { srgb: false, .. } => 0.01,
         ParameterKind::Texture { .. } => 0.03,
         ParameterKind::Translation => 1e-2 * radius,
         ParameterKind::Rotation => 5e-3,
@@ -130,14 +133,13 @@ impl Variable {
         matches!(self.space, Space::LargeSteps { .. })
     }
 
-    /// Records the array on a tape and binds the value that it stands for. Gives the recorded array.
-    pub fn bind(&self, tape: &Tape, bindings: &mut Bindings) -> Result<Var> {
-        let leaf = tape.variable(self.value.clone());
-        let value = self.expand(&leaf)?;
+    /// Binds what `leaf`, in the place of the array, stands for.
+    pub fn bind(&self, leaf: &Var, bindings: &mut Bindings) -> Result<()> {
+        let value = self.expand(leaf)?;
         for pointer in self.aliases.iter().chain([&self.parameter.pointer]) {
             bindings.bind(pointer, value.clone());
         }
-        Ok(leaf)
+        Ok(())
     }
 
     fn expand(&self, leaf: &Var) -> Result<Var> {

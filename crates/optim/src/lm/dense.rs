@@ -1,6 +1,6 @@
 //! The normal matrix JᵀJ in full, for few parameters.
 
-use super::vectors::{flatten, unflatten};
+use crate::vectors::{flatten, unflatten};
 use crate::{Error, Result};
 use lumigrad_core::{Jacobian, Tensor};
 
@@ -131,7 +131,7 @@ pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor]) -> Result<Covarian
         fail("the residuals do not determine all parameters (JᵀJ is singular); leave some out".into())
     })?;
     let residual = [jacobian.value().clone()];
-    let residual_variance = super::vectors::dot(&residual, &residual)? / (m - n) as f64;
+    let residual_variance = crate::vectors::dot(&residual, &residual)? / (m - n) as f64;
     let mut matrix = vec![0.0; n * n];
     let mut unit = vec![0.0; n];
     for k in 0..n {

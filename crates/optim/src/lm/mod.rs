@@ -6,15 +6,14 @@
 //! Tingleff 2004, *Methods for non-linear least squares problems*, §3.2).
 
 mod dense;
-mod vectors;
 
 pub use dense::{Covariance, MAX_COVARIANCE_PARAMETERS, covariance};
 
 use dense::Matrix;
 
+use crate::vectors::{add_product, add_scaled, dot, flatten, product, unflatten, zeros_like};
 use crate::{Error, Result};
 use lumigrad_core::{CallParams, Jacobian, Map, Tape, Tensor, Var};
-use vectors::{add_product, add_scaled, dot, flatten, product, unflatten, zeros_like};
 
 /// λ stays within these.
 const LAMBDA_RANGE: (f64, f64) = (1e-15, 1e15);

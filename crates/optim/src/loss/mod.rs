@@ -17,6 +17,7 @@ mod pixel;
 mod pyramid;
 mod silhouette;
 mod ssim;
+pub mod texture;
 
 use crate::{Error, Result};
 use lumigrad_core::{Error as CoreError, Tensor, Var};
@@ -118,11 +119,7 @@ impl Loss {
     /// # Errors
     /// For losses that are not sums over elements, and when shapes do not fit.
     pub fn residuals(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
-        check(picture, target, weight)?;
-        let Form::Pixel(pixel) = self.form else {
-            let reason = format!("the loss {} is not a sum of squares; choose l2, l1, charbonnier or log", self.name);
-            return Err(Error::Numeric { what: "residuals", reason });
-        };
+        let pixel = self.pixel(picture, target, weight)?;
         if !self.pyramid {
             return pixel.residuals(picture, target, weight);
         }
@@ -133,6 +130,39 @@ impl Loss {
             .map(|(p, t, w)| Ok(pixel.residuals(p, t, w.as_ref())?.scale(scale)?))
             .collect::<Result<Vec<_>>>()?;
         Ok(lumigrad_core::ops::concat(&parts.iter().collect::<Vec<_>>(), 0)?)
+    }
+}
+
+impl Loss {
+    /// [`Loss::residuals`] of pictures whose sides were halved `times` times, or as often as 8 pixels remain: means of
+    /// pixels see edges that are still far apart.
+    ///
+    /// # Errors
+    /// As [`Loss::residuals`].
+    pub fn reduced_residuals(
+        &self,
+        picture: &Var,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+        times: usize,
+    ) -> Result<Var> {
+        if times == 0 {
+            return self.residuals(picture, target, weight);
+        }
+        let pixel = self.pixel(picture, target, weight)?;
+        let mut levels = pyramid::levels(picture, target, weight)?;
+        let (picture, target, weight) = levels.swap_remove(times.min(levels.len() - 1));
+        pixel.residuals(&picture, &target, weight.as_ref())
+    }
+
+    /// The definition per element, of pictures that fit.
+    fn pixel(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<pixel::Pixel> {
+        check(picture, target, weight)?;
+        let Form::Pixel(pixel) = self.form else {
+            let reason = format!("the loss {} is not a sum of squares; choose l2, l1, charbonnier or log", self.name);
+            return Err(Error::Numeric { what: "residuals", reason });
+        };
+        Ok(pixel)
     }
 }
 

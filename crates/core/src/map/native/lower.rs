@@ -180,7 +180,7 @@ impl<'a> Lower<'a> {
             Op::Sqrt => self.unary(n, VEX_Vsqrtps_ymm_ymmm256),
             Op::ToReal => self.unary(n, VEX_Vcvtdq2ps_ymm_ymmm256),
             Op::Floor => self.floor(n),
-            Op::ToInt => self.to_int(n),
+            Op::ToInt => self.truncate(n),
             Op::Select | Op::SelectInt => self.select(n),
             Op::Index => self.index(n),
             _ => unreachable!("{op:?} is uniform or interpreted"),
@@ -217,7 +217,7 @@ impl<'a> Lower<'a> {
     }
 
     /// Runs `emit(assembler, destination, first)` with the first operand in a register that stays.
-    fn from_register(&mut self, n: usize, k: usize, emit: impl FnOnce(&mut Self, usize, usize)) {
+    fn with_register(&mut self, n: usize, k: usize, emit: impl FnOnce(&mut Self, usize, usize)) {
         let (first, temporary) = self.in_register(n, k);
         let lock = self.r.lock(first);
         let destination = self.r.take(&mut self.a);
@@ -242,7 +242,7 @@ impl<'a> Lower<'a> {
 
     /// destination ← operand `x` ∘ operand `y`.
     fn binary_of(&mut self, n: usize, code: Code, x: usize, y: usize) {
-        self.from_register(n, x, |l, to, first| {
+        self.with_register(n, x, |l, to, first| {
             let instruction = match l.source(n, y) {
                 Source::Register(second) => Instruction::with3(code, ymm(to), ymm(first), ymm(second)),
                 Source::Memory(second) => Instruction::with3(code, ymm(to), ymm(first), second),
@@ -253,7 +253,7 @@ impl<'a> Lower<'a> {
 
     fn compare(&mut self, n: usize, predicate: i32) {
         let code = Code::VEX_Vcmpps_ymm_ymm_ymmm256_imm8;
-        self.from_register(n, 0, |l, to, first| {
+        self.with_register(n, 0, |l, to, first| {
             let instruction = match l.source(n, 1) {
                 Source::Register(second) => Instruction::with4(code, ymm(to), ymm(first), ymm(second), predicate),
                 Source::Memory(second) => Instruction::with4(code, ymm(to), ymm(first), second, predicate),
@@ -263,22 +263,22 @@ impl<'a> Lower<'a> {
     }
 
     fn with_constant(&mut self, n: usize, code: Code, c: Constant) {
-        self.from_register(n, 0, |l, to, x| l.a.push(Instruction::with3(code, ymm(to), ymm(x), constant(c))));
+        self.with_register(n, 0, |l, to, x| l.a.push(Instruction::with3(code, ymm(to), ymm(x), constant(c))));
     }
 
     fn unary(&mut self, n: usize, code: Code) {
-        self.from_register(n, 0, |l, to, x| l.a.push(Instruction::with2(code, ymm(to), ymm(x))));
+        self.with_register(n, 0, |l, to, x| l.a.push(Instruction::with2(code, ymm(to), ymm(x))));
     }
 
     fn floor(&mut self, n: usize) {
         let code = Code::VEX_Vroundps_ymm_ymmm256_imm8;
-        self.from_register(n, 0, |l, to, x| l.a.push(Instruction::with3(code, ymm(to), ymm(x), 9)));
+        self.with_register(n, 0, |l, to, x| l.a.push(Instruction::with3(code, ymm(to), ymm(x), 9)));
     }
 
     /// Truncation, saturating, 0 for NaN.
-    fn to_int(&mut self, n: usize) {
+    fn truncate(&mut self, n: usize) {
         use Code::*;
-        self.from_register(n, 0, |l, to, x| {
+        self.with_register(n, 0, |l, to, x| {
             let mask = l.r.take(&mut l.a);
             let (to, x, mask_) = (ymm(to), ymm(x), ymm(mask));
             l.a.push(Instruction::with3(VEX_Vmaxps_ymm_ymm_ymmm256, to, x, constant(Constant::IntMin)));
@@ -296,7 +296,7 @@ impl<'a> Lower<'a> {
     }
 
     fn select(&mut self, n: usize) {
-        self.from_register(n, 0, |l, to, mask| {
+        self.with_register(n, 0, |l, to, mask| {
             let (no, temporary) = l.in_register(n, 2);
             let lock = l.r.lock(no);
             let code = Code::VEX_Vblendvps_ymm_ymm_ymmm256_ymm;
@@ -324,7 +324,7 @@ impl<'a> Lower<'a> {
     /// Row number → first element of the row, clamped into the table.
     fn offset(&mut self, n: usize, input: u16) {
         use Code::*;
-        self.from_register(n, 0, |l, to, row| {
+        self.with_register(n, 0, |l, to, row| {
             let (to, zero) = (ymm(to), constant(Constant::Zero));
             l.a.push(Instruction::with3(VEX_Vpmaxsd_ymm_ymm_ymmm256, to, ymm(row), zero));
             let last = at(LAST_ROWS, 32 * input as usize);
@@ -345,7 +345,7 @@ impl<'a> Lower<'a> {
     fn read(&mut self, n: usize, row: Row, component: u16) {
         let (input, offsets) = match row {
             Row::Item { input } => (input, None),
-            Row::Fetched { input, offset } => (input, Some(self.r.to_memory(&mut self.a, offset))),
+            Row::Fetched { input, offset } => (input, Some(self.r.keep_in_memory(&mut self.a, offset))),
         };
         self.a.push(Instruction::with2(Code::Mov_r64_rm64, TABLE, at(INPUTS, 8 * input as usize)));
         let width = self.widths[input as usize];

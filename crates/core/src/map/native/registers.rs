@@ -91,7 +91,7 @@ impl Registers {
             let victim = (0..16).max_by_key(furthest).expect("sixteen registers");
             let Held::Value(value) = self.held[victim] else { panic!("every vector register is taken") };
             if self.next_use(value) != usize::MAX {
-                self.to_memory(a, value);
+                self.keep_in_memory(a, value);
             }
             self.register.remove(&value);
             victim
@@ -120,7 +120,7 @@ impl Registers {
     }
 
     /// Makes sure of a copy in memory.
-    pub fn to_memory(&mut self, a: &mut Assembler, value: usize) -> MemoryOperand {
+    pub fn keep_in_memory(&mut self, a: &mut Assembler, value: usize) -> MemoryOperand {
         if let Some(&place) = self.memory.get(&value) {
             return place;
         }

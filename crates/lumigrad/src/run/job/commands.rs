@@ -90,7 +90,10 @@ job_keys! {
         /// none where the scene has lights of its own. It lights the scene and is not drawn.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
         /// Where the environment is optimised (--param /environment): over how many texels, squared, each step is spread.
-        environment_smoothness: f64, Number, default "1.0";
+        environment_smoothness: f64, Amount, default "1.0";
+        /// Weight of the total variation of optimised textures beside the loss: keeps out noise where pictures say
+        /// little, and fills what none of them sees; 0: none.
+        texture_smoothness: f64, Amount, default "0.0";
         /// Optimiser.
         optimizer: String, Choice(OPTIMIZERS), default "\"adam\"";
         /// How derivatives are made.

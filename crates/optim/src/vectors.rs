@@ -71,3 +71,17 @@ pub fn unflatten(values: &[f64], like: &[Tensor]) -> Result<Vec<Tensor>> {
     };
     Ok(like.iter().map(&mut part).collect::<lumigrad_core::Result<_>>()?)
 }
+
+/// s·a.
+pub fn scaled(s: f64, a: &[Tensor]) -> Result<Vec<Tensor>> {
+    add_scaled(&zeros_like(a)?, s, a)
+}
+
+/// Gradients with zeros where there are none.
+pub fn filled(gradients: &[Option<Tensor>], like: &[Tensor]) -> Result<Vec<Tensor>> {
+    let one = |(g, t): (&Option<Tensor>, &Tensor)| match g {
+        Some(g) => g.reshape(t.shape()),
+        None => Tensor::zeros(t.device(), t.dtype(), t.shape()),
+    };
+    Ok(gradients.iter().zip(like).map(one).collect::<lumigrad_core::Result<_>>()?)
+}

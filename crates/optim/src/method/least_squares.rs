@@ -1,0 +1,70 @@
+//! Levenberg–Marquardt as a [`Method`].
+
+use super::{Method, Objective, Plan, Sample, State};
+use crate::{LevenbergMarquardt, LmOptions, Result};
+use lumigrad_core::{Tape, Tensor, Var};
+use std::cell::RefCell;
+
+/// Coarseness of the first steps.
+const COARSEST: usize = 4;
+/// A step that leaves more than this of the loss ends its coarseness.
+const EXHAUSTED: f64 = 0.5;
+/// The finest level has converged when a step takes no more than this fraction of the loss.
+const STILL: f64 = 1e-6;
+
+/// Levenberg–Marquardt on the objective's residuals, from coarse to fine: a linear model of pixels reaches as far as a
+/// pixel. Learning rates and schedules have no meaning here.
+pub struct LeastSquares {
+    solver: LevenbergMarquardt,
+    coarseness: usize,
+    converged: bool,
+}
+
+impl LeastSquares {
+    /// With the groups' bounds.
+    pub fn new(plan: Plan) -> Self {
+        let bounds = plan.groups.iter().map(|g| g.bounds).collect();
+        let options = LmOptions { bounds, seed: plan.seed, ..LmOptions::default() };
+        Self { solver: LevenbergMarquardt::new(options), coarseness: COARSEST, converged: false }
+    }
+}
+
+impl Method for LeastSquares {
+    fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, _: f64) -> Result<f64> {
+        let coarseness = self.coarseness;
+        let loss = match coarseness {
+            0 => None,
+            _ => {
+                let constants: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+                Some(objective.loss(&constants, Sample::Batch)?.tensor().item()?)
+            }
+        };
+        let objective = RefCell::new(objective);
+        let residuals = |_: &Tape, leaves: &[Var]| objective.borrow_mut().residuals(leaves, coarseness);
+        let step = self.solver.step(values, residuals)?;
+        let gone = step.previous_loss - step.loss;
+        self.converged = coarseness == 0 && gone <= STILL * step.previous_loss;
+        if !step.accepted || step.loss > EXHAUSTED * step.previous_loss {
+            self.coarseness = coarseness.saturating_sub(1);
+        }
+        Ok(loss.unwrap_or(step.previous_loss))
+    }
+
+    fn converged(&self) -> bool {
+        self.converged
+    }
+
+    fn state(&self) -> State {
+        let names = ["lambda", "growth", "steps"].map(String::from);
+        let mut numbers: std::collections::BTreeMap<_, _> = names.into_iter().zip(self.solver.state()).collect();
+        numbers.insert("coarseness".into(), self.coarseness as f64);
+        State { numbers, ..State::default() }
+    }
+
+    fn load_state(&mut self, state: &State) {
+        if !state.numbers.is_empty() {
+            self.solver.load_state(["lambda", "growth", "steps"].map(|n| state.number(n)));
+            self.coarseness = state.number("coarseness") as usize;
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Optimisers behind one interface, by name: a [`Method`] changes arrays so that an [`Objective`] shrinks.
+
+mod adamomentum;
+mod ademamix;
+mod flatness;
+mod forward_gradient;
+mod grokfast;
+mod hybrid;
+mod least_squares;
+mod normalized;
+mod rule;
+mod saddle_free;
+
+pub use rule::Rule;
+
+use crate::{Adam, Error, Group, Result};
+use lumigrad_core::{Tape, Tensor, Var};
+use std::collections::BTreeMap;
+
+/// Which part of the data the loss is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// This step's, the same for all evaluations of one step.
+    Batch,
+    /// Everything.
+    All,
+}
+
+/// The loss and its gradient by each array; `None` = the loss does not depend on it.
+pub type Gradient = (f64, Vec<Option<Tensor>>);
+
+/// What is minimised. `values` belong to the groups in order. Evaluations within one step see the same data and random
+/// numbers.
+pub trait Objective {
+    /// Records the loss.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    fn loss(&mut self, values: &[Var], sample: Sample) -> Result<Var>;
+
+    /// Records residuals r with ½‖r‖² in place of the loss; where they compare pictures, of pictures whose sides were
+    /// halved `coarseness` times.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated, or is not a sum of squares.
+    fn residuals(&mut self, values: &[Var], coarseness: usize) -> Result<Var>;
+
+    /// The loss and its gradient.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    fn gradient(&mut self, values: &[Tensor], sample: Sample) -> Result<Gradient> {
+        let tape = Tape::new();
+        let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
+        let loss = self.loss(&leaves, sample)?;
+        let mut gradients = tape.backward(&loss)?;
+        Ok((loss.tensor().item()?, leaves.iter().map(|v| gradients.take(v)).collect()))
+    }
+}
+
+/// What a method remembers between steps, for checkpoints.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Numbers by name.
+    pub numbers: BTreeMap<String, f64>,
+    /// Arrays by name.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+impl State {
+    /// A number, 0 where there is none.
+    pub fn number(&self, name: &str) -> f64 {
+        self.numbers.get(name).copied().unwrap_or(0.0)
+    }
+}
+
+/// An optimiser.
+pub trait Method: Send {
+    /// One step; gives the loss before it. `factor` multiplies learning rates.
+    ///
+    /// # Errors
+    /// When the objective cannot be evaluated.
+    fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, factor: f64) -> Result<f64>;
+
+    /// True when further steps would change nothing.
+    fn converged(&self) -> bool {
+        false
+    }
+
+    /// What it remembers.
+    fn state(&self) -> State;
+
+    /// Puts a saved state back: the next steps are those of an uninterrupted run.
+    fn load_state(&mut self, state: &State);
+}
+
+/// What is known of a run when it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Optimised arrays.
+    pub groups: Vec<Group>,
+    /// Steps that the run will have, about.
+    pub steps: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// An entry of [`METHODS`].
+pub struct Entry {
+    /// Name as in jobs.
+    pub name: &'static str,
+    /// What it is, for `--help`.
+    pub about: &'static str,
+    /// Whether its steps need the same data each time.
+    pub deterministic: bool,
+    build: fn(Plan) -> Box<dyn Method>,
+}
+
+const fn entry(name: &'static str, about: &'static str, build: fn(Plan) -> Box<dyn Method>) -> Entry {
+    Entry { name, about, deterministic: false, build }
+}
+
+/// All optimisers.
+pub const METHODS: &[Entry] = &[
+    entry("adam", "adaptive moments (Kingma & Ba 2014)", |p| plain(adam(p))),
+    entry("adamw", "Adam with decoupled weight decay 0.01 (Loshchilov & Hutter 2017)", |p| plain(adamw(p))),
+    entry("ademamix", "Adam with a second, slow momentum (Pagliardini et al. 2024)", |p| plain(ademamix::rule(p))),
+    entry("adamomentum", "Adam whose second moment is that of the momentum", |p| plain(adamomentum::rule(p))),
+    entry("sam+adam", "Adam on the gradient at the worst point nearby (Foret et al. 2020); two passes", |p| {
+        Box::new(flatness::Sam::new(adam(p)))
+    }),
+    entry("gam+adam", "Adam towards flat minima of the gradient's norm (Zhang et al. 2023); four passes", |p| {
+        Box::new(flatness::Gam::new(adam(p)))
+    }),
+    entry("grokfast+adam", "Adam with slow gradients amplified (Lee et al. 2024)", |p| {
+        plain(Box::new(grokfast::Grokfast::new(adam(p))))
+    }),
+    entry("spider", "normalised steps with variance reduction (Fang et al. 2018)", |p| {
+        Box::new(normalized::Spider::new(p.groups))
+    }),
+    entry("saddle-free-newton", "Newton with |eigenvalues| in a Krylov space (Dauphin et al. 2014)", |p| {
+        Box::new(saddle_free::SaddleFree::new(p.groups))
+    }),
+    Entry {
+        deterministic: true,
+        ..entry("lm", "Levenberg-Marquardt, matrix-free: few large steps for sums of squares", |p| {
+            Box::new(least_squares::LeastSquares::new(p))
+        })
+    },
+    Entry {
+        deterministic: true,
+        ..entry("adam+lm", "Adam until the loss stands still, then Levenberg-Marquardt", |p| {
+            Box::new(hybrid::Hybrid::new(plain(adam(p.clone())), Box::new(least_squares::LeastSquares::new(p))))
+        })
+    },
+    entry(
+        "forward-gradient",
+        "Adam on derivatives along eight random directions: a baseline without reverse mode",
+        |p| {
+            let seed = p.seed;
+            Box::new(forward_gradient::ForwardGradient::new(adam(p), seed))
+        },
+    ),
+];
+
+fn plain(rule: Box<dyn Rule>) -> Box<dyn Method> {
+    Box::new(rule::Plain(rule))
+}
+
+fn adam(plan: Plan) -> Box<dyn Rule> {
+    Box::new(Adam::new(plan.groups))
+}
+
+fn adamw(mut plan: Plan) -> Box<dyn Rule> {
+    plan.groups.iter_mut().for_each(|g| g.decay = 0.01);
+    adam(plan)
+}
+
+/// The entry of a name.
+///
+/// # Errors
+/// When there is none.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    METHODS.iter().find(|m| m.name == name).ok_or_else(|| Error::UnknownMethod {
+        name: name.into(),
+        known: METHODS.iter().map(|m| m.name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+impl Entry {
+    /// A fresh optimiser.
+    pub fn build(&self, plan: Plan) -> Box<dyn Method> {
+        (self.build)(plan)
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
