@@ -62,6 +62,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         environment: None,
         environment_smoothness: 1.0,
         texture_smoothness: 0.0,
+        uncertainty: false,
         optimizer: "adam".into(),
         loss: "l2".into(),
         budget: Budget::new(Some(iterations), None, None),

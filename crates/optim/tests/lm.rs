@@ -127,8 +127,18 @@ fn standard_errors_of_a_line_fit_are_the_textbook_ones() {
     let tape = Tape::new();
     let v = tape.variable(x[0].clone());
     let r = linear(&same, &column(&[0.0; 20]), &v).unwrap();
-    let error = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap_err().to_string();
-    assert!(error.contains("do not determine"), "{error}");
+    // Only the sum of both matters: neither is determined.
+    let c = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap();
+    assert_eq!(c.standard_errors[0], [f64::INFINITY; 2]);
+    // Nobody sees the second one; the first keeps the error that it has alone.
+    let blind = Tensor::from_slice(&Device::cpu(), &[[1.0f64, 0.0]; 20].concat(), &[20, 2]).unwrap();
+    let tape = Tape::new();
+    let v = tape.variable(x[0].clone());
+    let noise: Vec<f64> = (0..20).map(|k| (k as f64 * 1.7).sin()).collect();
+    let r = linear(&blind, &column(&noise), &v).unwrap();
+    let c = covariance(&tape.linearize(&r, &[&v]).unwrap(), &x).unwrap();
+    assert!((c.standard_errors[0][0] - (c.residual_variance / 20.0).sqrt()).abs() < 1e-12);
+    assert_eq!(c.standard_errors[0][1], f64::INFINITY);
 }
 
 #[test]

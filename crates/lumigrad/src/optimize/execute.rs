@@ -3,6 +3,7 @@
 use super::problem::{Problem, Target};
 use super::run::{Optimizer, Outcome, optimize, psnr};
 use super::settings::Settings;
+use super::uncertainty::{require_few, uncertainty};
 use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider, Table};
@@ -39,6 +40,9 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
         summary.warnings.push(warning.clone());
     }
     let mut optimizer = Optimizer::new(&problem, &settings, &device)?;
+    if settings.uncertainty {
+        require_few(&optimizer)?;
+    }
     let initial = optimizer.scored_pictures()?;
     let initial_psnr = super::mean_psnr(&initial, problem.scored())?;
     let initial_scene = optimizer.scene()?;
@@ -68,6 +72,12 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let result = optimizer.scored_pictures()?;
     score(&mut summary, &problem, &optimizer, &outcome, &result)?;
     summary.metric("initial_test_psnr", initial_psnr);
+    if settings.uncertainty && !outcome.interrupted {
+        observer.event(&Event::Phase("estimating standard errors".into()));
+        let found = uncertainty(&optimizer)?;
+        summary.metric_table("standard_errors", found.standard_errors);
+        summary.warnings.extend(found.unobserved);
+    }
     summary.history = outcome.history.clone();
     summary.iterations = optimizer.iteration;
 

@@ -9,6 +9,7 @@ mod problem;
 mod run;
 mod settings;
 mod start;
+mod uncertainty;
 mod variable;
 
 pub use display::encode;

@@ -65,7 +65,7 @@ pub struct Optimizer<'p> {
 
 /// Before the names of what the optimiser remembers, in checkpoints.
 const METHOD: &str = "optimizer/";
-const POSE_GROUP: &str = "/views/*/pose";
+pub(super) const POSE_GROUP: &str = "/views/*/pose";
 pub(super) const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
 
 impl<'p> Optimizer<'p> {
@@ -245,6 +245,20 @@ impl<'p> Optimizer<'p> {
         let motion = self.motion.as_mut().filter(|_| self.moves_poses);
         let lens = self.intrinsics.as_mut().map(|i| &mut i.value);
         self.variables.iter_mut().map(|v| &mut v.value).chain(motion).chain(lens).collect()
+    }
+
+    /// The optimised arrays, in the order of the groups.
+    pub(super) fn values(&self) -> Vec<Tensor> {
+        let motion = self.motion.as_ref().filter(|_| self.moves_poses);
+        let lens = self.intrinsics.as_ref().map(|i| &i.value);
+        self.variables.iter().map(|v| &v.value).chain(motion).chain(lens).cloned().collect()
+    }
+
+    /// Pointers of the groups.
+    pub(super) fn names(&self) -> Vec<String> {
+        let motion = self.motion.as_ref().filter(|_| self.moves_poses).map(|_| POSE_GROUP.to_owned());
+        let lens = self.intrinsics.as_ref().map(|_| INTRINSICS_GROUP.to_owned());
+        self.variables.iter().map(|v| v.parameter.pointer.clone()).chain(motion).chain(lens).collect()
     }
 
     /// Encoded pictures of targets at the present state.

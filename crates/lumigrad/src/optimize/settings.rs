@@ -69,6 +69,8 @@ pub struct Settings {
     pub environment: Option<Environment>,
     /// λ of the Laplacian over the texels of an environment that is optimised; 0: none.
     pub environment_smoothness: f64,
+    /// Standard errors are estimated at the end.
+    pub uncertainty: bool,
     /// Weight of the total variation of textures.
     pub texture_smoothness: f64,
     /// Name of the optimiser.
@@ -137,8 +139,8 @@ impl Settings {
         if job.representation != "mesh" || job.topology {
             return later("--representation", "changing topology", "mesh");
         }
-        if job.uncertainty || job.find_lr {
-            return later("--uncertainty, --find-lr", "this analysis", "a plain run");
+        if job.find_lr {
+            return later("--find-lr", "this analysis", "a plain run");
         }
         let environment = match &job.environment {
             Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(*rgb)),
@@ -172,6 +174,7 @@ impl Settings {
             environment,
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
+            uncertainty: job.uncertainty,
             optimizer: job.optimizer.clone(),
             loss: job.loss.clone(),
             budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),

@@ -1,7 +1,7 @@
 //! The normal matrix JᵀJ in full, for few parameters.
 
+use crate::Result;
 use crate::vectors::{flatten, unflatten};
-use crate::{Error, Result};
 use lumigrad_core::{Jacobian, Tensor};
 
 /// A symmetric matrix, row-major in f64.
@@ -91,55 +91,4 @@ impl Factor {
         }
         x.iter().zip(&self.scale).map(|(x, s)| x * s).collect()
     }
-}
-
-/// Uncertainty of fitted parameters.
-#[derive(Clone, Debug)]
-pub struct Covariance {
-    /// Covariance of all parameters in their order, [n, n] row-major.
-    pub matrix: Vec<f64>,
-    /// Standard error of every element, one list per parameter tensor.
-    pub standard_errors: Vec<Vec<f64>>,
-    /// Estimated variance of one residual, ‖r‖² / (m − n).
-    pub residual_variance: f64,
-}
-
-/// Parameters that [`covariance`] takes at most: the matrix is inverted in full.
-pub const MAX_COVARIANCE_PARAMETERS: usize = 2000;
-
-/// Covariance σ²(JᵀJ)⁻¹ of least-squares parameters at a minimum, with σ² = ‖r‖² / (m − n): exact for linear residuals
-/// with equal, independent noise, first-order otherwise.
-///
-/// # Errors
-/// With more than 2 000 parameters, no more residuals than parameters, or parameters that the residuals do not
-/// determine.
-pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor]) -> Result<Covariance> {
-    let n: usize = parameters.iter().map(Tensor::len).sum();
-    let m = jacobian.value().len();
-    let fail = |reason: String| Error::Numeric { what: "covariance", reason };
-    if n > MAX_COVARIANCE_PARAMETERS {
-        return Err(fail(format!("{n} parameters, at most {MAX_COVARIANCE_PARAMETERS} are possible")));
-    }
-    if m <= n {
-        return Err(fail(format!("{m} residuals for {n} parameters leave no estimate of the noise")));
-    }
-    let normal = Matrix::normal(jacobian, parameters)?;
-    if let Some(k) = normal.diagonal().iter().position(|d| *d <= 0.0 || d.is_nan()) {
-        return Err(fail(format!("the residuals do not depend on parameter element {k}; leave it out")));
-    }
-    let factor = normal.factor(0.0, &vec![false; n]).ok_or_else(|| {
-        fail("the residuals do not determine all parameters (JᵀJ is singular); leave some out".into())
-    })?;
-    let residual = [jacobian.value().clone()];
-    let residual_variance = crate::vectors::dot(&residual, &residual)? / (m - n) as f64;
-    let mut matrix = vec![0.0; n * n];
-    let mut unit = vec![0.0; n];
-    for k in 0..n {
-        unit[k] = residual_variance;
-        matrix[k * n..(k + 1) * n].copy_from_slice(&factor.solve(&unit));
-        unit[k] = 0.0;
-    }
-    let mut deviations = (0..n).map(|k| matrix[k * n + k].max(0.0).sqrt());
-    let standard_errors = parameters.iter().map(|t| deviations.by_ref().take(t.len()).collect()).collect();
-    Ok(Covariance { matrix, standard_errors, residual_variance })
 }

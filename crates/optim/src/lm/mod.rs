@@ -5,9 +5,10 @@
 //! few: the matrix in full. λ follows the ratio of actual and predicted decrease (Nielsen's rule, in Madsen, Nielsen &
 //! Tingleff 2004, *Methods for non-linear least squares problems*, §3.2).
 
+mod covariance;
 mod dense;
 
-pub use dense::{Covariance, MAX_COVARIANCE_PARAMETERS, covariance};
+pub use covariance::{Covariance, MAX_COVARIANCE_PARAMETERS, covariance};
 
 use dense::Matrix;
 
