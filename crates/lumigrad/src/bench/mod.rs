@@ -13,7 +13,7 @@ use crate::{Error, Result};
 type Case = fn(&Device, &mut Summary) -> Result<()>;
 
 /// Every case with its group.
-const CASES: &[(&str, Case)] = &[("core", core::gemm), ("raster", raster::steps)];
+const CASES: &[(&str, Case)] = &[("core", core::gemm), ("core", raster::jacobian), ("raster", raster::steps)];
 
 /// Runs the cases of the job's group; `all` runs what there is.
 ///

@@ -2,7 +2,7 @@
 
 use super::timing::{record, time};
 use crate::Result;
-use crate::core::{DType, Device, Tape, Tensor};
+use crate::core::{DType, Device, Tape, Tensor, Var};
 use crate::optim::{Adam, Group, Loss};
 use crate::optimize::encode;
 use crate::raster::{Bindings, Camera, Options, Renderer};
@@ -87,6 +87,36 @@ fn step(device: &Device, summary: &mut Summary, side: usize) -> Result<()> {
         Ok(())
     })?;
     record(summary, &format!("raster_{side}_step_ms"), 1e3 * timing.median, &timing);
+    Ok(())
+}
+
+/// `jvp_over_forward`, `vjp_over_forward`: re-applying the recorded Jacobian of the whole renderer by the same texture,
+/// over a forward pass, at 512².
+pub fn jacobian(device: &Device, summary: &mut Summary) -> Result<()> {
+    let scene = scene()?;
+    let options = Options { environment: Some(Environment::constant([0.6, 0.7, 0.9])), dtype: None };
+    let renderer = Renderer::new(&scene, device, &options)?;
+    let view = sphere_views(1, &Framing::of_sphere([0.0; 3], 1.0, (512, 512))).remove(0);
+    let camera = Camera::new(&view, device, DType::F32)?;
+    let size = TEXELS as usize;
+    let texture = Tensor::full(device, DType::F32, &[size, size, 4], 0.5)?;
+    let render = |texture: &Var| -> Result<Var> {
+        let mut bindings = Bindings::new();
+        bindings.bind(TEXTURE, texture.clone());
+        Ok(renderer.frame(&bindings)?.render(&camera)?.image)
+    };
+    let constant: Var = texture.clone().into();
+    let forward = time(device, || render(&constant).map(drop))?;
+    let tape = Tape::new();
+    let leaf = tape.variable(texture.clone());
+    let image = render(&leaf)?;
+    let jacobian = tape.linearize(&image, &[&leaf])?;
+    let tangent = [texture];
+    let cotangent = image.tensor().clone();
+    let jvp = time(device, || Ok(jacobian.apply(&tangent).map(drop)?))?;
+    let vjp = time(device, || Ok(jacobian.apply_transpose(&cotangent).map(drop)?))?;
+    record(summary, "jvp_over_forward", jvp.median / forward.median, &jvp);
+    record(summary, "vjp_over_forward", vjp.median / forward.median, &vjp);
     Ok(())
 }
 
