@@ -172,8 +172,9 @@ fn still_life() -> Result<Scene, Error> {
 fn main() -> Result<(), Error> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "assets".into());
     let folder = Path::new(&folder);
-    let clay = plain("clay", [0.75, 0.72, 0.68], 0.0, 0.8);
-    Scene::from_mesh("sphere", &sphere(35, 1.0), &clay, None)?.save(folder.join("sphere.glb"))?;
+    // As surfaces without a material of their own are read, so that only shape differs.
+    let plaster = plain("plaster", [1.0; 3], 0.0, 1.0);
+    Scene::from_mesh("sphere", &sphere(35, 1.0), &plaster, None)?.save(folder.join("sphere.glb"))?;
     let globe = plain("globe", [1.0; 3], 0.0, 0.5);
     Scene::from_mesh("globe", &sphere(40, 1.0), &globe, Some(&image("planet", 512, planet)))?
         .save(folder.join("globe.glb"))?;
@@ -183,7 +184,7 @@ fn main() -> Result<(), Error> {
         let lobes = 0.22 * (3.0 * p[0]).sin() * (3.0 * p[1] + 0.5).cos() + 0.16 * (4.0 * p[2] + 1.0).sin();
         p.map(|x| x * (1.0 + lobes))
     };
-    Scene::from_mesh("pebble", &grid(128, 64, body), &clay, None)?.save(folder.join("pebble.glb"))?;
+    Scene::from_mesh("pebble", &grid(128, 64, body), &plaster, None)?.save(folder.join("pebble.glb"))?;
     still_life()?.save(folder.join("still_life.glb"))
 }
 

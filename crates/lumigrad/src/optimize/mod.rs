@@ -6,6 +6,7 @@ mod intrinsics;
 mod objective;
 mod poses;
 mod problem;
+mod remeshing;
 mod run;
 mod settings;
 mod start;

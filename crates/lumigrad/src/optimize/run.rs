@@ -50,6 +50,12 @@ pub struct Optimizer<'p> {
     poses: Option<Poses>,
     pub(super) motion: Option<Tensor>,
     pub(super) moves_poses: bool,
+    pose_rate: Option<f64>,
+    intrinsics_rate: Option<f64>,
+    /// The scene that variables are written into: the problem's, with meshes as remeshed.
+    pub(super) base: Scene,
+    /// Remeshings done.
+    pub(super) stage: usize,
     pub(super) intrinsics: Option<Intrinsics>,
     /// Absent while it works.
     method: Option<Box<dyn Method>>,
@@ -130,31 +136,16 @@ impl<'p> Optimizer<'p> {
             poses = Some(p);
             motion = Some(Tensor::zeros(device, DType::F32, &[views.len(), 6])?);
         }
-        let mut groups: Vec<Group> = variables
-            .iter()
-            .map(|v| Group {
-                bounds: v.bounds(),
-                uniform: v.is_geometry(),
-                betas: if v.is_geometry() { (0.8, 0.98) } else { (0.9, 0.999) },
-                ..Group::new(v.parameter.pointer.clone(), v.rate)
-            })
-            .collect();
-        if let Some(rate) = pose_rate {
-            groups.push(Group { betas: (0.8, 0.95), ..Group::new(POSE_GROUP, rate) });
-        }
-        if let Some(rate) = intrinsics_rate {
-            groups.push(Group::new(INTRINSICS_GROUP, rate));
-        }
         let options = Options { environment: problem.environment.clone(), dtype: None };
-        Ok(Self {
+        let mut new = Self {
             moves_poses: pose_rate.is_some(),
             intrinsics,
             renderer: Renderer::new(&problem.scene, device, &options)?,
-            method: Some(find(&settings.optimizer)?.build(Plan {
-                groups,
-                steps: settings.budget.iterations.unwrap_or(1000),
-                seed: settings.seed,
-            })),
+            method: None,
+            pose_rate,
+            intrinsics_rate,
+            base: problem.scene.clone(),
+            stage: 0,
             loss: Loss::from_name(&settings.loss)?,
             schedule: Schedule::Exponential { end: 0.05 },
             device: device.clone(),
@@ -167,7 +158,32 @@ impl<'p> Optimizer<'p> {
             history: vec![],
             times: vec![],
             seconds: 0.0,
-        })
+        };
+        new.begin()?;
+        Ok(new)
+    }
+
+    /// A fresh optimiser for the present arrays.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        let mut groups: Vec<Group> = self
+            .variables
+            .iter()
+            .map(|v| Group {
+                bounds: v.bounds(),
+                uniform: v.is_geometry(),
+                betas: if v.is_geometry() { (0.8, 0.98) } else { (0.9, 0.999) },
+                ..Group::new(v.parameter.pointer.clone(), v.rate)
+            })
+            .collect();
+        if let Some(rate) = self.pose_rate {
+            groups.push(Group { betas: (0.8, 0.95), ..Group::new(POSE_GROUP, rate) });
+        }
+        if let Some(rate) = self.intrinsics_rate {
+            groups.push(Group::new(INTRINSICS_GROUP, rate));
+        }
+        let steps = self.settings.budget.iterations.unwrap_or(1000);
+        self.method = Some(find(&self.settings.optimizer)?.build(Plan { groups, steps, seed: self.settings.seed }));
+        Ok(())
     }
 
     /// Views of a step: each epoch is a random order of all.
@@ -213,6 +229,7 @@ impl<'p> Optimizer<'p> {
 
     /// One step; gives the loss before it.
     pub fn step(&mut self, progress: f64) -> Result<f64> {
+        self.remesh_when_due(progress)?;
         // The method may write to arrays that nobody else holds; while it works, they are not here.
         let mut method = self.method.take().expect("a step does not begin within another");
         let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;
@@ -304,7 +321,7 @@ impl<'p> Optimizer<'p> {
 
     /// The scene with the present values.
     pub fn scene(&self) -> Result<Scene> {
-        let mut scene = self.problem.scene.clone();
+        let mut scene = self.base.clone();
         for v in &self.variables {
             v.store(&mut scene)?;
         }
@@ -317,6 +334,7 @@ impl<'p> Optimizer<'p> {
         let mut c = Checkpoint { step: self.iteration as u64, seed: self.settings.seed, job, ..Default::default() };
         c.facts.extend(state.numbers.iter().map(|(name, x)| (format!("{METHOD}{name}"), x.to_string())));
         c.facts.insert("seconds".into(), self.seconds.to_string());
+        self.save_meshes(&mut c);
         for v in &self.variables {
             c.insert(v.parameter.pointer.clone(), v.value.shape(), Array::F32(v.value.to_vec::<f32>()?));
         }
@@ -338,6 +356,7 @@ impl<'p> Optimizer<'p> {
     pub fn restore(&mut self, c: &Checkpoint) -> Result<()> {
         self.iteration = c.step as usize;
         self.seconds = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
+        self.restore_meshes(c)?;
         for v in &mut self.variables {
             let shape = v.value.shape().to_vec();
             v.value = Tensor::from_slice(&self.device, c.f32(&v.parameter.pointer, &shape)?, &shape)?;

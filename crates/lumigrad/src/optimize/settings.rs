@@ -69,6 +69,8 @@ pub struct Settings {
     pub environment: Option<Environment>,
     /// λ of the Laplacian over the texels of an environment that is optimised; 0: none.
     pub environment_smoothness: f64,
+    /// Shapes are remeshed between stages.
+    pub remesh: bool,
     /// Standard errors are estimated at the end.
     pub uncertainty: bool,
     /// Weight of the total variation of textures.
@@ -174,6 +176,7 @@ impl Settings {
             environment,
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
+            remesh: job.remesh && !job.optimizer.contains("lm"),
             uncertainty: job.uncertainty,
             optimizer: job.optimizer.clone(),
             loss: job.loss.clone(),

@@ -58,7 +58,7 @@ pub fn default_rate(parameter: &Parameter, radius: f64) -> f64 {
 }
 
 /// Distinct rows and, for each row, the number of its representative.
-fn weld(positions: &[[f32; 3]]) -> (Vec<[f32; 3]>, Vec<u32>) {
+pub(super) fn weld(positions: &[[f32; 3]]) -> (Vec<[f32; 3]>, Vec<u32>) {
     let (class, n) = lumigrad_geometry::weld_positions(positions);
     let mut distinct = vec![[0.0; 3]; n];
     for (p, &c) in positions.iter().zip(&class) {
@@ -209,7 +209,7 @@ fn sphere_of_texels(width: usize, height: usize) -> Vec<[u32; 3]> {
 }
 
 /// Mesh and primitive of a position pointer.
-fn position_of(parameter: &Parameter) -> Option<(usize, usize)> {
+pub(super) fn position_of(parameter: &Parameter) -> Option<(usize, usize)> {
     if parameter.kind != ParameterKind::Position {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Intrinsics of views and the light from all around are recovered, on problems small enough for a test.
+//! What runs recover, on problems small enough for a test: lenses, light from all around, shapes that are remeshed.
 
 use lumigrad::core::{DType, Device};
 use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target, bounds, encode, optimize};
@@ -63,6 +63,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         environment_smoothness: 1.0,
         texture_smoothness: 0.0,
         uncertainty: false,
+        remesh: false,
         optimizer: "adam".into(),
         loss: "l2".into(),
         budget: Budget::new(Some(iterations), None, None),
@@ -138,5 +139,78 @@ fn an_unknown_environment_is_recovered_smooth_or_not() {
             100.0 * error
         );
         assert!(before < 25.0 && after > 38.0 && error < 0.03);
+    }
+}
+
+const POSITION: &str = "/meshes/*/primitives/*/attributes/POSITION";
+
+/// A sphere that is to become an ellipsoid.
+fn ellipsoid_from_sphere() -> Problem {
+    let sphere = sphere(8, &Material { metallic_factor: 0.0, ..Material::default() }, false);
+    let mut target = sphere.clone();
+    let (_, positions) = target.get(&POSITION.replace('*', "0")).unwrap();
+    let stretched: Vec<f32> = positions.chunks_exact(3).flat_map(|p| [p[0], 1.5 * p[1], 0.7 * p[2]]).collect();
+    target.set(&POSITION.replace('*', "0"), &stretched).unwrap();
+    let white = Some(Environment::constant([1.0; 3]));
+    Problem { scene: sphere, ..problem(target, 8, 48, white.clone(), white) }
+}
+
+/// Steps from the present one to step `end` of 40.
+fn go_on(optimizer: &mut Optimizer, end: usize) -> f64 {
+    let mut loss = f64::NAN;
+    while optimizer.iteration < end {
+        loss = optimizer.step(optimizer.iteration as f64 / 40.0).unwrap();
+    }
+    loss
+}
+
+#[test]
+fn shapes_get_even_triangles_between_stages_and_resume_across_them() {
+    let problem = ellipsoid_from_sphere();
+    let settings = Settings { remesh: true, ..settings(POSITION, 0.12, None, 40) };
+    let device = Device::cpu();
+    let mut whole = Optimizer::new(&problem, &settings, &device).unwrap();
+    let first = whole.total_loss().unwrap();
+    go_on(&mut whole, 40);
+    let n_vertices = |o: &Optimizer| o.scene().unwrap().meshes()[0].primitives[0].positions.len();
+    let start = problem.scene.meshes()[0].primitives[0].positions.len();
+    assert!(n_vertices(&whole) > start * 3 / 2, "{} vertices from {start}", n_vertices(&whole));
+    let last = whole.total_loss().unwrap();
+    assert!(last < 0.5 * first, "loss {first} -> {last}");
+
+    let mut stopped = Optimizer::new(&problem, &settings, &device).unwrap();
+    go_on(&mut stopped, 19);
+    let checkpoint = stopped.checkpoint(String::new()).unwrap();
+    let mut resumed = Optimizer::new(&problem, &settings, &device).unwrap();
+    resumed.restore(&checkpoint).unwrap();
+    go_on(&mut resumed, 40);
+    let positions = |o: &Optimizer| o.scene().unwrap().meshes()[0].primitives[0].positions.clone();
+    assert!(positions(&resumed) == positions(&whole), "a resumed run ends elsewhere");
+}
+
+#[test]
+fn shapes_with_colours_on_their_vertices_keep_their_triangles() {
+    let mut problem = ellipsoid_from_sphere();
+    problem.scene = sphere(8, &Material::default(), true);
+    let settings = Settings { remesh: true, ..settings(POSITION, 0.01, None, 40) };
+    let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    go_on(&mut optimizer, 15);
+    let (before, after) = (problem.scene.meshes()[0].primitives[0].clone(), optimizer.scene().unwrap());
+    assert_eq!(before.triangles, after.meshes()[0].primitives[0].triangles);
+}
+
+#[test]
+fn levenberg_marquardt_finds_factors_in_few_steps() {
+    let truth = Material { base_color_factor: [0.7, 0.4, 0.2, 1.0], metallic_factor: 0.0, ..Material::default() };
+    let white = Some(Environment::constant([1.0; 3]));
+    let problem = problem(sphere(8, &truth, false), 3, 32, white.clone(), white);
+    let pointer = "/materials/0/pbrMetallicRoughness/baseColorFactor";
+    let settings =
+        Settings { optimizer: "lm".into(), batch: None, ..settings(pointer, 0.02, Some(Init::Number(0.5)), 9) };
+    let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    go_on(&mut optimizer, 9);
+    let (_, found) = optimizer.scene().unwrap().get(pointer).unwrap();
+    for (found, truth) in found.iter().zip(truth.base_color_factor).take(3) {
+        assert!((found - truth).abs() < 1e-4, "{found} against {truth}");
     }
 }
