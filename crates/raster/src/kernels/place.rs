@@ -7,7 +7,7 @@ use lumigrad_core::tape::{Operator, apply};
 use lumigrad_core::{Tensor, Var};
 use std::sync::Arc;
 
-/// The picture [`n_pixels`, C] of shaded fragments: per draw, values [P, C] and pixels u32 [P]. Zero where there is no
+/// The picture `[n_pixels, C]` of shaded fragments: per draw, values `[P, C]` and pixels u32 `[P]`. Zero where there is no
 /// fragment.
 ///
 /// **Gradients**: each fragment gets its pixel's. **Cost**: reads and writes the picture once; where draws have a slot per

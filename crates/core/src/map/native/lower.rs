@@ -2,9 +2,10 @@
 
 use super::super::code::{Files, Step};
 use super::super::graph::Op;
-use super::assembler::{Assembler, Constant, at, constant, indexed, integer};
+use super::assembler::{Assembler, Constant, at, constant, integer};
 use super::plan::{Arg, Node};
 use super::registers::{Registers, Source, xmm, ymm};
+use super::rows::{Row, row};
 use super::{BLOCK_BYTES, FILES};
 use iced_x86::{Code, Instruction, MemoryOperand, Register};
 use std::collections::HashMap;
@@ -12,36 +13,15 @@ use std::mem::offset_of;
 
 /// General registers. `FILES` hold the place of the eight items in the block registers.
 const SCALARS: [Register; 2] = [Register::R10, Register::R11];
-const INPUTS: Register = Register::RCX;
+pub const INPUTS: Register = Register::RCX;
 const LAST_ROWS: Register = Register::RDX;
-const ITEM: Register = Register::RSI;
+pub const ITEM: Register = Register::RSI;
 const LEFT: Register = Register::RBX;
-const TABLE: Register = Register::RAX;
-const ROW: Register = Register::RDI;
-const ROW_32: Register = Register::EDI;
+pub const TABLE: Register = Register::RAX;
+pub const ROW: Register = Register::RDI;
+pub const ROW_32: Register = Register::EDI;
 /// Bytes of eight items in a block register.
 const STEP: i32 = 32;
-
-/// Rows that eight items read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Row {
-    /// Their own.
-    Item { input: u16 },
-    /// Those at the offsets that a node computes.
-    Fetched { input: u16, offset: usize },
-}
-
-/// The row and component that a node reads, if it reads one.
-fn row(nodes: &[Node], n: usize) -> Option<(Row, u16)> {
-    let Step::Graph(op) = nodes[n].step else { return None };
-    match (op, nodes[n].args.first()) {
-        (Op::Load { input, component } | Op::LoadInt { input, component }, _) => Some((Row::Item { input }, component)),
-        (Op::Fetch { input, component } | Op::FetchInt { input, component }, Some(&Arg::Node(offset))) => {
-            Some((Row::Fetched { input, offset }, component))
-        }
-        _ => None,
-    }
-}
 
 /// Bytes of a function `(files, first item)` that runs `members` for a block, and where it starts.
 pub fn lower(nodes: &[Node], members: &[usize], widths: &[usize]) -> (Vec<u8>, usize) {
@@ -56,15 +36,20 @@ pub fn lower(nodes: &[Node], members: &[usize], widths: &[usize]) -> (Vec<u8>, u
     (lower.a.finish(), start)
 }
 
-struct Lower<'a> {
+/// A function being written.
+pub struct Lower<'a> {
     nodes: &'a [Node],
     members: &'a [usize],
-    widths: &'a [usize],
-    a: Assembler,
-    r: Registers,
+    /// Components per row of each input.
+    pub widths: &'a [usize],
+    /// Its instructions.
+    pub a: Assembler,
+    /// Where its values are.
+    pub r: Registers,
     /// Members that read a component of a row.
-    readers: HashMap<(Row, u16), usize>,
-    done: Vec<bool>,
+    pub readers: HashMap<(Row, u16), usize>,
+    /// Nodes whose value exists.
+    pub done: Vec<bool>,
 }
 
 impl<'a> Lower<'a> {
@@ -211,7 +196,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn define(&mut self, register: usize, n: usize) {
+    /// From now on the register holds the value of node `n`.
+    pub fn define(&mut self, register: usize, n: usize) {
         self.done[n] = true;
         self.r.define(&mut self.a, self.nodes, register, n);
     }
@@ -338,102 +324,5 @@ impl<'a> Lower<'a> {
                 _ => l.a.push(Instruction::with3(VEX_Vpmulld_ymm_ymm_ymmm256, to, to, integer(input as usize))),
             }
         });
-    }
-
-    /// Components of eight rows. Rows are read whole and transposed when more than one of four neighbouring components is
-    /// needed; [`crate::storage`] keeps memory behind a table readable.
-    fn read(&mut self, n: usize, row: Row, component: u16) {
-        let (input, offsets) = match row {
-            Row::Item { input } => (input, None),
-            Row::Fetched { input, offset } => (input, Some(self.r.keep_in_memory(&mut self.a, offset))),
-        };
-        self.a.push(Instruction::with2(Code::Mov_r64_rm64, TABLE, at(INPUTS, 8 * input as usize)));
-        let width = self.widths[input as usize];
-        if offsets.is_none() && width == 1 {
-            let to = self.r.take(&mut self.a);
-            self.a.push(Instruction::with2(Code::VEX_Vmovups_ymm_ymmm256, ymm(to), indexed(TABLE, ITEM, 0)));
-            return self.define(to, n);
-        }
-        if offsets.is_none() {
-            self.a.push(Instruction::with3(Code::Imul_r64_rm64_imm32, ROW, ITEM, width as i32));
-        }
-        let group = component / 4 * 4;
-        let columns: [Option<usize>; 4] =
-            std::array::from_fn(|c| self.readers.get(&(row, group + c as u16)).copied().filter(|&n| !self.done[n]));
-        let place = |l: &mut Self, lane: usize, component: u16| {
-            let bytes = 4 * component as usize;
-            match offsets {
-                None => indexed(TABLE, ROW, bytes + 4 * lane * width),
-                Some(offsets) => {
-                    let mut lane_of = offsets;
-                    lane_of.displacement += 4 * lane as i64;
-                    lane_of.displ_size = if lane_of.displacement < 128 { 1 } else { 8 };
-                    l.a.push(Instruction::with2(Code::Mov_r32_rm32, ROW_32, lane_of));
-                    indexed(TABLE, ROW, bytes)
-                }
-            }
-        };
-        match columns.iter().flatten().count() {
-            0 | 1 => {
-                let to = self.gather(&mut |l, lane| place(l, lane, component));
-                self.define(to, n);
-            }
-            _ => self.transpose(columns, &mut |l, lane| place(l, lane, group)),
-        }
-    }
-
-    /// Eight numbers.
-    fn gather(&mut self, place: &mut dyn FnMut(&mut Self, usize) -> MemoryOperand) -> usize {
-        let halves = [0, 4].map(|first| {
-            let to = self.r.take(&mut self.a);
-            let from = place(self, first);
-            self.a.push(Instruction::with2(Code::VEX_Vmovss_xmm_m32, xmm(to), from));
-            for lane in 1..4 {
-                let from = place(self, first + lane);
-                let code = Code::VEX_Vinsertps_xmm_xmm_xmmm32_imm8;
-                self.a.push(Instruction::with4(code, xmm(to), xmm(to), from, 16 * lane as u32));
-            }
-            to
-        });
-        let [to, high] = halves;
-        let code = Code::VEX_Vinsertf128_ymm_ymm_xmmm128_imm8;
-        self.a.push(Instruction::with4(code, ymm(to), ymm(to), xmm(high), 1));
-        self.r.release(high);
-        to
-    }
-
-    /// Four neighbouring components of eight rows, of which some are wanted.
-    fn transpose(&mut self, columns: [Option<usize>; 4], place: &mut dyn FnMut(&mut Self, usize) -> MemoryOperand) {
-        use Code::*;
-        let rows = [0, 1, 2, 3].map(|lane| {
-            let to = self.r.take(&mut self.a);
-            let low = place(self, lane);
-            self.a.push(Instruction::with2(VEX_Vmovups_xmm_xmmm128, xmm(to), low));
-            let high = place(self, lane + 4);
-            self.a.push(Instruction::with4(VEX_Vinsertf128_ymm_ymm_xmmm128_imm8, ymm(to), ymm(to), high, 1));
-            to
-        });
-        let fifth = self.r.take(&mut self.a);
-        let mut shuffle = |code: Code, to: usize, x: usize, y: usize| {
-            self.a.push(Instruction::with3(code, ymm(to), ymm(x), ymm(y)));
-        };
-        let (low32, high32) = (VEX_Vunpcklps_ymm_ymm_ymmm256, VEX_Vunpckhps_ymm_ymm_ymmm256);
-        let (low64, high64) = (VEX_Vunpcklpd_ymm_ymm_ymmm256, VEX_Vunpckhpd_ymm_ymm_ymmm256);
-        let [r0, r1, r2, r3] = rows;
-        shuffle(low32, fifth, r0, r1);
-        shuffle(high32, r0, r0, r1);
-        shuffle(low32, r1, r2, r3);
-        shuffle(high32, r2, r2, r3);
-        shuffle(low64, r3, fifth, r1);
-        shuffle(high64, fifth, fifth, r1);
-        shuffle(low64, r1, r0, r2);
-        shuffle(high64, r0, r0, r2);
-        self.r.release(r2);
-        for (register, column) in [r3, fifth, r1, r0].into_iter().zip(columns) {
-            match column {
-                Some(n) => self.define(register, n),
-                None => self.r.release(register),
-            }
-        }
     }
 }
