@@ -28,6 +28,10 @@ fn parameters_are_listed_with_their_shapes() {
     assert_eq!(shape("/meshes/0/primitives/0/attributes/POSITION"), "[4,3]");
     assert_eq!(shape("/cameras/0/perspective/yfov"), "[1]");
     assert_eq!(shape("/extensions/KHR_lights_punctual/lights/0/intensity"), "[1]");
+    assert_eq!(
+        [shape("/views/*/pose"), shape("/views/*/intrinsics"), shape("/environment")],
+        ["[6]", "[4]", "[32,64,3]"]
+    );
     let text = Run::new(folder.path(), &["optimize", "m.glb", "--list-params"]).out;
     let row = text.lines().find(|l| l.contains("/attributes/POSITION")).unwrap();
     assert!(row.contains("[4, 3]") && text.lines().nth(1).unwrap().contains("pointer"), "{text}");

@@ -96,6 +96,35 @@ fn a_killed_run_leaves_the_last_good_one_and_the_next_replaces_it() {
 }
 
 #[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    square(folder);
+    let often = |out| [&job(out, STEPS)[..], &["--checkpoint-every", "0.0001"]].concat();
+    let whole = Run::new(folder, &often("whole"));
+    assert_eq!(whole.code, 0, "{}", whole.err);
+    assert!(!folder.join(".whole.checkpoint.safetensors").exists(), "a finished run leaves nothing beside it");
+    let mut child = start(folder, &often("killed"), "killed");
+    let begun = Instant::now();
+    // The second one: some steps are done by then.
+    let written = || fs::metadata(folder.join(".killed.checkpoint.safetensors")).and_then(|m| m.modified()).ok();
+    let mut first = None;
+    while (first.is_none() || written() == first) && begun.elapsed() < Duration::from_secs(60) {
+        first = first.or_else(written);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    assert!(!folder.join("killed").exists() && folder.join(".killed.checkpoint.safetensors").exists());
+    let resumed = Run::new(folder, &[&often("killed")[..], &["--resume"]].concat());
+    assert_eq!((resumed.code, resumed.json()["iterations"].as_u64()), (0, Some(400)), "{}", resumed.err);
+    let scene = |run: &str| fs::read(folder.join(run).join("scene.glb")).unwrap();
+    assert!(scene("killed") == scene("whole"), "the scenes differ");
+    let first_step = resumed.json()["history"][0]["iteration"].as_u64().unwrap();
+    assert!(first_step > 4, "it began anew, at step {first_step}");
+}
+
+#[test]
 fn resuming_another_job_is_refused_and_nothing_is_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

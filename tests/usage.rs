@@ -35,10 +35,15 @@ fn wrong_usage_exits_with_2_and_says_so_in_json() {
 #[test]
 fn missing_files_exit_with_1_and_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["render", "nowhere.glb"][..], &["convert", "nowhere.glb", "b.glb"], &["run", "nowhere.toml"]] {
+    for arguments in [
+        &["render", "nowhere.glb"][..],
+        &["convert", "nowhere.glb", "b.glb"],
+        &["run", "nowhere.toml"],
+        &["eval", "nowhere", "--against", "b.png"],
+    ] {
         let run = Run::new(folder.path(), &[arguments, &["--json"]].concat());
         assert_eq!(run.code, 1, "{}", run.err);
-        assert!(run.json()["error"]["message"].as_str().unwrap().contains("nowhere"));
+        assert!(run.json()["error"].to_string().contains("nowhere"), "{}", run.out);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
     }
 }

@@ -70,7 +70,8 @@ fn list_params(document: &Document, summary: &mut Summary) -> Result<()> {
     let job: OptimizeJob = document.parse()?;
     let scene = lumigrad::files::load_scene(&need(job.scene, "optimize", "SCENE")?)?;
     summary.warnings.extend(scene.warnings.clone());
-    let rows = scene.parameters().into_iter().map(|p| {
+    let all = scene.parameters().into_iter().chain(lumigrad::optimize::own_parameters());
+    let rows = all.map(|p| {
         // JSON has no infinity: a side without a bound is null.
         let bound = |x: f32| (x.abs() < f32::MAX).then_some(x);
         let bounds = [bound(p.bounds.0), bound(p.bounds.1)];

@@ -8,7 +8,7 @@ use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider, Table};
 use crate::run::{
-    Checkpoint, Event, Observer, RunFolder, Stop, Summary, flatten, optimize_bytes, peak_memory_bytes, require_memory,
+    Event, Observer, RunFolder, Saves, Stop, Summary, flatten, optimize_bytes, peak_memory_bytes, require_memory,
 };
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, profile};
@@ -49,10 +49,10 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let place = run_place(&job, &settings);
     // A run may be resumed with other limits, folders and switches; everything else must be the same.
     let fingerprint = fingerprint(document);
-    let checkpoint = place.join("checkpoint.safetensors");
-    if job.budget.resume && checkpoint.exists() {
-        let c = Checkpoint::load(&checkpoint)?;
-        c.check_job(&fingerprint)?;
+    let mut saves = Saves::new(&place, job.budget.checkpoint_every);
+    if job.budget.resume
+        && let Some(c) = saves.latest(&place, &fingerprint)?
+    {
         optimizer.restore(&c)?;
     }
     let folder = RunFolder::create(&place)?;
@@ -62,7 +62,10 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
         iterations: settings.budget.iterations,
         seconds: settings.budget.seconds,
     });
-    let outcome = optimize(&mut optimizer, stop, |_, r| {
+    let outcome = optimize(&mut optimizer, stop, |o, r| {
+        if let Err(e) = saves.save_when_due(|| o.checkpoint(fingerprint.clone())) {
+            observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
+        }
         observer.event(&Event::Step { iteration: r.iteration, seconds: r.seconds, loss: r.loss });
         if let Some(psnr) = r.test_psnr {
             observer.event(&Event::Eval { iteration: r.iteration, psnr });
@@ -83,7 +86,7 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
 
     outcome.scene.save(folder.path("scene.glb"))?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
-    optimizer.checkpoint(fingerprint)?.save(&folder.path("checkpoint.safetensors"))?;
+    optimizer.checkpoint(fingerprint.clone())?.save(&folder.path("checkpoint.safetensors"))?;
     if let Some(light) = optimizer.environment()? {
         let (width, height) = (light.width, light.height);
         let transfer = Transfer::Linear;
@@ -107,6 +110,7 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     }
     folder.write("metrics.json", summary.to_json().as_bytes())?;
     folder.finish()?;
+    saves.remove();
     observer.event(&Event::Done { seconds: summary.seconds, interrupted: outcome.interrupted });
     Ok(summary)
 }
@@ -121,7 +125,18 @@ fn run_place(job: &OptimizeJob, settings: &Settings) -> PathBuf {
 
 /// The settings that a resumed run must share with its checkpoint.
 fn fingerprint(document: &Document) -> String {
-    let free = ["out", "resume", "json", "quiet", "profile", "threads", "iterations", "seconds", "stop_loss"];
+    let free = [
+        "out",
+        "resume",
+        "json",
+        "quiet",
+        "profile",
+        "threads",
+        "iterations",
+        "seconds",
+        "stop_loss",
+        "checkpoint_every",
+    ];
     let text = document.to_toml();
     let keep = |line: &&str| {
         let key = line.split('=').next().unwrap_or("").trim().trim_start_matches('#').trim();

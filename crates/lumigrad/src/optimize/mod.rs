@@ -18,4 +18,5 @@ pub use execute::execute;
 pub use problem::{Problem, Target, bounds, environment};
 pub use run::{Optimizer, Outcome, mean_psnr, optimize, psnr};
 pub use settings::{Init, ParamChoice, Settings, Source};
+pub use start::own_parameters;
 pub use variable::{Variable, default_rate};

@@ -2,17 +2,40 @@
 
 use super::intrinsics::Intrinsics;
 use super::problem::Problem;
-use super::run::INTRINSICS_GROUP;
+use super::run::{INTRINSICS_GROUP, POSE_GROUP};
 use super::settings::Init;
 use super::variable::Variable;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
-use lumigrad_scene::ParameterKind;
 use lumigrad_scene::environment::Environment;
+use lumigrad_scene::{Parameter, ParameterKind};
 
 /// Largest map of an environment that is optimised, columns and rows; and the one that nothing is known of.
 const ENVIRONMENT_SIZE: (usize, usize) = (64, 32);
+
+/// What can be optimised that no scene holds: the views' poses and lenses (shapes per view), and the light from all around
+/// (at its largest).
+pub fn own_parameters() -> Vec<Parameter> {
+    let (width, height) = ENVIRONMENT_SIZE;
+    let anything = (f32::NEG_INFINITY, f32::INFINITY);
+    let camera = ParameterKind::Camera;
+    let own = [
+        (POSE_GROUP, "motion of a view", vec![6], camera, anything),
+        (INTRINSICS_GROUP, "fx, fy, cx, cy of a view", vec![4], camera, anything),
+        (
+            ENVIRONMENT_POINTER,
+            "radiance from all around",
+            vec![height, width, 3],
+            ParameterKind::Light,
+            (0.0, f32::INFINITY),
+        ),
+    ];
+    let parameter = |(pointer, name, shape, kind, bounds): (&str, &str, Vec<usize>, ParameterKind, (f32, f32))| {
+        Parameter { pointer: pointer.into(), name: Some(name.into()), shape, kind, bounds }
+    };
+    own.map(parameter).into()
+}
 
 /// Where an optimised environment starts: at the given one, reduced; else at a constant 1.
 pub(super) fn optimised_environment(given: Option<&Environment>) -> Environment {

@@ -34,7 +34,8 @@ const PICTURE_METRICS: [&str; 4] = ["psnr", "ssim", "ms_ssim", "flip"];
 pub fn eval(a: &Path, b: &Path, samples: usize, summary: &mut Summary) -> Result<()> {
     for path in [a, b] {
         if !path.exists() {
-            return Err(Error::io(path, std::io::ErrorKind::NotFound.into()));
+            let help = "give a picture, a folder of pictures, a run folder or a surface (glb, gltf, obj, ply, stl)";
+            return Err(Error::file(path.display(), "there is no such file or folder", help));
         }
     }
     match (is_surface(a), is_surface(b)) {

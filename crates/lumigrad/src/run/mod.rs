@@ -11,6 +11,7 @@ pub mod job;
 mod memory;
 mod render;
 pub mod report;
+mod saves;
 mod summary;
 
 pub use budget::Budget;
@@ -22,4 +23,5 @@ pub use event::{Event, Observer, Silent, Stop};
 pub use folder::RunFolder;
 pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, require_memory, scene_bytes};
 pub use render::{RenderSettings, cameras, render};
+pub use saves::Saves;
 pub use summary::{Record, Summary};

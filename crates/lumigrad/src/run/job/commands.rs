@@ -38,8 +38,10 @@ job_keys! {
         stop_loss: Option<f64>, Amount, example "0.001";
         /// Views per step. Without it 1, or all where cameras are optimised and with Levenberg-Marquardt.
         batch: Option<usize>, Count(1), example "1";
-        /// Go on from the checkpoint in `out`; without one, start anew.
+        /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
         resume: bool, Flag, default "false";
+        /// Seconds between checkpoints of a run, kept beside `out` until it ends.
+        checkpoint_every: f64, Amount, default "30.0";
     }
 }
 
