@@ -8,6 +8,8 @@ const SUB: f64 = 4096.0;
 const GUARD: f64 = 16.0;
 /// Rows of a band, the unit of parallel work.
 const BAND: usize = 16;
+/// Triangles that a thread prepares at a time.
+const PIECE: usize = 1024;
 
 /// A triangle ready to be filled: edge functions aᵢx + bᵢy + cᵢ ≥ 0 inside (in snapped units, at pixel centres), and
 /// depth as a plane.
@@ -26,22 +28,26 @@ pub fn rasterize<R: Real>(p: &Params, _items: usize, b: RasterizeDepthBuffers<'_
     if width == 0 || height == 0 {
         return;
     }
-    let setups: Vec<Setup> = (0..p.triangles as usize)
+    let n = p.triangles as usize;
+    let setups: Vec<Vec<Setup>> = (0..n.div_ceil(PIECE))
         .into_par_iter()
-        .with_min_len(512)
-        .flat_map_iter(|t| {
-            let corners: [[f64; 4]; 3] = std::array::from_fn(|k| {
-                let v = b.triangles[3 * t + k] as usize;
-                std::array::from_fn(|c| b.clip[4 * v + c].to_f64())
-            });
-            prepare(t as u32, corners, b.flags[t], width, height)
+        .map(|piece| {
+            let mut ready = vec![];
+            for t in piece * PIECE..((piece + 1) * PIECE).min(n) {
+                let corners: [[f64; 4]; 3] = std::array::from_fn(|k| {
+                    let v = b.triangles[3 * t + k] as usize;
+                    std::array::from_fn(|c| b.clip[4 * v + c].to_f64())
+                });
+                prepare(t as u32, corners, b.flags[t], width, height, &mut ready);
+            }
+            ready
         })
         .collect();
     let bands = b.depth.par_chunks_mut(BAND * width).zip(b.triangle.par_chunks_mut(BAND * width)).enumerate();
     bands.for_each(|(band, (depth, triangle))| {
         let first = (band * BAND) as i32;
         let rows = (depth.len() / width) as i32;
-        for s in setups.iter().filter(|s| s.y.0 < first + rows && s.y.1 > first) {
+        for s in setups.iter().flatten().filter(|s| s.y.0 < first + rows && s.y.1 > first) {
             for y in s.y.0.max(first)..s.y.1.min(first + rows) {
                 let row = (y - first) as usize * width;
                 let at = |x: i32, e: (i64, i64, i64)| e.0 * x as i64 + e.1 * y as i64 + e.2;
@@ -70,13 +76,19 @@ pub fn rasterize<R: Real>(p: &Params, _items: usize, b: RasterizeDepthBuffers<'_
 /// The second pass exists for GPUs.
 pub fn nothing<R: Real>(_: &Params, _: usize, _: RasterizeTriangleBuffers<'_, R>) {}
 
-/// Clips, projects, snaps; up to a few triangles for one that leaves the guard band or crosses the near plane.
-fn prepare(id: u32, corners: [[f64; 4]; 3], flags: u32, width: usize, height: usize) -> Vec<Setup> {
+/// Clips, projects, snaps, and appends: up to a few triangles for one that leaves the guard band or crosses the near
+/// plane.
+fn prepare(id: u32, corners: [[f64; 4]; 3], flags: u32, width: usize, height: usize, ready: &mut Vec<Setup>) {
     if corners.as_flattened().iter().any(|x| !x.is_finite()) {
-        return vec![];
+        return;
     }
     let planes: [fn(&[f64; 4]) -> f64; 5] =
         [|p| p[2], |p| GUARD * p[3] - p[0], |p| GUARD * p[3] + p[0], |p| GUARD * p[3] - p[1], |p| GUARD * p[3] + p[1]];
+    // Nearly all lie inside of all planes.
+    if corners.iter().all(|p| p[3] > 0.0 && planes.iter().all(|plane| plane(p) >= 0.0)) {
+        ready.extend(setup(id, corners.map(|p| snap(&p, width, height)), flags, width, height));
+        return;
+    }
     let mut polygon = corners.to_vec();
     for plane in planes {
         if polygon.iter().any(|p| plane(p) < 0.0) {
@@ -84,10 +96,12 @@ fn prepare(id: u32, corners: [[f64; 4]; 3], flags: u32, width: usize, height: us
         }
     }
     if polygon.len() < 3 || polygon.iter().any(|p| p[3] <= 0.0) {
-        return vec![];
+        return;
     }
     let points: Vec<(i64, i64, f64)> = polygon.iter().map(|p| snap(p, width, height)).collect();
-    (2..points.len()).filter_map(|k| setup(id, [points[0], points[k - 1], points[k]], flags, width, height)).collect()
+    ready.extend(
+        (2..points.len()).filter_map(|k| setup(id, [points[0], points[k - 1], points[k]], flags, width, height)),
+    );
 }
 
 /// Snapped picture position and z/w.

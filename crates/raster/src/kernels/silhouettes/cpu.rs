@@ -15,7 +15,12 @@ pub fn silhouettes<R: Real>(p: &Params, _items: usize, b: SilhouettesBuffers<'_,
     if width == 0 {
         return;
     }
-    let mesh = Mesh { clip, triangles, neighbours, size: [width as f64, height as f64] };
+    let mut mesh = Mesh { clip, triangles, neighbours, size: [width as f64, height as f64], left: vec![] };
+    mesh.left = (0..triangles.len() / 3)
+        .into_par_iter()
+        .with_min_len(1024)
+        .map(|t| turns_left(&mesh.corners(t as u32)))
+        .collect();
     edges.par_chunks_mut(2 * width).enumerate().for_each(|(y, row)| {
         for x in 0..width {
             let pixel = y * width + x;
@@ -43,6 +48,8 @@ struct Mesh<'a, R> {
     triangles: &'a [u32],
     neighbours: &'a [u32],
     size: [f64; 2],
+    /// [`turns_left`] of every triangle.
+    left: Vec<bool>,
 }
 
 impl<R: Real> Mesh<'_, R> {
@@ -86,7 +93,7 @@ impl<R: Real> Mesh<'_, R> {
             }
             let edge = 3 * triangle + exit as u32;
             let other = self.neighbours[edge as usize];
-            if other == NONE || turns_left(&corners) != turns_left(&self.corners(other)) {
+            if other == NONE || self.left[triangle as usize] != self.left[other as usize] {
                 let (a, b) = (corners[exit], corners[(exit + 1) % 3]);
                 let steep = (a[2] * b[0] - b[2] * a[0]).abs() <= (a[2] * b[1] - b[2] * a[1]).abs();
                 return if steep != down { edge } else { NONE };
