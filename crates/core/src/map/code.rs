@@ -80,7 +80,7 @@ pub enum Action {
     /// Instructions for the interpreter.
     Interpret(Vec<Instr>),
     /// Machine code.
-    #[cfg_attr(not(feature = "native"), allow(dead_code))]
+    #[cfg_attr(not(all(feature = "native", target_arch = "x86_64")), allow(dead_code))]
     Native(Function),
 }
 
