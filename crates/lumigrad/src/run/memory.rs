@@ -95,7 +95,8 @@ pub fn optimize_bytes(job: &OptimizeJob) -> u64 {
 
 fn optimize_bytes_of(n_views: u64, pixels: u64, job: &OptimizeJob) -> u64 {
     let moves_cameras = job.param.iter().any(|p| p.pointer.starts_with("/views/"));
-    let batch = job.budget.batch.map_or(if moves_cameras { n_views } else { 1 }, |b| (b as u64).min(n_views));
+    let all = moves_cameras || lumigrad_optim::method::find(&job.optimizer).is_ok_and(|m| m.deterministic);
+    let batch = job.budget.batch.map_or(if all { n_views } else { 1 }, |b| (b as u64).min(n_views));
     let views = n_views.saturating_mul(VIEW_BYTES);
     pixels.saturating_mul(views.saturating_add(batch.saturating_mul(STEP_BYTES)))
 }
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(one, 1000 * (VIEW_BYTES + STEP_BYTES));
         assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("batch", "5")]), 5 * one);
         assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("param", "/views/*/pose")]), 5 * one);
+        assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("optimizer", "lm")]), 5 * one);
         assert_eq!(needed(&[("views", "9223372036854775807"), ("size", "32768x32768")]), u64::MAX);
     }
 
