@@ -4,6 +4,7 @@ pub mod kernels;
 pub mod modular;
 pub mod render;
 pub mod shading;
+pub mod stochastic;
 pub mod surface;
 pub mod texture;
 

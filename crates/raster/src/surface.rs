@@ -79,14 +79,18 @@ pub fn fragment_weights(m: &mut Builder) -> Weights {
     Weights { triangle: triangle - 1, vertices, at, dx, dy, orientation: sum }
 }
 
-/// Centre of a pixel in pixels, from its number in row-major order.
-pub(crate) fn pixel_centre(pixel: IntExpr, width: IntExpr) -> [Expr; 2] {
+/// Column and row of a pixel, from its number in row-major order.
+pub(crate) fn pixel_of(pixel: IntExpr, width: IntExpr) -> [IntExpr; 2] {
     // A float quotient and a correction are much faster than integer division, and exact.
     let guess = (pixel.to_real() / width.to_real()).floor().to_int();
     let rest = pixel - guess * width;
     let y = rest.less(0).select_int(guess - 1, rest.less(width).select_int(guess, guess + 1));
-    let x = pixel - y * width;
-    [x.to_real() + 0.5, y.to_real() + 0.5]
+    [pixel - y * width, y]
+}
+
+/// Centre of a pixel in pixels, from its number.
+pub(crate) fn pixel_centre(pixel: IntExpr, width: IntExpr) -> [Expr; 2] {
+    pixel_of(pixel, width).map(|k| k.to_real() + 0.5)
 }
 
 /// Normal of the flat triangle through three points, counter-clockwise front.

@@ -2,10 +2,12 @@
 
 mod adapters;
 mod buffer;
+mod draw;
 mod engine;
 mod recorder;
 mod texture;
 
 pub use adapters::{AdapterReport, adapters};
 pub use buffer::GpuBuffer;
+pub use draw::{DrawPipeline, Target};
 pub use engine::{GpuCounts, GpuDevice};

@@ -17,13 +17,15 @@ struct Texels {
     channels: usize,
     /// 8-bit channels in one word, and whether their colours are sRGB-encoded; otherwise a word per channel.
     packed: Option<bool>,
+    /// Type of a word.
+    word: DType,
 }
 
 impl Texels {
     /// # Errors
     /// The texture is no plane of a supported format, or lacks the usage that the copy needs.
     fn of(texture: &wgpu::Texture, device: &Device, usage: wgpu::TextureUsages) -> Result<(Self, Arc<GpuDevice>)> {
-        use wgpu::TextureFormat::{R32Float, Rg32Float, Rgba8Unorm, Rgba8UnormSrgb, Rgba32Float};
+        use wgpu::TextureFormat::{R32Float, R32Uint, Rg32Float, Rgba8Unorm, Rgba8UnormSrgb, Rgba32Float};
         let refuse = |reason: String| Error::Unsupported {
             kernel: "sharing a texture".into(),
             device: device.to_string(),
@@ -31,14 +33,15 @@ impl Texels {
         };
         let gpu =
             device.gpu().ok_or_else(|| refuse("textures are shared by GPU devices, see Device::from_wgpu".into()))?;
-        let (channels, packed) = match texture.format() {
-            R32Float => (1, None),
-            Rg32Float => (2, None),
-            Rgba32Float => (4, None),
-            Rgba8Unorm => (4, Some(false)),
-            Rgba8UnormSrgb => (4, Some(true)),
+        let (channels, packed, word) = match texture.format() {
+            R32Float => (1, None, DType::F32),
+            R32Uint => (1, None, DType::U32),
+            Rg32Float => (2, None, DType::F32),
+            Rgba32Float => (4, None, DType::F32),
+            Rgba8Unorm => (4, Some(false), DType::I32),
+            Rgba8UnormSrgb => (4, Some(true), DType::I32),
             other => {
-                let known = "R32Float, Rg32Float, Rgba32Float, Rgba8Unorm and Rgba8UnormSrgb";
+                let known = "R32Float, R32Uint, Rg32Float, Rgba32Float, Rgba8Unorm and Rgba8UnormSrgb";
                 return Err(refuse(format!("the texture has format {other:?}; {known} can be shared")));
             }
         };
@@ -52,7 +55,7 @@ impl Texels {
             return Err(refuse(format!("the texture was made without {usage:?}")));
         }
         let (height, width) = (texture.height() as usize, texture.width() as usize);
-        Ok((Self { height, width, channels, packed }, gpu.clone()))
+        Ok((Self { height, width, channels, packed, word }, gpu.clone()))
     }
 
     /// Words of a row, without and with padding.
@@ -117,7 +120,7 @@ fn pack(srgb: bool) -> Map {
 impl Tensor {
     /// A tensor [H, W, C] with the texels of a host's texture (mip level 0), copied on the GPU.
     ///
-    /// **Formats**: `R32Float`, `Rg32Float`, `Rgba32Float` as they are; `Rgba8Unorm` in [0, 1]; `Rgba8UnormSrgb` in [0, 1],
+    /// **Formats**: `R32Float`, `Rg32Float`, `Rgba32Float` as they are; `R32Uint` as u32; `Rgba8Unorm` in [0, 1]; `Rgba8UnormSrgb` in [0, 1],
     /// colours made linear. Row 0 is on top.
     /// **Order**: sees what the host has submitted to the shared queue before this call.
     /// **Errors**: `device` is not a GPU, another format, no 2-D texture with one layer and one sample, made without
@@ -125,14 +128,14 @@ impl Tensor {
     pub fn from_texture(device: &Device, texture: &wgpu::Texture) -> Result<Self> {
         let (texels, gpu) = Texels::of(texture, device, wgpu::TextureUsages::COPY_SRC)?;
         let (row, pitch) = texels.row();
-        let dtype = if texels.packed.is_some() { DType::I32 } else { DType::F32 };
-        let padded = Tensor::uninit(device, dtype, &[texels.height, pitch])?;
+        let padded = Tensor::uninit(device, texels.word, &[texels.height, pitch])?;
         let target = layout(&padded, pitch)?;
         gpu.with_encoder(|e| e.copy_texture_to_buffer(texture.as_image_copy(), target, texture.size()));
         // The host may draw to the texture as soon as this returns.
         gpu.submit();
         let rows = slice_tensor(&padded, 1, 0, row)?;
         match texels.packed {
+            None if texels.word == DType::U32 => rows.bitcast_u32()?.reshape(&texels.shape()),
             None => rows.reshape(&texels.shape()),
             Some(srgb) => unpack(srgb).run(&[&rows], &CallParams::default())?.remove(0).reshape(&texels.shape()),
         }
@@ -149,9 +152,10 @@ impl Tensor {
             let expected = format!("{:?} (height, width and channels of the texture)", texels.shape());
             return Err(Error::shape("copy_to_texture's input", self.shape(), expected));
         }
-        if self.dtype() != DType::F32 {
+        let expected = if texels.packed.is_some() { DType::F32 } else { texels.word };
+        if self.dtype() != expected {
             let tensor = "copy_to_texture's input".into();
-            return Err(Error::DType { tensor, found: self.dtype().name(), expected: "f32".into() });
+            return Err(Error::DType { tensor, found: self.dtype().name(), expected: expected.name().into() });
         }
         let (row, pitch) = texels.row();
         let words = match texels.packed {

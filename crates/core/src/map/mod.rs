@@ -217,7 +217,7 @@ impl Compiled {
         let for_wgsl = program.clone();
         Compiled {
             code: code::compile(&program),
-            native: native::Lazy::default(),
+            native: Default::default(),
             shader: LazyLock::new(Box::new(move || {
                 let text = emit::wgsl(&for_wgsl);
                 Shader { key: format!("{} {:016x}", for_wgsl.name, crate::wgsl::hash(&text)), text }

@@ -52,6 +52,11 @@ impl Intrinsics {
         Ok(())
     }
 
+    /// Row of the array that view `k` reads.
+    pub fn lens_of(&self, k: usize) -> usize {
+        self.lens[k]
+    }
+
     /// [fx, fy, cx, cy] of view `k`, [4], for a value [lenses, 4] that may be recorded.
     pub fn of_view(&self, k: usize, value: &Var) -> Result<Var> {
         let map = Map::cached("optimize/intrinsics", |m| {

@@ -1,6 +1,7 @@
 //! Inverse rendering: textures, shape, light, materials and cameras of a glTF scene from pictures.
 
 mod display;
+mod estimator;
 mod execute;
 mod intrinsics;
 mod objective;

@@ -4,8 +4,9 @@ use super::display::encode;
 use super::run::Optimizer;
 use super::variable::Variable;
 use crate::{Error, Result};
-use lumigrad_core::Var;
 use lumigrad_core::ops::concat;
+use lumigrad_core::{Tensor, Var};
+use lumigrad_optim::method::{Gradient, reverse_mode};
 use lumigrad_optim::{Objective, Sample, total_variation};
 use lumigrad_raster::Bindings;
 use lumigrad_scene::ParameterKind;
@@ -29,6 +30,24 @@ impl Objective for StepObjective<'_, '_> {
             }
         };
         self.sum(values, views).map_err(wrap_objective)
+    }
+
+    fn gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
+        let Some(estimator) = &self.optimizer.estimator else {
+            return reverse_mode(values, |leaves| self.loss(leaves, sample));
+        };
+        let all: Vec<usize> = (0..self.optimizer.problem.train.len()).collect();
+        let views = if sample == Sample::All { &all } else { &self.batch };
+        let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
+        if self.optimizer.settings.texture_smoothness > 0.0 {
+            let (_, smoothing) = reverse_mode(values, |leaves| self.smoothness(leaves).map_err(wrap_objective))?;
+            for (gradient, smoothing) in gradients.iter_mut().zip(smoothing) {
+                if let (Some(g), Some(s)) = (gradient.as_mut(), smoothing) {
+                    *g = Var::from(g.clone()).add(&s.into())?.tensor().clone();
+                }
+            }
+        }
+        Ok((loss, gradients))
     }
 
     fn residuals(&mut self, values: &[Var], coarseness: usize) -> lumigrad_optim::Result<Var> {
@@ -86,6 +105,12 @@ impl StepObjective<'_, '_> {
         total.ok_or_else(|| Error::job("a step without views"))
     }
 
+    fn smoothness(&self, values: &[Var]) -> Result<Var> {
+        let mut terms = self.regularisation(values).into_iter();
+        let first = terms.next().unwrap_or_else(|| Err(Error::job("no texture is optimised")))?;
+        terms.try_fold(first, |sum, term| Ok(sum.add(&term?)?))
+    }
+
     /// What is added to the loss: the mean of the total variations of textures.
     fn regularisation(&self, values: &[Var]) -> Vec<Result<Var>> {
         let o = self.optimizer;
@@ -100,7 +125,7 @@ impl StepObjective<'_, '_> {
     }
 }
 
-fn wrap_objective(error: Error) -> lumigrad_optim::Error {
+pub fn wrap_objective(error: Error) -> lumigrad_optim::Error {
     lumigrad_optim::Error::Objective(Box::new(error))
 }
 

@@ -1,6 +1,7 @@
 //! The optimisation loop.
 
 use super::display::encode;
+use super::estimator::Estimator;
 use super::intrinsics::Intrinsics;
 use super::objective::{StepObjective, unwrap_objective};
 use super::poses::Poses;
@@ -60,6 +61,8 @@ pub struct Optimizer<'p> {
     /// Absent while it works.
     method: Option<Box<dyn Method>>,
     pub(super) loss: Loss,
+    /// Where gradients are estimated from pictures.
+    pub(super) estimator: Option<Estimator>,
     schedule: Schedule,
     /// Steps done.
     pub iteration: usize,
@@ -147,6 +150,7 @@ impl<'p> Optimizer<'p> {
             base: problem.scene.clone(),
             stage: 0,
             loss: Loss::from_name(&settings.loss)?,
+            estimator: None,
             schedule: Schedule::Exponential { end: 0.05 },
             device: device.clone(),
             variables,
@@ -165,6 +169,9 @@ impl<'p> Optimizer<'p> {
 
     /// A fresh optimiser for the present arrays.
     pub(super) fn begin(&mut self) -> Result<()> {
+        if self.settings.stochastic {
+            self.estimator = Some(Estimator::new(self)?);
+        }
         let mut groups: Vec<Group> = self
             .variables
             .iter()

@@ -77,6 +77,8 @@ pub struct Settings {
     pub texture_smoothness: f64,
     /// Name of the optimiser.
     pub optimizer: String,
+    /// Gradients are estimated from pictures alone.
+    pub stochastic: bool,
     /// Name of the loss.
     pub loss: String,
     /// When it ends.
@@ -135,8 +137,9 @@ impl Settings {
         let later = |flag: &str, what: &str, instead: &str| {
             Err(Error::usage(flag, format!("{what} is not in this version yet"), format!("available: {instead}")))
         };
-        if job.gradient != "analytic" {
-            return later("--gradient", &job.gradient, "analytic");
+        let stochastic = job.gradient == "stochastic";
+        if stochastic {
+            check_estimates(job)?;
         }
         if job.representation != "mesh" || job.topology {
             return later("--representation", "changing topology", "mesh");
@@ -178,11 +181,37 @@ impl Settings {
             texture_smoothness: job.texture_smoothness,
             remesh: job.remesh && !job.optimizer.contains("lm"),
             uncertainty: job.uncertainty,
+            stochastic,
             optimizer: job.optimizer.clone(),
             loss: job.loss.clone(),
             budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),
             batch: job.budget.batch,
             seed: job.common.seed,
         })
+    }
+}
+
+/// Refuses what cannot be done with estimated gradients.
+fn check_estimates(job: &OptimizeJob) -> Result<()> {
+    let usage = |flag: &str, what: &str, help: &str| {
+        Err(Error::usage(flag, format!("{what} with --gradient stochastic"), help))
+    };
+    if !find(&job.optimizer)?.takes_estimates {
+        return usage(
+            "--optimizer",
+            &format!("{} needs derivatives and cannot be used", job.optimizer),
+            "adam, for example",
+        );
+    }
+    if job.uncertainty {
+        return usage("--uncertainty", "standard errors need derivatives and cannot be had", "leave it out");
+    }
+    match job.loss.as_str() {
+        "l1" | "l2" | "charbonnier" | "log" | "log-l2" => Ok(()),
+        other => usage(
+            "--loss",
+            &format!("{other} is no sum over pixels and cannot be used"),
+            "l1, l2, charbonnier or log-l2",
+        ),
     }
 }

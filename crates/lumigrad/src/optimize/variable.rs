@@ -135,32 +135,68 @@ impl Variable {
 
     /// Binds what `leaf`, in the place of the array, stands for.
     pub fn bind(&self, leaf: &Var, bindings: &mut Bindings) -> Result<()> {
-        let value = self.expand(leaf)?;
-        for pointer in self.aliases.iter().chain([&self.parameter.pointer]) {
+        self.bind_points(&self.points(leaf)?, bindings)
+    }
+
+    /// Binds what `points` stand for.
+    pub fn bind_points(&self, points: &Var, bindings: &mut Bindings) -> Result<()> {
+        let value = self.spread(points)?;
+        for pointer in self.pointers() {
             bindings.bind(pointer, value.clone());
         }
         Ok(())
     }
 
-    fn expand(&self, leaf: &Var) -> Result<Var> {
+    /// All pointers with this value.
+    pub fn pointers(&self) -> Vec<&str> {
+        self.aliases.iter().chain([&self.parameter.pointer]).map(String::as_str).collect()
+    }
+
+    /// Row of [`Variable::points`] for each vertex, where vertices share them.
+    pub fn rows(&self) -> Result<Option<Vec<u32>>> {
         match &self.space {
-            Space::Direct => Ok(leaf.clone()),
-            Space::LargeSteps { solver, index } => {
-                let distinct = apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0);
+            Space::LargeSteps { index, .. } => Ok(Some(index.to_vec()?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gradient by the array, of the gradient by its points.
+    pub fn pull_back(&self, gradient: Tensor) -> Result<Tensor> {
+        match &self.space {
+            Space::LargeSteps { solver, .. } | Space::Radiance { solver: Some(solver), .. } => {
+                Ok(Solve(solver.clone()).solve(&gradient)?)
+            }
+            _ => Ok(gradient),
+        }
+    }
+
+    fn expand(&self, leaf: &Var) -> Result<Var> {
+        self.spread(&self.points(leaf)?)
+    }
+
+    /// What steps move in the picture: distinct positions, texels, logarithms of radiance, numbers.
+    pub fn points(&self, leaf: &Var) -> Result<Var> {
+        match &self.space {
+            Space::LargeSteps { solver, .. } | Space::Radiance { solver: Some(solver), .. } => {
+                Ok(apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0))
+            }
+            _ => Ok(leaf.clone()),
+        }
+    }
+
+    /// The scene's value of points.
+    fn spread(&self, points: &Var) -> Result<Var> {
+        match &self.space {
+            Space::Direct => Ok(points.clone()),
+            Space::LargeSteps { index, .. } => {
                 let spread = Map::cached("optimize/spread", |m| {
                     let [row] = m.item_int("index");
                     let table = m.table::<3>("positions");
                     m.output("positions", &table.fetch(row));
                 });
-                Ok(spread.apply_with(&[&index.clone().into(), &distinct], CallParams::default())?.remove(0))
+                Ok(spread.apply_with(&[&index.clone().into(), points], CallParams::default())?.remove(0))
             }
-            Space::Radiance { solver, shape } => {
-                let logarithm = match solver {
-                    Some(solver) => apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0),
-                    None => leaf.clone(),
-                };
-                Ok(logarithm.exp()?.reshape(shape)?)
-            }
+            Space::Radiance { shape, .. } => Ok(points.exp()?.reshape(shape)?),
         }
     }
 

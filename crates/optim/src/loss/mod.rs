@@ -155,12 +155,25 @@ impl Loss {
         pixel.residuals(&picture, &target, weight.as_ref())
     }
 
+    /// What each pixel adds to the loss, [H, W], for methods that attribute it to pixels.
+    ///
+    /// # Errors
+    /// For losses that are not sums over pixels, and when shapes do not fit.
+    pub fn per_pixel(&self, picture: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+        let pixel = self.pixel(&picture.clone().into(), target, weight)?;
+        if self.pyramid {
+            let reason = "a pyramid has no loss of single pixels; choose l1, l2, charbonnier or log".into();
+            return Err(Error::Numeric { what: "the loss of pixels", reason });
+        }
+        pixel.shares(picture, target, weight)
+    }
+
     /// The definition per element, of pictures that fit.
     fn pixel(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<pixel::Pixel> {
         check(picture, target, weight)?;
         let Form::Pixel(pixel) = self.form else {
-            let reason = format!("the loss {} is not a sum of squares; choose l2, l1, charbonnier or log", self.name);
-            return Err(Error::Numeric { what: "residuals", reason });
+            let reason = format!("the loss {} is not a sum over pixels; choose l2, l1, charbonnier or log", self.name);
+            return Err(Error::Numeric { what: "the loss of pixels", reason });
         };
         Ok(pixel)
     }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use lumigrad_core::map::{Builder, Expr};
-use lumigrad_core::{Map, Tensor, Var};
+use lumigrad_core::{CallParams, Map, Tensor, Var};
 
 /// Smoothness near zero, of Charbonnier's loss and of the weights that stand for L1 in least squares.
 const EPSILON: f64 = 1e-3;
@@ -85,7 +85,32 @@ fn times_error(pixel: Pixel, picture: &Var, target: &Var, roots: &Var) -> Result
     Ok(map.apply(&[picture, target, roots])?.remove(0).reshape(&[picture.len()])?)
 }
 
+fn shares<const C: usize>(pixel: Pixel, picture: &Tensor, target: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let map = Map::cached(&format!("optim/pixels {} {C}", pixel.name), |m| {
+        let (a, b) = (m.item::<C>("picture"), m.item::<C>("target"));
+        let ([w], [total]) = (m.item("weight"), m.uniform("total"));
+        let all: Expr = (0..C).map(|k| (pixel.value)((pixel.error)(a[k], b[k]))).sum();
+        m.output("loss", &[w * all / total]);
+    });
+    Ok(map.run(&[picture, target, weight, &total::<C>(weight)?], &CallParams::default())?.remove(0))
+}
+
 impl Pixel {
+    /// What each pixel adds to [`Pixel::mean`], [H, W].
+    pub fn shares(self, picture: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+        let (h, w) = (picture.shape()[0], picture.shape()[1]);
+        let ones;
+        let weight = match weight {
+            Some(weight) => weight,
+            None => {
+                ones = Tensor::full(picture.device(), picture.dtype(), &[h, w, 1], 1.0)?;
+                &ones
+            }
+        };
+        let all = with_channels!(picture.shape()[2], shares(self, picture, target, weight))?;
+        Ok(all.reshape(&[h, w])?)
+    }
+
     /// The mean over elements, or the weighted mean.
     pub fn mean(self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
         let target = Var::from(target.clone());
@@ -109,7 +134,7 @@ impl Pixel {
             let ([a], [b], share) = (m.item("picture"), m.item("target"), m.param());
             m.output("roots", &[((self.weight)((self.error)(a, b)) * share).sqrt()]);
         });
-        let share = lumigrad_core::CallParams { items: 0, real: vec![1.0 / picture.len() as f64], int: vec![] };
+        let share = CallParams { items: 0, real: vec![1.0 / picture.len() as f64], int: vec![] };
         let roots = map.apply_with(&[&picture.stop_gradient(), &target], share)?.remove(0);
         times_error(self, picture, &target, &roots)
     }

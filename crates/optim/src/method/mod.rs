@@ -50,12 +50,20 @@ pub trait Objective {
     /// # Errors
     /// When it cannot be evaluated.
     fn gradient(&mut self, values: &[Tensor], sample: Sample) -> Result<Gradient> {
-        let tape = Tape::new();
-        let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
-        let loss = self.loss(&leaves, sample)?;
-        let mut gradients = tape.backward(&loss)?;
-        Ok((loss.tensor().item()?, leaves.iter().map(|v| gradients.take(v)).collect()))
+        reverse_mode(values, |leaves| self.loss(leaves, sample))
     }
+}
+
+/// A recorded loss and its gradient.
+///
+/// # Errors
+/// Those of `loss`.
+pub fn reverse_mode(values: &[Tensor], loss: impl FnOnce(&[Var]) -> Result<Var>) -> Result<Gradient> {
+    let tape = Tape::new();
+    let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
+    let loss = loss(&leaves)?;
+    let mut gradients = tape.backward(&loss)?;
+    Ok((loss.tensor().item()?, leaves.iter().map(|v| gradients.take(v)).collect()))
 }
 
 /// What a method remembers between steps, for checkpoints.
@@ -113,11 +121,13 @@ pub struct Entry {
     pub about: &'static str,
     /// Whether its steps need the same data each time.
     pub deterministic: bool,
+    /// Whether it follows gradients alone, which may be estimates.
+    pub takes_estimates: bool,
     build: fn(Plan) -> Box<dyn Method>,
 }
 
 const fn entry(name: &'static str, about: &'static str, build: fn(Plan) -> Box<dyn Method>) -> Entry {
-    Entry { name, about, deterministic: false, build }
+    Entry { name, about, deterministic: false, takes_estimates: true, build }
 }
 
 /// All optimisers.
@@ -143,24 +153,29 @@ pub const METHODS: &[Entry] = &[
     }),
     Entry {
         deterministic: true,
+        takes_estimates: false,
         ..entry("lm", "Levenberg-Marquardt, matrix-free: few large steps for sums of squares", |p| {
             Box::new(least_squares::LeastSquares::new(p))
         })
     },
     Entry {
         deterministic: true,
+        takes_estimates: false,
         ..entry("adam+lm", "Adam until the loss stands still, then Levenberg-Marquardt", |p| {
             Box::new(hybrid::Hybrid::new(plain(adam(p.clone())), Box::new(least_squares::LeastSquares::new(p))))
         })
     },
-    entry(
-        "forward-gradient",
-        "Adam on derivatives along eight random directions: a baseline without reverse mode",
-        |p| {
-            let seed = p.seed;
-            Box::new(forward_gradient::ForwardGradient::new(adam(p), seed))
-        },
-    ),
+    Entry {
+        takes_estimates: false,
+        ..entry(
+            "forward-gradient",
+            "Adam on derivatives along eight random directions: a baseline without reverse mode",
+            |p| {
+                let seed = p.seed;
+                Box::new(forward_gradient::ForwardGradient::new(adam(p), seed))
+            },
+        )
+    },
 ];
 
 fn plain(rule: Box<dyn Rule>) -> Box<dyn Method> {

@@ -22,8 +22,8 @@ pub(super) struct TextureVars {
 
 /// A scene with its parameters bound: world geometry, mip chains, factors, prefiltered light. Views of a batch share it.
 pub struct Frame<'r> {
-    pub(super) renderer: &'r Renderer,
-    pub(super) vertices: Vertices,
+    pub(crate) renderer: &'r Renderer,
+    pub(crate) vertices: Vertices,
     pub(super) textures: HashMap<(usize, bool), TextureVars>,
     /// One row per material, the default material last.
     pub(super) factors: Vec<Var>,
@@ -94,58 +94,59 @@ impl Frame<'_> {
     /// surface a pixel sees has no derivative of its own.
     pub fn render(&self, camera: &Camera) -> Result<Rendered> {
         let clip = camera.project(&self.vertices.positions)?;
-        let mut image: Option<Var> = None;
-        let mut first: Option<Tensor> = None;
-        self.peel(
-            camera,
-            &clip,
-            |layer, own| {
-                let own = own.reshape(&[camera.height, camera.width, 4])?;
-                let g = &self.renderer.geometry;
-                let smooth = kernels::antialias(&own, layer, &clip, &g.triangles, &g.neighbours)?;
-                first.get_or_insert_with(|| layer.triangles.clone());
-                image = Some(match image.take() {
-                    None => smooth,
-                    Some(front) => over(&front, &smooth)?,
-                });
-                Ok(())
-            },
-            Shader::Radiance,
-        )?;
-        let (height, width) = (camera.height, camera.width);
-        let image = match image {
-            Some(image) => image,
-            None => Tensor::zeros(clip.device(), clip.dtype(), &[height, width, 4])?.into(),
-        };
-        let triangles = match first {
-            Some(t) => t,
-            None => Tensor::zeros(clip.device(), DType::U32, &[height * width])?,
+        let g = &self.renderer.geometry;
+        let smooth = |own: Var, layer: &Layer| kernels::antialias(&own, layer, &clip, &g.triangles, &g.neighbours);
+        let (image, layers) = self.composite(camera, &clip, Shader::Radiance, smooth)?;
+        let triangles = match layers.into_iter().next() {
+            Some(layer) => layer.triangles,
+            None => Tensor::zeros(clip.device(), DType::U32, &[camera.height * camera.width])?,
         };
         Ok(Rendered { image, triangles })
+    }
+
+    /// The picture sampled at pixel centres, its layers, and the projected vertices.
+    pub(crate) fn sampled(&self, camera: &Camera) -> Result<(Var, Vec<Layer>, Var)> {
+        let clip = camera.project(&self.vertices.positions)?;
+        let (image, layers) = self.composite(camera, &clip, Shader::Radiance, |own, _| Ok(own))?;
+        Ok((image, layers, clip))
     }
 
     /// Auxiliary pictures [H, W, [`Aov::COUNT`]] of the nearest opaque or kept surface, not antialiased; 0 elsewhere.
     pub fn aov(&self, camera: &Camera, sampling: Sampling) -> Result<Var> {
         let clip = camera.project(&self.vertices.positions)?;
-        let shape = [camera.height, camera.width, Aov::COUNT];
+        Ok(self.composite(camera, &clip, Shader::Aov(sampling), |own, _| Ok(own))?.0)
+    }
+
+    /// The layers, each finished by `finish`, one over the other.
+    fn composite(
+        &self,
+        camera: &Camera,
+        clip: &Var,
+        shader: Shader,
+        finish: impl Fn(Var, &Layer) -> Result<Var>,
+    ) -> Result<(Var, Vec<Layer>)> {
+        let shape = [camera.height, camera.width, shader.channels()];
         let mut image: Option<Var> = None;
+        let mut layers = vec![];
         self.peel(
             camera,
-            &clip,
-            |_, own| {
-                let own = own.reshape(&shape)?;
+            clip,
+            |layer, own| {
+                let own = finish(own.reshape(&shape)?, layer)?;
+                layers.push(layer.clone());
                 image = Some(match image.take() {
                     None => own,
                     Some(front) => over(&front, &own)?,
                 });
                 Ok(())
             },
-            Shader::Aov(sampling),
+            shader,
         )?;
-        match image {
-            Some(image) => Ok(image),
-            None => Ok(Tensor::zeros(clip.device(), clip.dtype(), &shape)?.into()),
-        }
+        let image = match image {
+            Some(image) => image,
+            None => Tensor::zeros(clip.device(), clip.dtype(), &shape)?.into(),
+        };
+        Ok((image, layers))
     }
 
     /// Rasterises layer after layer, front to back, and hands each one over with its shaded pixels [H · W, C].

@@ -37,7 +37,7 @@ pub struct Renderer {
     scene: Scene,
     device: Device,
     dtype: DType,
-    pub(super) geometry: Geometry,
+    pub(crate) geometry: Geometry,
     materials: Vec<MaterialSlot>,
     factor_rows: Vec<Vec<f32>>,
     textures: HashMap<(usize, bool), TextureVars>,

@@ -5,3 +5,4 @@ mod sample;
 
 pub use mip::{Levels, mip_chain};
 pub use sample::{Footprint, Sampling, TextureTable, sample};
+pub(crate) use sample::{wrap_coordinate, wrap_index};

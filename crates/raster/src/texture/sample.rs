@@ -36,7 +36,7 @@ pub enum Sampling {
 }
 
 /// One texel index along an axis, wrapped. `x` is in −1..=n.
-fn wrap_index(x: IntExpr, n: IntExpr, wrap: Wrap) -> IntExpr {
+pub(crate) fn wrap_index(x: IntExpr, n: IntExpr, wrap: Wrap) -> IntExpr {
     match wrap {
         Wrap::Repeat => {
             let up = x.less(0).select_int(x + n, x);
@@ -48,7 +48,7 @@ fn wrap_index(x: IntExpr, n: IntExpr, wrap: Wrap) -> IntExpr {
 }
 
 /// A coordinate brought into [0, 1].
-fn wrap_coordinate(u: Expr, wrap: Wrap) -> Expr {
+pub(crate) fn wrap_coordinate(u: Expr, wrap: Wrap) -> Expr {
     match wrap {
         Wrap::Repeat => u - u.floor(),
         Wrap::MirroredRepeat => {
