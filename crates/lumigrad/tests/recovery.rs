@@ -64,6 +64,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         texture_smoothness: 0.0,
         uncertainty: false,
         remesh: false,
+        stochastic: false,
         optimizer: "adam".into(),
         loss: "l2".into(),
         budget: Budget::new(Some(iterations), None, None),
@@ -89,6 +90,35 @@ fn intrinsics_of_views_are_recovered() {
     let mut resumed = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
     resumed.restore(&checkpoint).unwrap();
     assert_eq!(resumed.psnr().unwrap(), after);
+}
+
+#[test]
+fn a_colour_is_recovered_from_pictures_without_derivatives() {
+    const FACTOR: &str = "/materials/0/pbrMetallicRoughness/baseColorFactor";
+    let material = Material { unlit: true, base_color_factor: [0.2, 0.7, 0.4, 1.0], ..Default::default() };
+    let problem = problem(sphere(8, &material, true), 2, 16, None, None);
+    let settings = Settings { stochastic: true, ..settings(FACTOR, 0.02, Some(Init::Number(0.5)), 120) };
+    let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    let before = optimizer.psnr().unwrap();
+    optimize(&mut optimizer, &Stop::default(), |_, _| {}).unwrap();
+    let after = optimizer.psnr().unwrap();
+    assert!(after > before + 12.0, "{before} -> {after} dB");
+}
+
+#[test]
+fn what_no_picture_shows_is_named_and_left_unchanged() {
+    const OTHER: &str = "/materials/1/pbrMetallicRoughness/roughnessFactor";
+    let material = Material { unlit: true, ..Default::default() };
+    let mut scene = sphere(8, &material, true);
+    scene.add_material(&Material { roughness_factor: 0.3, ..Default::default() }).unwrap();
+    let problem = problem(scene, 2, 16, None, None);
+    for name in ["adam", "lm"] {
+        let settings = Settings { optimizer: name.into(), ..settings(OTHER, 0.1, None, 3) };
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        let outcome = optimize(&mut optimizer, &Stop::default(), |_, _| {}).unwrap();
+        assert_eq!(optimizer.unobserved().unwrap(), [OTHER]);
+        assert_eq!(outcome.scene.get(OTHER).unwrap().1, [0.3]);
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ use lumigrad_raster::Bindings;
 use lumigrad_raster::stochastic::{ImageRenderer, Picture, Reach, Unknown, Visible, estimate};
 use lumigrad_scene::ParameterKind;
 
+/// ε of texels. Larger than their steps: near the target the sign of a difference says little.
+const TEXEL: f64 = 0.1;
+
 /// What is known of the optimised arrays in each view.
 pub struct Estimator {
     /// For each view, for each array.
@@ -110,6 +113,7 @@ fn unknowns(o: &Optimizer, number: usize, layers: &[Visible]) -> Result<Vec<Unkn
     let of = |v: &Variable| -> Result<Unknown> {
         let step = match v.parameter.kind {
             ParameterKind::Position | ParameterKind::Translation => pixel,
+            ParameterKind::Texture { .. } => TEXEL,
             _ => v.rate,
         };
         let rows = v.rows()?;

@@ -2,24 +2,20 @@
 
 use super::problem::{Problem, Target};
 use super::run::{Optimizer, Outcome, optimize, psnr};
+use super::score::score;
 use super::settings::Settings;
 use super::uncertainty::{require_few, uncertainty};
 use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider, Table};
-use crate::run::{
-    Event, Observer, RunFolder, Saves, Stop, Summary, flatten, optimize_bytes, peak_memory_bytes, require_memory,
-};
+use crate::run::{Event, Observer, RunFolder, Saves, Stop, Summary, optimize_bytes, peak_memory_bytes, require_memory};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, profile};
-use lumigrad_geometry::{Surface, compare};
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::{ParameterKind, Scene};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Samples of each surface for chamfer distances.
-const CHAMFER_SAMPLES: usize = 100_000;
 /// Views shown in a report.
 const REPORT_VIEWS: usize = 6;
 
@@ -75,6 +71,11 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let result = optimizer.scored_pictures()?;
     score(&mut summary, &problem, &optimizer, &outcome, &result)?;
     summary.metric("initial_test_psnr", initial_psnr);
+    for name in optimizer.unobserved()? {
+        let warning = format!("{name}: not observed, no training picture depends on it; left unchanged");
+        observer.event(&Event::Warning(warning.clone()));
+        summary.warnings.push(warning);
+    }
     if settings.uncertainty && !outcome.interrupted {
         observer.event(&Event::Phase("estimating standard errors".into()));
         let found = uncertainty(&optimizer)?;
@@ -162,72 +163,6 @@ fn opaque(encoded: &Tensor) -> Result<Image> {
     let data = encoded.to_vec::<f32>()?;
     let rgb: Vec<f32> = data.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|x| x.clamp(0.0, 1.0))).collect();
     Image::from_encoded(&rgb, width, height)
-}
-
-fn score(
-    summary: &mut Summary,
-    problem: &Problem,
-    optimizer: &Optimizer,
-    outcome: &Outcome,
-    result: &[Tensor],
-) -> Result<()> {
-    summary.metric("loss", outcome.loss);
-    summary.metric("test_psnr", super::mean_psnr(result, problem.scored())?);
-    let mut ssim = 0.0;
-    for (picture, target) in result.iter().zip(problem.scored()) {
-        let rgb = |t: &Tensor| -> Result<Vec<f32>> {
-            Ok(t.to_vec::<f32>()?.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect())
-        };
-        let (h, w) = (picture.shape()[0], picture.shape()[1]);
-        let value = lumigrad_metrics::ssim(&rgb(picture)?, &rgb(&target.encoded)?, w, h, 3);
-        ssim += value.map_err(|e| Error::job(e.to_string()))?;
-    }
-    summary.metric("test_ssim", ssim / result.len().max(1) as f64);
-    let train = optimizer.pictures(&problem.train, true)?;
-    summary.metric("train_psnr", super::mean_psnr(&train, &problem.train)?);
-    summary.metric("ms_per_iteration", outcome.ms_per_iteration);
-    if let Some((rotation, translation)) = outcome.camera_errors {
-        summary.metric("camera_rotation_deg", rotation);
-        summary.metric("camera_translation_percent", translation);
-    }
-    if let Some(percent) = outcome.intrinsics_error {
-        summary.metric("camera_intrinsics_percent", percent);
-    }
-    let Some(truth) = &problem.truth else { return Ok(()) };
-    let moved = optimizer.variables().iter().any(|v| v.is_geometry());
-    if moved {
-        let (a, b) = (flatten(&outcome.scene)?.0, flatten(truth)?.0);
-        let result = Surface { name: "the result", positions: &a.positions, triangles: &a.triangles };
-        let target = Surface { name: "the target", positions: &b.positions, triangles: &b.triangles };
-        let c = compare(result, target, CHAMFER_SAMPLES)?;
-        summary.metric("chamfer_percent", c.chamfer_percent);
-        summary.metric("f_score", c.f_score);
-        summary.metric("normal_angle_deg", c.normal_angle_deg);
-    }
-    let (mut textures, mut errors) = (vec![], vec![]);
-    for v in optimizer.variables().iter().filter(|v| !v.is_geometry()) {
-        let pointer = &v.parameter.pointer;
-        let (Ok((shape, a)), Ok((other, b))) = (outcome.scene.get(pointer), truth.get(pointer)) else { continue };
-        if shape != other {
-            continue;
-        }
-        if matches!(v.parameter.kind, ParameterKind::Texture { .. }) {
-            textures.push((pointer.clone(), psnr(&a, &b)));
-        } else {
-            let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| (x as f64).powi(2)).sum::<f64>().sqrt();
-            let gap = norm(&mut a.iter().zip(&b).map(|(x, y)| x - y));
-            // Relative to the truth; absolute where the truth is nothing.
-            let truth = norm(&mut b.iter().copied());
-            errors.push((pointer.clone(), if truth > 0.0 { gap / truth } else { gap }));
-        }
-    }
-    if !textures.is_empty() {
-        summary.metric_table("texture_psnr", textures);
-    }
-    if !errors.is_empty() {
-        summary.metric_table("parameter_error", errors);
-    }
-    Ok(())
 }
 
 /// What a report shows.

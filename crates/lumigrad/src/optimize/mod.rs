@@ -9,6 +9,7 @@ mod poses;
 mod problem;
 mod remeshing;
 mod run;
+mod score;
 mod settings;
 mod start;
 mod uncertainty;

@@ -32,6 +32,10 @@ impl Objective for StepObjective<'_, '_> {
         self.sum(values, views).map_err(wrap_objective)
     }
 
+    fn is_whole(&self) -> bool {
+        self.batch.len() == self.optimizer.problem.train.len()
+    }
+
     fn gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
         let Some(estimator) = &self.optimizer.estimator else {
             return reverse_mode(values, |leaves| self.loss(leaves, sample));

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_optim::method::{State, find};
-use lumigrad_optim::{Group, Loss, Method, Plan, Schedule};
+use lumigrad_optim::{Group, Loss, Method, Objective, Plan, Sample, Schedule};
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_raster::{Bindings, Camera, Options, Renderer};
 use lumigrad_scene::camera::View;
@@ -285,6 +285,27 @@ impl<'p> Optimizer<'p> {
         self.variables.iter().map(|v| v.parameter.pointer.clone()).chain(motion).chain(lens).collect()
     }
 
+    /// Names of groups on which no training picture depends.
+    pub fn unobserved(&self) -> Result<Vec<String>> {
+        let values = self.values();
+        let mut names: Vec<Option<String>> = self.names().into_iter().map(Some).collect();
+        for view in 0..self.problem.train.len() {
+            if names.iter().all(Option::is_none) {
+                break;
+            }
+            let mut objective = StepObjective { optimizer: self, batch: vec![view] };
+            let (_, gradients) = objective.gradient(&values, Sample::Batch).map_err(unwrap_objective)?;
+            for (name, gradient) in names.iter_mut().zip(gradients) {
+                if let Some(gradient) = gradient
+                    && gradient.to_f64_vec()?.iter().any(|g| *g != 0.0)
+                {
+                    *name = None;
+                }
+            }
+        }
+        Ok(names.into_iter().flatten().collect())
+    }
+
     /// Encoded pictures of targets at the present state.
     pub fn pictures(&self, targets: &[Target], training: bool) -> Result<Vec<Tensor>> {
         let mut bindings = Bindings::new();
@@ -437,6 +458,9 @@ pub fn optimize(
     let start = Instant::now();
     let mut interrupted = false;
     let planned = budget.iterations.unwrap_or(1000);
+    let steps_per_epoch = optimizer.problem.train.len().div_ceil(optimizer.batch().len());
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let mut recent: Vec<f64> = vec![];
     let (often, sparse) = ((planned / 10).max(1), (planned / 200).max(1));
     loop {
         let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
@@ -463,7 +487,13 @@ pub fn optimize(
         if optimizer.method.as_ref().is_some_and(|m| m.converged()) {
             break;
         }
-        if scored && budget.stop_loss.is_some() && budget.is_reached(optimizer.total_loss()?) {
+        recent.push(loss);
+        if recent.len() > steps_per_epoch {
+            recent.remove(0);
+        }
+        // The mean over an epoch of steps is cheap and nearly the loss.
+        let likely = recent.len() == steps_per_epoch && budget.is_reached(mean(&recent));
+        if (likely || scored) && budget.stop_loss.is_some() && budget.is_reached(optimizer.total_loss()?) {
             break;
         }
     }

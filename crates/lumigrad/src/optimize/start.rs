@@ -93,11 +93,13 @@ pub(super) fn initialise(
             Init::Vector(row) => {
                 return Err(Error::job(format!("--init {pattern}: {} numbers given, {width} expected", row.len())));
             }
-            Init::Noise(sigma) => present
-                .iter()
-                .enumerate()
-                .map(|(i, x)| ((*x as f64 * (sigma * random::normal(seed, i as u64)).exp()) as f32).clamp(lo, hi))
-                .collect(),
+            Init::Noise(sigma) => {
+                let noisy = |(i, (&x, read)): (usize, (&f32, bool))| match read {
+                    true => ((x as f64 * (sigma * random::normal(seed, i as u64)).exp()) as f32).clamp(lo, hi),
+                    false => x,
+                };
+                present.iter().zip(v.read(&problem.scene)).enumerate().map(noisy).collect()
+            }
             Init::Picture(path) => {
                 let picture = lumigrad_scene::picture::Picture::load(path)?.into_linear().into_straight().into_rgba();
                 let data = picture.resized(shape[1], shape[0]).into_straight().data;

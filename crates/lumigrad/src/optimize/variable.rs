@@ -5,6 +5,7 @@ use lumigrad_core::map::{CallParams, Map};
 use lumigrad_core::{DType, Device, Operator, Tensor, Var, apply};
 use lumigrad_geometry::LaplacianSolver;
 use lumigrad_raster::Bindings;
+use lumigrad_raster::render::material::read_columns;
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{Parameter, ParameterKind, Scene};
@@ -150,6 +151,13 @@ impl Variable {
     /// All pointers with this value.
     pub fn pointers(&self) -> Vec<&str> {
         self.aliases.iter().chain([&self.parameter.pointer]).map(String::as_str).collect()
+    }
+
+    /// For each number of the scene's value, whether rendering reads it: opaque materials have no alpha.
+    pub fn read(&self, scene: &Scene) -> Vec<bool> {
+        let columns = read_columns(scene, &self.pointers());
+        let n: usize = self.parameter.shape.iter().product();
+        (0..n).map(|i| columns.is_empty() || columns[i % columns.len()]).collect()
     }
 
     /// Row of [`Variable::points`] for each vertex, where vertices share them.

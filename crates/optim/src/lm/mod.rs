@@ -132,7 +132,7 @@ impl LevenbergMarquardt {
     }
 
     /// One iteration: linearises, then tries steps with growing λ until one lowers ½‖r‖². Parameters change only when
-    /// a trial is accepted.
+    /// a trial is accepted; those on which no residual depends keep still.
     ///
     /// `residuals` gives r of any shape; it must be the same function in each call (the same views, the same random
     /// numbers), or the gain ratio means nothing.
@@ -140,7 +140,7 @@ impl LevenbergMarquardt {
     /// **Cost**: one forward pass and, per trial, a forward and a reverse pass per inner iteration, plus a forward pass.
     ///
     /// # Errors
-    /// When r is not finite at the start, or does not depend on the parameters; and those of `residuals`.
+    /// When r is not finite at the start; and those of `residuals`.
     pub fn step<E: From<Error>>(
         &mut self,
         parameters: &mut [Tensor],
@@ -150,7 +150,8 @@ impl LevenbergMarquardt {
         let variables: Vec<Var> = parameters.iter().map(|t| tape.variable(t.clone())).collect();
         let residual = residuals(&tape, &variables)?;
         if !residual.is_recorded() {
-            return Err(numeric("the residuals do not depend on any parameter").into());
+            let loss = half_square(residual.tensor())?;
+            return Ok(LmStep { previous_loss: loss, loss, ..LmStep::default() });
         }
         let jacobian = tape.linearize(&residual, &variables.iter().collect::<Vec<_>>()).map_err(Error::from)?;
         let previous_loss = half_square(residual.tensor())?;

@@ -35,7 +35,9 @@ impl Method for Sam {
             Some(worse) => objective.gradient(&worse, Sample::Batch)?.1,
             None => gradients,
         };
-        self.base.update(values, &gradients, factor)?;
+        if loss.is_finite() {
+            self.base.update(values, &gradients, factor)?;
+        }
         Ok(loss)
     }
 
@@ -89,7 +91,9 @@ impl Method for Gam {
         let (loss, gradients) = objective.gradient(values, Sample::Batch)?;
         let direction = Self::direction(values, &filled(&gradients, values)?, objective)?;
         let gradients = direction.map_or(gradients, |d| d.into_iter().map(Some).collect());
-        self.base.update(values, &gradients, factor)?;
+        if loss.is_finite() {
+            self.base.update(values, &gradients, factor)?;
+        }
         Ok(loss)
     }
 

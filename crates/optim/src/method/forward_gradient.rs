@@ -65,8 +65,11 @@ impl Method for ForwardGradient {
         }
         let gradients: Vec<Option<Tensor>> = sum.into_iter().map(Some).collect();
         self.steps += 1;
-        self.base.update(values, &gradients, factor)?;
-        Ok(loss.tensor().item()?)
+        let loss = loss.tensor().item()?;
+        if loss.is_finite() {
+            self.base.update(values, &gradients, factor)?;
+        }
+        Ok(loss)
     }
 
     fn state(&self) -> State {

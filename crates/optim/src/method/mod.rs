@@ -38,6 +38,11 @@ pub trait Objective {
     /// When it cannot be evaluated.
     fn loss(&mut self, values: &[Var], sample: Sample) -> Result<Var>;
 
+    /// True when the batch is all there is.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// Records residuals r with ½‖r‖² in place of the loss; where they compare pictures, of pictures whose sides were
     /// halved `coarseness` times.
     ///

@@ -15,11 +15,15 @@ pub fn normalized_step(groups: &[Group], values: &mut [Tensor], d: &[Tensor], fa
         }
         let moving = d.to_f64_vec()?.iter().filter(|x| **x != 0.0).count();
         let size = group.rate * factor * (moving as f64 / squares).sqrt();
-        let next = add_scaled(std::slice::from_ref(value), -size, std::slice::from_ref(d))?.remove(0);
-        let (lo, hi) = (group.bounds.0.max(-1e30), group.bounds.1.min(1e30));
-        *value = Var::from(next).clamp(lo, hi)?.tensor().clone();
+        *value = within(group, add_scaled(std::slice::from_ref(value), -size, std::slice::from_ref(d))?.remove(0))?;
     }
     Ok(())
+}
+
+/// A value within its group's bounds.
+pub fn within(group: &Group, value: Tensor) -> Result<Tensor> {
+    let (lo, hi) = (group.bounds.0.max(-1e30), group.bounds.1.min(1e30));
+    Ok(Var::from(value).clamp(lo, hi)?.tensor().clone())
 }
 
 /// SPIDER (Fang et al. 2018) with normalised steps: every tenth step v = ∇f over all data, else
@@ -43,7 +47,8 @@ impl Spider {
 impl Method for Spider {
     fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, factor: f64) -> Result<f64> {
         let loss;
-        if self.steps.is_multiple_of(PERIOD) || self.estimate.is_empty() {
+        // Where a batch is everything there is nothing to estimate.
+        if self.steps.is_multiple_of(PERIOD) || self.estimate.is_empty() || objective.is_whole() {
             let (value, gradient) = objective.gradient(values, Sample::All)?;
             (loss, self.estimate) = (value, filled(&gradient, values)?);
         } else {
@@ -54,7 +59,9 @@ impl Method for Spider {
         }
         self.steps += 1;
         self.previous = values.to_vec();
-        normalized_step(&self.groups, values, &self.estimate, factor)?;
+        if loss.is_finite() {
+            normalized_step(&self.groups, values, &self.estimate, factor)?;
+        }
         Ok(loss)
     }
 

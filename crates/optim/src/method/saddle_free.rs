@@ -1,6 +1,6 @@
 //! Saddle-free Newton (Dauphin et al. 2014): Δ = −|H|⁻¹g in a Krylov space.
 
-use super::normalized::normalized_step;
+use super::normalized::{normalized_step, within};
 use super::{Method, Objective, Sample, State};
 use crate::vectors::{add_scaled, dot, filled, scaled};
 use crate::{Group, Result};
@@ -109,7 +109,12 @@ impl Method for SaddleFree {
                 Ok(rms <= group.rate * factor)
             });
             match short.collect::<Result<Vec<bool>>>()?.contains(&false) {
-                false => values.clone_from_slice(&add_scaled(values, -1.0, &d)?),
+                false => {
+                    let next = add_scaled(values, -1.0, &d)?;
+                    for ((value, next), group) in values.iter_mut().zip(next).zip(&self.groups) {
+                        *value = within(group, next)?;
+                    }
+                }
                 true => normalized_step(&self.groups, values, &d, factor)?,
             }
         }

@@ -1,6 +1,6 @@
 //! Materials: their numbers as one row of a tensor, their structure as a key that selects the shading map.
 
-use lumigrad_scene::{AlphaMode, Material, Sampler, TextureInfo};
+use lumigrad_scene::{AlphaMode, Material, Sampler, Scene, TextureInfo};
 
 /// Places of a material's numbers in its row of factors.
 pub mod factor {
@@ -64,6 +64,40 @@ impl Slot {
     pub fn is_srgb(self) -> bool {
         matches!(self, Slot::BaseColor | Slot::Emissive)
     }
+}
+
+/// What the shader reads of a texture in this slot.
+fn texture_columns(slot: Slot, material: &Material) -> [bool; 4] {
+    match slot {
+        Slot::BaseColor => [true, true, true, material.alpha_mode != AlphaMode::Opaque],
+        Slot::MetallicRoughness => [false, true, true, false],
+        Slot::Normal | Slot::Emissive => [true, true, true, false],
+        Slot::Occlusion => [true, false, false, false],
+    }
+}
+
+/// Material number and the rest of a pointer below `/materials/`.
+pub(crate) fn material_of(pointer: &str) -> Option<(usize, &str)> {
+    let (number, rest) = pointer.strip_prefix("/materials/")?.split_once('/')?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// Columns of a parameter's rows that rendering reads; empty: all. Opaque materials have no alpha, and textures have
+/// channels for others.
+pub fn read_columns(scene: &Scene, pointers: &[&str]) -> Vec<bool> {
+    let mut all = vec![];
+    for pointer in pointers {
+        let Some((material, rest)) = material_of(pointer) else { return vec![] };
+        let Some(material) = scene.materials().get(material) else { return vec![] };
+        let own = match SLOTS.into_iter().find(|slot| slot.pointer() == rest) {
+            Some(slot) => texture_columns(slot, material),
+            None if rest.ends_with("baseColorFactor") => texture_columns(Slot::BaseColor, material),
+            None => return vec![],
+        };
+        all.resize(4, false);
+        all.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
+    }
+    all
 }
 
 /// Pointers below `/materials/N/` with their places among the factors.

@@ -21,12 +21,12 @@ mod visible;
 
 #[cfg(feature = "gpu")]
 pub use hardware::HardwareRasterizer;
-pub use pointer::columns;
 pub use reach::Reach;
 pub use texels::TextureReach;
 
 use crate::Error;
 use lumigrad_core::Tensor;
+use lumigrad_core::ops::random;
 
 /// A surface in front of each pixel, as renderers write it beside colours.
 #[derive(Clone, Debug)]
@@ -93,8 +93,9 @@ pub fn estimate<R: ImageRenderer + ?Sized>(
     seed: u64,
 ) -> Result<Estimate, R::Error> {
     let mut moved = vec![];
+    let draw = |k: usize| random::hash(seed, k as u64);
     for (k, (value, unknown)) in values.iter().zip(unknowns).enumerate() {
-        moved.push(perturb::perturb(value, unknown, seed ^ ((k as u64 + 1) << 40))?);
+        moved.push(perturb::perturb(value, unknown, draw(k))?);
     }
     let mut shots = vec![];
     for sign in 0..2 {
@@ -105,9 +106,9 @@ pub fn estimate<R: ImageRenderer + ?Sized>(
     let ((ahead, front), (behind, back)) = (shots.remove(0), shots.remove(0));
     let (total, change) = perturb::compare(&ahead, &behind)?;
     let mut gradients = vec![];
-    for ((value, unknown), moved) in values.iter().zip(unknowns).zip(moved) {
-        let sums = unknown.reach.sums(&change, &front, &back)?;
-        gradients.push(perturb::gradient(value, unknown, &moved.signs, &sums)?);
+    for (k, ((value, unknown), moved)) in values.iter().zip(unknowns).zip(moved).enumerate() {
+        let sums = unknown.reach.sums(&change, &front, &back, draw(k))?;
+        gradients.push(perturb::gradient(value, unknown, &moved.signs, &sums, draw(k))?);
     }
     Ok(Estimate { loss: total, gradients })
 }

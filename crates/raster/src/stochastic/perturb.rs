@@ -48,7 +48,7 @@ pub fn perturb(value: &Tensor, unknown: &Unknown, seed: u64) -> Result<Moved> {
     let both = |x: Expr, step: Expr, [lo, hi]: [Expr; 2]| [(x + step).min(hi).max(lo), (x - step).min(hi).max(lo)];
     let (signs, moved) = match &unknown.reach {
         Reach::Texture(texture) => {
-            let units = texture.unit_numbers();
+            let units = texture.unit_numbers(seed);
             let signs = signs(value, (units.len(), 4), |block| units[block] as usize, unknown, seed)?;
             let map = Map::cached("stochastic/perturb texels", |m| {
                 let texel = m.item::<4>("texels");
@@ -97,7 +97,7 @@ pub fn compare(ahead: &Tensor, behind: &Tensor) -> Result<(f64, Tensor)> {
 }
 
 /// s · sum / 2ε for each element.
-pub fn gradient(value: &Tensor, unknown: &Unknown, signs: &Tensor, sums: &Tensor) -> Result<Tensor> {
+pub fn gradient(value: &Tensor, unknown: &Unknown, signs: &Tensor, sums: &Tensor, seed: u64) -> Result<Tensor> {
     let half = 0.5 / unknown.step;
     let out = match &unknown.reach {
         Reach::Texture(texture) => {
@@ -109,7 +109,7 @@ pub fn gradient(value: &Tensor, unknown: &Unknown, signs: &Tensor, sums: &Tensor
                 m.output("gradient", &signs.fetch(block).map(|s| s * share));
             });
             let call = CallParams { items: value.len() / 4, real: vec![half], int: texture.block_params() };
-            map.run(&[signs, sums, &texture.shares(value)?], &call)?
+            map.run(&[signs, sums, &texture.shares(seed, value)?], &call)?
         }
         _ => {
             // One sum for all, or one for each row.

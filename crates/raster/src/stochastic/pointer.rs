@@ -2,44 +2,10 @@
 
 use super::{Reach, TextureReach, Unknown};
 use crate::render::Draw;
-use crate::render::material::{SLOTS, Slot};
+use crate::render::material::{SLOTS, material_of, read_columns};
 use crate::{Renderer, Result};
 use lumigrad_core::{Error, Tensor};
-use lumigrad_scene::{AlphaMode, Material, Sampler, Scene, TextureInfo};
-
-/// What the shader reads of a texture in this slot.
-fn texture_columns(slot: Slot, material: &Material) -> [bool; 4] {
-    match slot {
-        Slot::BaseColor => [true, true, true, material.alpha_mode != AlphaMode::Opaque],
-        Slot::MetallicRoughness => [false, true, true, false],
-        Slot::Normal | Slot::Emissive => [true, true, true, false],
-        Slot::Occlusion => [true, false, false, false],
-    }
-}
-
-/// Material number and the rest of a pointer below `/materials/`.
-fn material_of(pointer: &str) -> Option<(usize, &str)> {
-    let (number, rest) = pointer.strip_prefix("/materials/")?.split_once('/')?;
-    Some((number.parse().ok()?, rest))
-}
-
-/// Columns of a parameter's rows that rendering reads; empty: all. Opaque materials have no alpha, and textures have
-/// channels for others.
-pub fn columns(scene: &Scene, pointers: &[&str]) -> Vec<bool> {
-    let mut all = vec![];
-    for pointer in pointers {
-        let Some((material, rest)) = material_of(pointer) else { return vec![] };
-        let Some(material) = scene.materials().get(material) else { return vec![] };
-        let own = match SLOTS.into_iter().find(|slot| slot.pointer() == rest) {
-            Some(slot) => texture_columns(slot, material),
-            None if rest.ends_with("baseColorFactor") => texture_columns(Slot::BaseColor, material),
-            None => return vec![],
-        };
-        all.resize(4, false);
-        all.iter_mut().zip(own).for_each(|(all, own)| *all |= own);
-    }
-    all
-}
+use lumigrad_scene::{Sampler, Scene, TextureInfo};
 
 /// How a texture is laid on triangles.
 type Layout = (usize, Option<[[f32; 3]; 2]>, Sampler);
@@ -57,7 +23,7 @@ impl Renderer {
     /// When a texture is laid on triangles in several ways.
     pub fn unknown(&self, pointers: &[&str], step: f64, width: usize, rows: Option<&[u32]>) -> Result<Unknown> {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
-        let columns = columns(self.scene(), pointers);
+        let columns = read_columns(self.scene(), pointers);
         Ok(Unknown { reach: self.reach(pointers, width, rows)?, step, bounds, columns })
     }
 

@@ -33,7 +33,7 @@ impl Reach {
     pub const NO_ROW: u32 = u32::MAX;
 
     /// The sum of `change` [P, 1] over the pixels that are reached: one number, or one for each vertex or block of texels.
-    pub(super) fn sums(&self, change: &Tensor, front: &[Visible], back: &[Visible]) -> Result<Tensor> {
+    pub(super) fn sums(&self, change: &Tensor, front: &[Visible], back: &[Visible], draw: u64) -> Result<Tensor> {
         let layers = front.iter().zip(back);
         match self {
             Reach::Picture | Reach::Rows(_) => {
@@ -67,7 +67,7 @@ impl Reach {
                 let like = texture.like(change)?;
                 let parts = layers.flat_map(|(a, b)| [(a, a, false), (b, a, true)]);
                 let sums =
-                    total(parts.map(|(own, first, new)| texture.scatter(change, own, first, new, &like)), &like)?;
+                    total(parts.map(|(own, first, new)| texture.scatter(change, own, first, new, draw, &like)), &like)?;
                 texture.gather(&sums)
             }
         }

@@ -7,9 +7,12 @@ use crate::Result;
 use crate::surface::pixel_of;
 use crate::texture::{Levels, wrap_coordinate, wrap_index};
 use lumigrad_core::map::{BoolExpr, Builder, CallParams, Expr, IntExpr, IntTable, Map};
-use lumigrad_core::ops::slice_tensor;
+use lumigrad_core::ops::{random, slice_tensor};
 use lumigrad_core::{DType, Device, Tensor};
 use lumigrad_scene::{Sampler, Wrap};
+
+/// Scales of units: octaves above the finest that pixels tell apart.
+const SCALES: usize = 5;
 
 /// Levels above the finest that an isolated pixel, whose footprint is not known, is taken to read.
 const ISOLATED: f64 = 3.0;
@@ -32,7 +35,8 @@ pub struct TextureReach {
     /// Mip levels from the blocks up.
     levels: Levels,
     table: Tensor,
-    units: Units,
+    /// By scale.
+    units: Vec<Units>,
 }
 
 impl TextureReach {
@@ -50,13 +54,15 @@ impl TextureReach {
             sampler: Sampler::default(),
             size: [width, height],
             block: 0,
-            units: Units::single(width * height),
+            units: vec![Units::single(width * height)],
         })
     }
 
     /// Gives texels one sign that no pixel of `layers` tells apart: a pixel that reads mip levels from ℓ up sees nothing but
-    /// means of 2^ℓ × 2^ℓ texels. The estimate is the same with much less noise. For samplers without mip maps texels stay
-    /// by themselves.
+    /// means of 2^ℓ × 2^ℓ texels. The estimate is the same with much less noise. Most draws move squares of several such
+    /// units as one, for which less noise still gives the mean gradient over the square: coarse changes are learnt in few
+    /// steps, and their mean over draws is the gradient as seen at all scales. For samplers without mip maps texels stay by
+    /// themselves.
     ///
     /// # Errors
     /// When shapes do not fit.
@@ -67,7 +73,8 @@ impl TextureReach {
         let mut reads: Vec<[f32; 3]> = vec![];
         for layer in layers {
             let inputs = [&layer.triangles, &self.triangles, &layer.texcoords, &layer.triangles, &self.table];
-            let found = footprint_map().run(&inputs, &self.call(false))?.remove(0).cast(DType::F32)?.to_vec::<f32>()?;
+            let found =
+                footprint_map().run(&inputs, &self.call(false, 0))?.remove(0).cast(DType::F32)?.to_vec::<f32>()?;
             reads.extend(found.as_chunks::<3>().0.iter().filter(|r| r[2] >= 0.0));
         }
         let mut lods: Vec<f32> = reads.iter().map(|r| r[2]).collect();
@@ -79,28 +86,42 @@ impl TextureReach {
         let coarser = self.levels.levels[self.block..].iter().map(|&(f, w, h)| (f - first, w, h));
         self.levels = Levels { levels: coarser.collect() };
         self.table = self.levels.table(self.triangles.device())?;
+        self.units = (0..SCALES).map(|scale| self.units_at(scale, &reads)).collect();
+        Ok(self)
+    }
+
+    /// Units of pixels that read at (u, v, level of detail), `scale` octaves coarser.
+    fn units_at(&self, scale: usize, reads: &[[f32; 3]]) -> Units {
         let levels = &self.levels.levels;
-        self.units = Units::new(levels, 1 << self.block, |mark| {
-            for [u, v, lod] in &reads {
+        let last = levels.len() - 1;
+        Units::new(levels, 1 << self.block, |mark| {
+            for [u, v, lod] in reads {
                 let level = (*lod as usize).saturating_sub(self.block);
-                let above = (level + 1).min(levels.len() - 1);
+                let (level, above) = ((level + scale).min(last), (level + scale.max(1)).min(last));
                 let (_, w, h) = levels[above];
                 for [x, y] in corners([*u, *v], [w, h], [self.sampler.wrap_s, self.sampler.wrap_t]) {
                     mark(above, y * w + x, level);
                 }
             }
-        });
-        Ok(self)
+        })
     }
 
-    /// For each block, the number of its unit.
-    pub(super) fn unit_numbers(&self) -> &[u32] {
-        &self.units.numbers
+    /// The scale of a draw: one in sixteen is of the finest units, of the rest three in four of the next ones.
+    fn scale(&self, draw: u64) -> usize {
+        let bits = random::hash(draw, 0x5ca1e);
+        let coarse = 1 + (((bits >> 4) | (bits >> 20)) | 1 << SCALES).trailing_zeros() as usize;
+        if bits & 15 == 0 { 0 } else { coarse.min(self.units.len() - 1) }
     }
 
-    /// For each block, one over the texels of its unit, [blocks, 1].
-    pub(super) fn shares(&self, like: &Tensor) -> Result<Tensor> {
-        let host = Tensor::from_slice(&Device::cpu(), &self.units.shares, &[self.units.shares.len(), 1])?;
+    /// For each block, the number of its unit in this draw.
+    pub(super) fn unit_numbers(&self, draw: u64) -> &[u32] {
+        &self.units[self.scale(draw)].numbers
+    }
+
+    /// For each block, one over the texels of its unit in this draw, [blocks, 1].
+    pub(super) fn shares(&self, draw: u64, like: &Tensor) -> Result<Tensor> {
+        let shares = &self.units[self.scale(draw)].shares;
+        let host = Tensor::from_slice(&Device::cpu(), shares, &[shares.len(), 1])?;
         Ok(host.cast(like.dtype())?.to_device(like.device())?)
     }
 
@@ -114,8 +135,8 @@ impl TextureReach {
         Ok(Tensor::uninit(change.device(), change.dtype(), &[self.levels.texels(), 1])?)
     }
 
-    fn call(&self, only_new: bool) -> CallParams {
-        let int = vec![self.picture_width as i32, self.set as i32, only_new as i32];
+    fn call(&self, only_new: bool, scale: usize) -> CallParams {
+        let int = vec![self.picture_width as i32, self.set as i32, only_new as i32, scale.max(1) as i32];
         CallParams { items: 0, real: self.transform.to_vec(), int }
     }
 
@@ -127,6 +148,7 @@ impl TextureReach {
         own: &Visible,
         first: &Visible,
         only_new: bool,
+        draw: u64,
         like: &Tensor,
     ) -> Result<Tensor> {
         let inputs = [
@@ -139,7 +161,7 @@ impl TextureReach {
             change,
             like,
         ];
-        Ok(scatter_map(&self.sampler).run(&inputs, &self.call(only_new))?.remove(0))
+        Ok(scatter_map(&self.sampler).run(&inputs, &self.call(only_new, self.scale(draw)))?.remove(0))
     }
 
     /// The sum for each block: its own and those of all coarser texels around it.
@@ -179,6 +201,7 @@ struct Place {
     lod: Expr,
     levels: IntTable<3>,
     only_new: IntExpr,
+    scale: IntExpr,
 }
 
 /// Declares (in this order): triangle, marked, texcoords, triangles, levels, and the parameters of [`TextureReach::call`].
@@ -189,7 +212,7 @@ fn place(m: &mut Builder) -> Place {
     let triangles = m.table_int::<1>("triangles");
     let levels = m.table_int::<3>("levels");
     let t: [Expr; 6] = std::array::from_fn(|_| m.param());
-    let (width, set, only_new) = (m.int_param(), m.int_param(), m.int_param());
+    let [width, set, only_new, scale] = std::array::from_fn(|_| m.int_param());
     let shows = |t: IntExpr| IntExpr::from(0).less(t).and(marked.fetch(t - 1)[0].equals(0).not());
     let at = |pixel: IntExpr| -> [Expr; 2] {
         let c = texcoords.fetch(pixel);
@@ -216,7 +239,7 @@ fn place(m: &mut Builder) -> Place {
     let larger = across(x, width, 1.into()).max(across(y, height, width));
     let measured = larger.max(1.0).ln() * (0.5 / std::f64::consts::LN_2);
     let lod = larger.less_eq(0.0).select(ISOLATED, measured);
-    Place { seen: shows(triangle), triangle, uv, lod, levels, only_new }
+    Place { seen: shows(triangle), triangle, uv, lod, levels, only_new, scale }
 }
 
 /// Texture coordinates and level of detail of each pixel, −1 where the texture is not seen.
@@ -257,8 +280,8 @@ fn scatter_map(sampler: &Sampler) -> Map {
         let level = match mipmapped {
             // The coarser one of the two levels that are read.
             true => {
-                let coarser = (place.lod.floor().to_int() + 1).min(place.levels.rows() - 1);
-                place.lod.less_eq(0.0).select_int(0, coarser)
+                let coarser = (place.lod.floor().to_int() + place.scale).min(place.levels.rows() - 1);
+                place.lod.less_eq(0.0).select_int((place.scale - 1).min(place.levels.rows() - 1), coarser)
             }
             false => 0.into(),
         };

@@ -52,7 +52,7 @@ impl Units {
             let whole = |m: &usize| finest[*m][(y >> m) * levels[*m].1 + (x >> m)] as usize >= *m;
             let m = (0..=last).rev().find(whole).unwrap_or(0);
             let (first, width, _) = levels[m];
-            ((first + (y >> m) * width + (x >> m)) as u32, 1.0 / (side * side << (2 * m)) as f32)
+            ((first + (y >> m) * width + (x >> m)) as u32, 1.0 / ((side * side) << (2 * m)) as f32)
         };
         let (numbers, shares) = (0..w * h).map(unit).unzip();
         Self { numbers, shares }
