@@ -5,7 +5,7 @@
 
 use lumigrad::core::{Device, Map, Tensor};
 use lumigrad::optim::{Adam, Group};
-use lumigrad::raster::stochastic::{ImageRenderer, Picture, Reach, TextureReach, Unknown, Visible, estimate};
+use lumigrad::raster::stochastic::{Column, ImageRenderer, Picture, Reach, TextureReach, Unknown, Visible, estimate};
 use lumigrad::raster::{Error, Result};
 
 const SIZE: usize = 48;
@@ -101,11 +101,11 @@ impl ImageRenderer for Scanline {
     }
 }
 
-/// Squared distance of each pixel from its target.
+/// Squared distance of each channel from its target.
 fn squared_distance(color: &Tensor, target: &Tensor) -> Result<Tensor> {
     let map = Map::cached("example/squared distance", |m| {
         let (a, b) = (m.item::<4>("color"), m.item::<4>("target"));
-        m.output("loss", &[(0..4).map(|k| (a[k] - b[k]).square()).sum()]);
+        m.output("loss", &[0, 1, 2, 3].map(|k| (a[k] - b[k]).square()));
     });
     Ok(map.run(&[color, target], &Default::default())?.remove(0))
 }
@@ -150,13 +150,13 @@ fn run(steps: u64) -> Result<(f64, f64)> {
             reach: Reach::Vertices { corners, rows },
             step: 0.03,
             bounds: everywhere,
-            columns: vec![false, false, true],
+            columns: vec![Column::Nothing, Column::Nothing, Column::Everything],
         },
         Unknown {
             reach: Reach::Texture(texture),
             step: 0.1,
             bounds: (0.0, 1.0),
-            columns: vec![true, true, true, false],
+            columns: vec![Column::Channel(0), Column::Channel(1), Column::Channel(2), Column::Nothing],
         },
     ];
     let mut positions = array(&renderer.positions(0.0), &[rows, 3])?;

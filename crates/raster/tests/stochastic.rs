@@ -18,6 +18,7 @@ struct Case {
     renderer: Renderer,
     camera: Camera,
     pointers: Vec<&'static str>,
+    scales: usize,
 }
 
 fn icosahedron() -> Scene {
@@ -54,7 +55,12 @@ impl Case {
     fn new(pointers: &[&'static str], device: &Device) -> Self {
         let renderer = Renderer::new(&icosahedron(), device, &Options::default()).unwrap();
         let view = sphere_views(3, &Framing::of_sphere([0.0; 3], 1.0, (SIZE, SIZE))).remove(1);
-        Self { renderer, camera: Camera::new(&view, device, DType::F32).unwrap(), pointers: pointers.to_vec() }
+        Self {
+            renderer,
+            camera: Camera::new(&view, device, DType::F32).unwrap(),
+            pointers: pointers.to_vec(),
+            scales: 1,
+        }
     }
 
     fn start(&self) -> Vec<Tensor> {
@@ -78,7 +84,7 @@ impl Case {
         let unknown = |(pointer, step): (&&str, &f64)| {
             let mut unknown = self.renderer.unknown(&[*pointer], *step, self.camera.width, None).unwrap();
             if let Reach::Texture(texture) = unknown.reach {
-                unknown.reach = Reach::Texture(texture.units_of(&layers).unwrap());
+                unknown.reach = Reach::Texture(texture.units_of(&layers, self.scales).unwrap());
             }
             unknown
         };

@@ -8,7 +8,7 @@ use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_optim::method::Gradient;
 use lumigrad_raster::Bindings;
-use lumigrad_raster::stochastic::{ImageRenderer, Picture, Reach, Unknown, Visible, estimate};
+use lumigrad_raster::stochastic::{ImageRenderer, Picture, Reach, TextureReach, Unknown, Visible, estimate};
 use lumigrad_scene::ParameterKind;
 
 /// ε of texels. Larger than their steps: near the target the sign of a difference says little.
@@ -120,7 +120,7 @@ fn unknowns(o: &Optimizer, number: usize, layers: &[Visible]) -> Result<Vec<Unkn
         let mut unknown = o.renderer.unknown(&v.pointers(), step, view.width, rows.as_deref())?;
         unknown.bounds = v.bounds();
         if let Reach::Texture(texture) = unknown.reach {
-            unknown.reach = Reach::Texture(texture.units_of(layers)?);
+            unknown.reach = Reach::Texture(texture.units_of(layers, TextureReach::SCALES)?);
         }
         Ok(unknown)
     };

@@ -155,7 +155,7 @@ impl Loss {
         pixel.residuals(&picture, &target, weight.as_ref())
     }
 
-    /// What each pixel adds to the loss, [H, W], for methods that attribute it to pixels.
+    /// What each element adds to the loss, [H, W, C], for methods that attribute it to pixels and channels.
     ///
     /// # Errors
     /// For losses that are not sums over pixels, and when shapes do not fit.

@@ -89,14 +89,14 @@ fn shares<const C: usize>(pixel: Pixel, picture: &Tensor, target: &Tensor, weigh
     let map = Map::cached(&format!("optim/pixels {} {C}", pixel.name), |m| {
         let (a, b) = (m.item::<C>("picture"), m.item::<C>("target"));
         let ([w], [total]) = (m.item("weight"), m.uniform("total"));
-        let all: Expr = (0..C).map(|k| (pixel.value)((pixel.error)(a[k], b[k]))).sum();
-        m.output("loss", &[w * all / total]);
+        let share = |k: usize| w * (pixel.value)((pixel.error)(a[k], b[k])) / total;
+        m.output("loss", &(0..C).map(share).collect::<Vec<_>>());
     });
     Ok(map.run(&[picture, target, weight, &total::<C>(weight)?], &CallParams::default())?.remove(0))
 }
 
 impl Pixel {
-    /// What each pixel adds to [`Pixel::mean`], [H, W].
+    /// What each element adds to [`Pixel::mean`], [H, W, C].
     pub fn shares(self, picture: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
         let (h, w) = (picture.shape()[0], picture.shape()[1]);
         let ones;
@@ -108,7 +108,7 @@ impl Pixel {
             }
         };
         let all = with_channels!(picture.shape()[2], shares(self, picture, target, weight))?;
-        Ok(all.reshape(&[h, w])?)
+        Ok(all.reshape(picture.shape())?)
     }
 
     /// The mean over elements, or the weighted mean.

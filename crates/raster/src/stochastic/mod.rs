@@ -67,8 +67,20 @@ pub struct Unknown {
     pub step: f64,
     /// Values stay within.
     pub bounds: (f64, f64),
-    /// Columns that the renderer reads; empty: all. Others keep still.
-    pub columns: Vec<bool>,
+    /// What each column of the array changes; empty: everything.
+    pub columns: Vec<Column>,
+}
+
+/// What the elements of a column change in the pixels that they reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Nothing: they keep still.
+    Nothing,
+    /// One channel of the picture (0, 1, 2 = red, green, blue): base colours, emission. Then the changes of the others are
+    /// not noise to them.
+    Channel(usize),
+    /// All channels.
+    Everything,
 }
 
 /// The loss, the mean of both renders, and its estimated gradients.
@@ -80,8 +92,8 @@ pub struct Estimate {
     pub gradients: Vec<Tensor>,
 }
 
-/// One draw of the estimator. `loss` gives the loss of each pixel, [H · W], whose sum is the loss. The same `seed` gives
-/// the same bits.
+/// One draw of the estimator. `loss` gives the loss of each pixel, [H · W], or of each channel of each pixel, [H · W, C]
+/// with C of 3 or 4; its sum is the loss. The same `seed` gives the same bits.
 ///
 /// # Errors
 /// Those of the renderer and of `loss`; shapes that do not fit.
@@ -97,14 +109,15 @@ pub fn estimate<R: ImageRenderer + ?Sized>(
     for (k, (value, unknown)) in values.iter().zip(unknowns).enumerate() {
         moved.push(perturb::perturb(value, unknown, draw(k))?);
     }
-    let mut shots = vec![];
+    let (mut shots, mut pixels) = (vec![], 0);
     for sign in 0..2 {
         let values: Vec<Tensor> = moved.iter().map(|m| m.values[sign].clone()).collect();
         let picture = renderer.render(&values)?;
+        pixels = picture.color.shape().iter().take(2).product();
         shots.push((loss(&picture.color)?, picture.layers));
     }
     let ((ahead, front), (behind, back)) = (shots.remove(0), shots.remove(0));
-    let (total, change) = perturb::compare(&ahead, &behind)?;
+    let (total, change) = perturb::compare(&ahead, &behind, pixels)?;
     let mut gradients = vec![];
     for (k, ((value, unknown), moved)) in values.iter().zip(unknowns).zip(moved).enumerate() {
         let sums = unknown.reach.sums(&change, &front, &back, draw(k))?;

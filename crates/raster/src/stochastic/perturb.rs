@@ -1,6 +1,6 @@
 //! Parameters moved by random signs, and gradients from the sums that they reach.
 
-use super::{Reach, Unknown};
+use super::{Column, Reach, Unknown};
 use crate::Result;
 use lumigrad_core::map::{CallParams, Expr, Map};
 use lumigrad_core::ops::random;
@@ -23,7 +23,7 @@ fn signs(
     seed: u64,
 ) -> Result<Tensor> {
     let moves = |row: usize, column: usize| {
-        let used = unknown.columns.get(column).copied().unwrap_or(true);
+        let used = unknown.columns.get(column) != Some(&Column::Nothing);
         used && !matches!(&unknown.reach, Reach::Rows(rows) if !rows.contains(&row))
     };
     let sign = |i: usize| {
@@ -84,16 +84,39 @@ pub fn perturb(value: &Tensor, unknown: &Unknown, seed: u64) -> Result<Moved> {
     Ok(Moved { values: [next()?, next()?], signs })
 }
 
-/// Half the sum of both losses, and their difference for each pixel [P, 1].
-pub fn compare(ahead: &Tensor, behind: &Tensor) -> Result<(f64, Tensor)> {
-    let map = Map::cached("stochastic/compare", |m| {
-        let ([a], [b]) = (m.item("ahead"), m.item("behind"));
-        m.sum("total", &[(a + b) * 0.5]);
-        m.output("change", &[a - b]);
-    });
+/// Place of the change of the whole loss in rows of [`compare`].
+const WHOLE: usize = 3;
+
+fn compare_map<const C: usize>() -> Map {
+    Map::cached(&format!("stochastic/compare {C}"), |m| {
+        let (a, b) = (m.item::<C>("ahead"), m.item::<C>("behind"));
+        m.sum("total", &[(0..C).map(|k| (a[k] + b[k]) * 0.5).sum()]);
+        let whole: Expr = (0..C).map(|k| a[k] - b[k]).sum();
+        let channel = |k: usize| if C > 2 { a[k] - b[k] } else { whole };
+        m.output("change", &[channel(0), channel(1), channel(2), whole]);
+    })
+}
+
+/// Half the sum of both losses, and their difference for each pixel [P, 4]: by channel, then of all channels.
+pub fn compare(ahead: &Tensor, behind: &Tensor, pixels: usize) -> Result<(f64, Tensor)> {
+    let map = match ahead.len() / pixels.max(1) {
+        3 => compare_map::<3>(),
+        4 => compare_map::<4>(),
+        _ => compare_map::<1>(),
+    };
     let mut out = map.run(&[ahead, behind], &CallParams::default())?;
     let change = out.pop().expect("two outputs");
     Ok((out.remove(0).item()?, change))
+}
+
+/// For each column, which of the sums is its own.
+fn own_sums(unknown: &Unknown, columns: usize, device: &Device) -> Result<Tensor> {
+    let own = |column: usize| match unknown.columns.get(column) {
+        Some(&Column::Channel(channel)) => channel.min(WHOLE) as u32,
+        _ => WHOLE as u32,
+    };
+    let all: Vec<u32> = (0..columns).map(own).collect();
+    Ok(Tensor::from_slice(device, &all, &[columns])?)
 }
 
 /// s · sum / 2ε for each element.
@@ -103,24 +126,36 @@ pub fn gradient(value: &Tensor, unknown: &Unknown, signs: &Tensor, sums: &Tensor
         Reach::Texture(texture) => {
             let map = Map::cached("stochastic/texel gradient", |m| {
                 let (signs, sums, shares) = (m.table::<4>("signs"), m.table::<1>("sums"), m.table::<1>("shares"));
+                let own = m.table_int::<1>("own");
                 let half = m.param();
                 let block = super::texels::block_of(m);
-                let share = sums.fetch(block)[0] * half * shares.fetch(block)[0];
-                m.output("gradient", &signs.fetch(block).map(|s| s * share));
+                let (signs, share) = (signs.fetch(block), half * shares.fetch(block)[0]);
+                let of = |k: usize| {
+                    let sum = sums.fetch(block * 4 + own.fetch((k as i32).into())[0])[0];
+                    signs[k] * sum * share
+                };
+                m.output("gradient", &[of(0), of(1), of(2), of(3)]);
             });
             let call = CallParams { items: value.len() / 4, real: vec![half], int: texture.block_params() };
-            map.run(&[signs, sums, &texture.shares(seed, value)?], &call)?
+            let sums = sums.reshape(&[sums.len(), 1])?;
+            map.run(&[signs, &sums, &texture.shares(seed, value)?, &own_sums(unknown, 4, value.device())?], &call)?
         }
         _ => {
-            // One sum for all, or one for each row.
-            let columns = if sums.len() == 1 { value.len().max(1) } else { value.len() / sums.len() };
+            let columns = value.shape().last().copied().unwrap_or(1).max(1);
+            // One row of sums for all, or one for each row.
+            let items = if sums.len() == 4 { value.len() } else { columns };
             let map = Map::cached("stochastic/gradient", |m| {
                 let [s] = m.item("signs");
-                let sums = m.table::<1>("sums");
-                let (half, columns) = (m.param(), m.int_param());
-                m.output("gradient", &[s * sums.fetch(m.index().quotient(columns))[0] * half]);
+                let (sums, own) = (m.table::<1>("sums"), m.table_int::<1>("own"));
+                let (half, columns, items) = (m.param(), m.int_param(), m.int_param());
+                let row = m.index().quotient(items);
+                let column = m.index() - m.index().quotient(columns) * columns;
+                m.output("gradient", &[s * sums.fetch(row * 4 + own.fetch(column)[0])[0] * half]);
             });
-            map.run(&[signs, sums], &CallParams { items: value.len(), real: vec![half], int: vec![columns as i32] })?
+            let sums = sums.reshape(&[sums.len(), 1])?;
+            let call =
+                CallParams { items: value.len(), real: vec![half], int: vec![columns as i32, items.max(1) as i32] };
+            map.run(&[signs, &sums, &own_sums(unknown, columns, value.device())?], &call)?
         }
     };
     Ok(out.into_iter().next().expect("one output").reshape(value.shape())?)

@@ -1,6 +1,6 @@
 //! Reaches of a scene's parameters, from their pointers.
 
-use super::{Reach, TextureReach, Unknown};
+use super::{Column, Reach, TextureReach, Unknown};
 use crate::render::Draw;
 use crate::render::material::{SLOTS, material_of, read_columns};
 use crate::{Renderer, Result};
@@ -14,16 +14,39 @@ fn layout(scene: &Scene, info: &TextureInfo) -> Layout {
     (info.texcoord, info.transform.map(|t| t.matrix()), scene.textures()[info.texture].sampler)
 }
 
+/// Ends of the pointers of colours, whose channels are those of pictures.
+const COLORS: [&str; 8] = [
+    "baseColorTexture",
+    "baseColorFactor",
+    "emissiveTexture",
+    "emissiveFactor",
+    "specularColorFactor",
+    "attributes/COLOR_0",
+    "/color",
+    "/environment",
+];
+
+fn columns(scene: &Scene, pointers: &[&str]) -> Vec<Column> {
+    let read = read_columns(scene, pointers);
+    let is_color = pointers.iter().all(|p| COLORS.iter().any(|end| p.ends_with(end)));
+    let column = |k: usize| match (read.get(k), is_color && k < 3) {
+        (Some(false), _) => Column::Nothing,
+        (_, true) => Column::Channel(k),
+        (_, false) => Column::Everything,
+    };
+    (0..if is_color { read.len().max(3) } else { read.len() }).map(column).collect()
+}
+
 impl Renderer {
     /// The pixels of pictures `width` wide that the parameter at `pointers` (textures that share an image have several)
-    /// reaches, with the columns that are read. `rows` are the rows of the array for each vertex of a primitive where
+    /// reaches, with what its columns change. `rows` are the rows of the array for each vertex of a primitive where
     /// vertices share them, as at seams.
     ///
     /// # Errors
     /// When a texture is laid on triangles in several ways.
     pub fn unknown(&self, pointers: &[&str], step: f64, width: usize, rows: Option<&[u32]>) -> Result<Unknown> {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
-        let columns = read_columns(self.scene(), pointers);
+        let columns = columns(self.scene(), pointers);
         Ok(Unknown { reach: self.reach(pointers, width, rows)?, step, bounds, columns })
     }
 

@@ -32,31 +32,31 @@ impl Reach {
     /// A corner that reads no row of the array.
     pub const NO_ROW: u32 = u32::MAX;
 
-    /// The sum of `change` [P, 1] over the pixels that are reached: one number, or one for each vertex or block of texels.
+    /// The sums of `change` [P, 4] over the pixels that are reached: one row, or one for each vertex or block of texels.
     pub(super) fn sums(&self, change: &Tensor, front: &[Visible], back: &[Visible], draw: u64) -> Result<Tensor> {
         let layers = front.iter().zip(back);
         match self {
             Reach::Picture | Reach::Rows(_) => {
                 let map = Map::cached("stochastic/sum", |m| {
-                    let [change] = m.item("change");
-                    m.sum("sum", &[change]);
+                    let change = m.item::<4>("change");
+                    m.sum("sum", &change);
                 });
                 Ok(map.run(&[change], &CallParams::default())?.remove(0))
             }
             Reach::Triangles(marked) => {
-                let mut inside = Tensor::zeros(change.device(), change.dtype(), change.shape())?;
+                let mut inside = Tensor::zeros(change.device(), change.dtype(), &[change.len() / 4, 1])?;
                 for (a, b) in layers {
                     let call = CallParams::default();
                     inside = seen_map().run(&[&inside, &a.triangles, &b.triangles, marked], &call)?.remove(0);
                 }
                 let map = Map::cached("stochastic/sum inside", |m| {
-                    let ([change], [inside]) = (m.item("change"), m.item("inside"));
-                    m.sum("sum", &[change * inside]);
+                    let (change, [inside]) = (m.item::<4>("change"), m.item("inside"));
+                    m.sum("sum", &change.map(|c| c * inside));
                 });
                 Ok(map.run(&[change, &inside], &CallParams::default())?.remove(0))
             }
             Reach::Vertices { corners, rows } => {
-                let like = Tensor::uninit(change.device(), change.dtype(), &[*rows, 1])?;
+                let like = Tensor::uninit(change.device(), change.dtype(), &[*rows, 4])?;
                 let parts = layers.map(|(a, b)| {
                     let inputs = [change, &a.triangles, &b.triangles, corners, &like];
                     Ok(vertices_map().run(&inputs, &CallParams::default())?.remove(0))
@@ -80,8 +80,8 @@ fn total(mut parts: impl Iterator<Item = Result<Tensor>>, like: &Tensor) -> Resu
         return Ok(Tensor::zeros(like.device(), like.dtype(), like.shape())?);
     };
     let add = Map::cached("stochastic/add", |m| {
-        let ([a], [b]) = (m.item("a"), m.item("b"));
-        m.output("sum", &[a + b]);
+        let (a, b) = (m.item::<4>("a"), m.item::<4>("b"));
+        m.output("sum", &[0, 1, 2, 3].map(|k| a[k] + b[k]));
     });
     parts.try_fold(first?, |sum, part| Ok(add.run(&[&sum, &part?], &CallParams::default())?.remove(0)))
 }
@@ -100,10 +100,10 @@ fn seen_map() -> Map {
 /// Adds each pixel's change to the vertices of the triangles that it shows in either render, once to each.
 fn vertices_map() -> Map {
     Map::cached("stochastic/vertices", |m| {
-        let [change] = m.item("change");
+        let change = m.item::<4>("change");
         let ([a], [b]) = (m.item_int("a"), m.item_int("b"));
         let corners = m.table_int::<3>("corners");
-        let like = m.table::<1>("like");
+        let like = m.table::<4>("like");
         let rows = |t: IntExpr| {
             let seen = IntExpr::from(0).less(t);
             corners.fetch(t - 1).map(|row| seen.select_int(row, -1))
@@ -112,8 +112,8 @@ fn vertices_map() -> Map {
         let mut adds = vec![];
         let mut add = |row: IntExpr, new: Option<Expr>| {
             let outside = row.less(0);
-            let value = outside.select(0.0, new.unwrap_or(1.0.into()) * change);
-            adds.push((outside.select_int(0, row), [value]));
+            let value = change.map(|c| outside.select(0.0, new.unwrap_or(1.0.into()) * c));
+            adds.push((outside.select_int(0, row), value));
         };
         first.into_iter().for_each(|row| add(row, None));
         for row in second {

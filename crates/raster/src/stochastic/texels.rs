@@ -11,9 +11,6 @@ use lumigrad_core::ops::{random, slice_tensor};
 use lumigrad_core::{DType, Device, Tensor};
 use lumigrad_scene::{Sampler, Wrap};
 
-/// Scales of units: octaves above the finest that pixels tell apart.
-const SCALES: usize = 5;
-
 /// Levels above the finest that an isolated pixel, whose footprint is not known, is taken to read.
 const ISOLATED: f64 = 3.0;
 
@@ -58,15 +55,20 @@ impl TextureReach {
         })
     }
 
+    /// Scales that suit optimisation.
+    pub const SCALES: usize = 5;
+
     /// Gives texels one sign that no pixel of `layers` tells apart: a pixel that reads mip levels from ℓ up sees nothing but
-    /// means of 2^ℓ × 2^ℓ texels. The estimate is the same with much less noise. Most draws move squares of several such
-    /// units as one, for which less noise still gives the mean gradient over the square: coarse changes are learnt in few
-    /// steps, and their mean over draws is the gradient as seen at all scales. For samplers without mip maps texels stay by
-    /// themselves.
+    /// means of 2^ℓ × 2^ℓ texels. The estimate is the same with much less noise. For samplers without mip maps texels stay
+    /// by themselves.
+    ///
+    /// With several `scales` most draws move squares of up to 2^(scales − 1) such units a side as one, which still less
+    /// noise gives the mean gradient over the square: coarse changes are learnt in few steps. The mean over draws is then
+    /// the gradient as seen at all these scales; with one scale it is the gradient.
     ///
     /// # Errors
     /// When shapes do not fit.
-    pub fn units_of(mut self, layers: &[Visible]) -> Result<Self> {
+    pub fn units_of(mut self, layers: &[Visible], scales: usize) -> Result<Self> {
         if self.sampler.mip.is_none() {
             return Ok(self);
         }
@@ -86,7 +88,7 @@ impl TextureReach {
         let coarser = self.levels.levels[self.block..].iter().map(|&(f, w, h)| (f - first, w, h));
         self.levels = Levels { levels: coarser.collect() };
         self.table = self.levels.table(self.triangles.device())?;
-        self.units = (0..SCALES).map(|scale| self.units_at(scale, &reads)).collect();
+        self.units = (0..scales.max(1)).map(|scale| self.units_at(scale, &reads)).collect();
         Ok(self)
     }
 
@@ -109,7 +111,7 @@ impl TextureReach {
     /// The scale of a draw: one in sixteen is of the finest units, of the rest three in four of the next ones.
     fn scale(&self, draw: u64) -> usize {
         let bits = random::hash(draw, 0x5ca1e);
-        let coarse = 1 + (((bits >> 4) | (bits >> 20)) | 1 << SCALES).trailing_zeros() as usize;
+        let coarse = 1 + ((bits >> 4) | (bits >> 20) | 1 << 16).trailing_zeros() as usize;
         if bits & 15 == 0 { 0 } else { coarse.min(self.units.len() - 1) }
     }
 
@@ -132,7 +134,7 @@ impl TextureReach {
 
     /// An array with a row for each texel of the levels.
     pub(super) fn like(&self, change: &Tensor) -> Result<Tensor> {
-        Ok(Tensor::uninit(change.device(), change.dtype(), &[self.levels.texels(), 1])?)
+        Ok(Tensor::uninit(change.device(), change.dtype(), &[self.levels.texels(), 4])?)
     }
 
     fn call(&self, only_new: bool, scale: usize) -> CallParams {
@@ -167,11 +169,12 @@ impl TextureReach {
     /// The sum for each block: its own and those of all coarser texels around it.
     pub(super) fn gather(&self, sums: &Tensor) -> Result<Tensor> {
         let map = Map::cached("stochastic/finer", |m| {
-            let [own] = m.item("own");
-            let coarse = m.table::<1>("coarse");
+            let own = m.item::<4>("own");
+            let coarse = m.table::<4>("coarse");
             let (w, coarse_w) = (m.int_param(), m.int_param());
             let [x, y] = pixel_of(m.index(), w);
-            m.output("sum", &[own + coarse.fetch(y.quotient(2) * coarse_w + x.quotient(2))[0]]);
+            let whole = coarse.fetch(y.quotient(2) * coarse_w + x.quotient(2));
+            m.output("sum", &[0, 1, 2, 3].map(|k| own[k] + whole[k]));
         });
         let part = |&(first, w, h): &(usize, usize, usize)| slice_tensor(sums, 0, first, first + w * h);
         let levels = &self.levels.levels;
@@ -273,8 +276,8 @@ fn scatter_map(sampler: &Sampler) -> Map {
     let (wraps, mipmapped) = ([sampler.wrap_s, sampler.wrap_t], sampler.mip.is_some());
     Map::cached(&format!("stochastic/texels {wraps:?} {mipmapped}"), |m| {
         let place = place(m);
-        let ([first], [change]) = (m.item_int("first"), m.item("change"));
-        let like = m.table::<1>("like");
+        let ([first], change) = (m.item_int("first"), m.item::<4>("change"));
+        let like = m.table::<4>("like");
         let known = place.only_new.equals(1).and(first.equals(place.triangle));
         let counted = place.seen.and(known.not());
         let level = match mipmapped {
@@ -297,7 +300,7 @@ fn scatter_map(sampler: &Sampler) -> Map {
             let twice = |k: usize, v: [IntExpr; 2]| if k == 1 { v[0].equals(v[1]) } else { IntExpr::from(0).less(0) };
             let again = twice(i, x).or(twice(j, y));
             let row = offset + y[j] * w + x[i];
-            adds.push((row, [counted.and(again.not()).select(change, 0.0)]));
+            adds.push((row, change.map(|c| counted.and(again.not()).select(c, 0.0))));
         }
         m.scatter("sums", like, &adds);
     })
