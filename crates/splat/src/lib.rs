@@ -3,12 +3,16 @@
 mod composite;
 mod error;
 mod gaussians;
+mod init;
+mod loss;
 mod project;
 mod render;
 mod sh;
+mod train;
 mod view;
 
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
 pub use render::render;
+pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

@@ -29,6 +29,21 @@ impl<R: Real> Rows<R> {
     }
 }
 
+impl Rows<f32> {
+    /// The rows as Gaussians of the degree and kernel of `like`.
+    pub fn gaussians(&self, like: &Gaussians) -> Gaussians {
+        let mut out = Gaussians { sh_degree: like.sh_degree, kernel: like.kernel, ..Default::default() };
+        for row in self.data.chunks(self.width) {
+            out.means.push([row[0], row[1], row[2]]);
+            out.log_scales.push([row[3], row[4], row[5]]);
+            out.rotations.push([row[6], row[7], row[8], row[9]]);
+            out.opacity_logits.push(row[10]);
+            out.sh.extend(row[SH..].chunks(3).map(|c| [c[0], c[1], c[2]]));
+        }
+        out
+    }
+}
+
 /// What the renderer sees of a view of Gaussians.
 pub(crate) fn camera<R: Real>(gaussians: &Gaussians, view: &View, near: f32) -> Camera<R> {
     Camera {
