@@ -4,10 +4,13 @@
 //! the same bits for any number of threads.
 
 use crate::project::{Splat, SplatGrad};
-use lumigrad_core::Real;
+use lumigrad_core::map::approx::Elementary;
+use lumigrad_core::simd::vectorized;
 use rayon::prelude::*;
 
 const TILE: usize = 16;
+/// Pixels of a row whose falloffs are computed together.
+const LANES: usize = 8;
 /// Largest alpha of a splat.
 const ALPHA_MAX: f32 = 0.99;
 /// A pixel is finished before the splat that would leave less transmittance than this.
@@ -25,7 +28,7 @@ pub(crate) struct Frame<R> {
 /// A pixel before the background: red, green, blue, depth, and the transmittance behind all.
 pub(crate) type Pixel<R> = ([R; 4], R);
 
-impl<R: Real> Frame<R> {
+impl<R: Elementary> Frame<R> {
     /// Sorts the splats by depth (ties by Gaussian) and lists them per tile.
     pub fn new(mut splats: Vec<(u32, Splat<R>)>, size: [usize; 2], alpha_min: R) -> Self {
         splats.sort_by(|a, b| a.1.channels[3].partial_cmp(&b.1.channels[3]).unwrap_or(std::cmp::Ordering::Equal));
@@ -46,6 +49,7 @@ impl<R: Real> Frame<R> {
 
     /// Calls `visit(pixel in the tile, place in the tile's list, splat, dx, dy, e^−σ, T before)` for all that is drawn, front
     /// to back, and returns the transmittances left.
+    #[inline(always)]
     fn walk(&self, tile: usize, mut visit: impl FnMut(usize, usize, &Splat<R>, [R; 2], R, R)) -> [R; TILE * TILE] {
         let (low, high) = self.bounds(tile);
         let mut left = [R::ONE; TILE * TILE];
@@ -55,26 +59,35 @@ impl<R: Real> Frame<R> {
             let [xs, ys] = span(splat, low, high);
             for y in ys.0..ys.1 {
                 let dy = splat.mean[1] - R::from_f64(y as f64 + 0.5);
-                for x in xs.0..xs.1 {
-                    let at = (y - low[1]) * TILE + x - low[0];
-                    let dx = splat.mean[0] - R::from_f64(x as f64 + 0.5);
-                    let [a, b, c] = splat.conic;
-                    let sigma = R::of(0.5) * (a * dx * dx + c * dy * dy) + b * dx * dy;
-                    if done[at] || !(sigma >= R::ZERO) {
+                for x0 in (xs.0..xs.1).step_by(LANES) {
+                    let mut dx = [R::ZERO; LANES];
+                    let mut falloff = [R::ZERO; LANES];
+                    let mut any = false;
+                    for k in 0..LANES {
+                        let [a, b, c] = splat.conic;
+                        dx[k] = splat.mean[0] - R::of((x0 + k) as f32 + 0.5);
+                        let sigma = R::of(0.5) * (a * dx[k] * dx[k] + c * dy * dy) + b * dx[k] * dy;
+                        let inside = R::of((sigma >= R::ZERO) as u8 as f32);
+                        falloff[k] = (-sigma).exp_() * inside;
+                        any |= alpha(splat, falloff[k]) >= self.alpha_min;
+                    }
+                    if !any {
                         continue;
                     }
-                    let falloff = (-sigma).exp();
-                    let alpha = alpha(splat, falloff);
-                    if !(alpha >= self.alpha_min) {
-                        continue;
+                    for k in 0..LANES.min(xs.1 - x0) {
+                        let at = (y - low[1]) * TILE + x0 + k - low[0];
+                        let alpha = alpha(splat, falloff[k]);
+                        if done[at] || !(alpha >= self.alpha_min) {
+                            continue;
+                        }
+                        let next = left[at] * (R::ONE - alpha);
+                        if !(next > R::of(T_MIN)) {
+                            done[at] = true;
+                            continue;
+                        }
+                        visit(at, place, splat, [dx[k], dy], falloff[k], left[at]);
+                        left[at] = next;
                     }
-                    let next = left[at] * (R::ONE - alpha);
-                    if !(next > R::of(T_MIN)) {
-                        done[at] = true;
-                        continue;
-                    }
-                    visit(at, place, splat, [dx, dy], falloff, left[at]);
-                    left[at] = next;
                 }
             }
         }
@@ -102,11 +115,13 @@ impl<R: Real> Frame<R> {
             .into_par_iter()
             .map(|tile| {
                 let mut sums = [[R::ZERO; 4]; TILE * TILE];
-                let left = self.walk(tile, |at, _, splat, _, falloff, t| {
-                    let weight = alpha(splat, falloff) * t;
-                    for ch in 0..4 {
-                        sums[at][ch] += weight * splat.channels[ch];
-                    }
+                let left = vectorized(|| {
+                    self.walk(tile, |at, _, splat, _, falloff, t| {
+                        let weight = alpha(splat, falloff) * t;
+                        for ch in 0..4 {
+                            sums[at][ch] += weight * splat.channels[ch];
+                        }
+                    })
                 });
                 (sums, left)
             })
@@ -122,8 +137,10 @@ impl<R: Real> Frame<R> {
 
     /// Derivative by each splat, given the picture of [`Frame::forward`] and the derivative by its pixels.
     pub fn backward(&self, picture: &[Pixel<R>], grads: &[Pixel<R>]) -> Vec<SplatGrad<R>> {
-        let parts: Vec<Vec<SplatGrad<R>>> =
-            (0..self.tiles.len()).into_par_iter().map(|tile| self.backward_tile(tile, picture, grads)).collect();
+        let parts: Vec<Vec<SplatGrad<R>>> = (0..self.tiles.len())
+            .into_par_iter()
+            .map(|tile| vectorized(|| self.backward_tile(tile, picture, grads)))
+            .collect();
         let mut out = vec![SplatGrad::default(); self.splats.len()];
         for (tile, part) in self.tiles.iter().zip(&parts) {
             for (&index, g) in tile.iter().zip(part) {
@@ -137,6 +154,7 @@ impl<R: Real> Frame<R> {
         out
     }
 
+    #[inline(always)]
     fn backward_tile(&self, tile: usize, picture: &[Pixel<R>], grads: &[Pixel<R>]) -> Vec<SplatGrad<R>> {
         let mut out = vec![SplatGrad::<R>::default(); self.tiles[tile].len()];
         let mut by_channel = [[R::ZERO; 4]; TILE * TILE];
@@ -174,12 +192,12 @@ impl<R: Real> Frame<R> {
 }
 
 #[inline(always)]
-fn alpha<R: Real>(splat: &Splat<R>, falloff: R) -> R {
+fn alpha<R: Elementary>(splat: &Splat<R>, falloff: R) -> R {
     (splat.opacity * falloff).min(R::of(ALPHA_MAX))
 }
 
 /// Columns and rows (first, one past the last) of the pixels between `low` and `high` whose centres a splat may reach.
-fn span<R: Real>(splat: &Splat<R>, low: [usize; 2], high: [usize; 2]) -> [(usize, usize); 2] {
+fn span<R: Elementary>(splat: &Splat<R>, low: [usize; 2], high: [usize; 2]) -> [(usize, usize); 2] {
     std::array::from_fn(|k| {
         let clamp = |x: R| (x.to_f64().clamp(low[k] as f64, high[k] as f64)) as usize;
         // One pixel more on either side than exact arithmetic needs: rounding must not lose a pixel.

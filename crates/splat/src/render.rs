@@ -4,6 +4,7 @@ use crate::composite::{Frame, Pixel};
 use crate::project::{Camera, SH, project, project_backward};
 use crate::{Error, Gaussians, Image, RenderOptions, View, view};
 use lumigrad_core::Real;
+use lumigrad_core::map::approx::Elementary;
 use rayon::prelude::*;
 
 /// Alphas below this are not drawn.
@@ -59,14 +60,14 @@ pub(crate) fn camera<R: Real>(gaussians: &Gaussians, view: &View, near: f32) -> 
 }
 
 /// Projects all rows and lists them per tile.
-pub(crate) fn frame<R: Real>(rows: &Rows<R>, camera: &Camera<R>, size: [usize; 2]) -> Frame<R> {
+pub(crate) fn frame<R: Elementary>(rows: &Rows<R>, camera: &Camera<R>, size: [usize; 2]) -> Frame<R> {
     let splats = rows.data.par_chunks(rows.width).enumerate();
     let splats = splats.filter_map(|(i, row)| Some((i as u32, project(row, camera)?))).collect();
     Frame::new(splats, size, camera.alpha_min)
 }
 
 /// Derivative by all rows, given that by the pixels before the background.
-pub(crate) fn backward<R: Real>(
+pub(crate) fn backward<R: Elementary>(
     rows: &Rows<R>,
     camera: &Camera<R>,
     frame: &Frame<R>,
