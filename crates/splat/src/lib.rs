@@ -1,4 +1,5 @@
-//! Gaussian splatting: scenes of Gaussians on the host, their pictures, and their files.
+//! Gaussian splatting: scenes of [`Gaussians`] on the host, their pictures ([`render`]), and their training on pictures
+//! with known cameras ([`Trainer`]). All of it runs on the CPU.
 
 mod composite;
 mod error;
