@@ -1,5 +1,19 @@
-//! Gaussian splatting: scenes of Gaussians on the host, and their files.
+//! Gaussian splatting: scenes of [`Gaussians`] on the host, their pictures ([`render`]), and their training on pictures
+//! with known cameras ([`Trainer`]). All of it runs on the CPU.
 
+mod composite;
+mod error;
 mod gaussians;
+mod init;
+mod loss;
+mod project;
+mod render;
+mod sh;
+mod train;
+mod view;
 
+pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
+pub use render::render;
+pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};
+pub use view::{Image, RenderOptions, View};

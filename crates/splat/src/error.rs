@@ -1,0 +1,47 @@
+//! What can go wrong.
+
+/// Why Gaussians cannot be drawn or trained.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// An array's length disagrees with the number of Gaussians.
+    #[error("{name} has {found} entries, expected {expected} (from means and sh_degree)")]
+    Length {
+        /// The array.
+        name: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it should have.
+        expected: usize,
+    },
+    /// Spherical harmonics of too high a degree.
+    #[error("sh_degree is {found}, expected at most 4; drop the higher bands")]
+    Degree {
+        /// The degree.
+        found: usize,
+    },
+    /// Surfels are not drawn yet.
+    #[error("surfels (2DGS) cannot be drawn yet; choose the classic or the mip kernel")]
+    Surfels,
+    /// The camera is not a camera.
+    #[error("the view has non-finite numbers or a focal length that is not positive; check its camera")]
+    Camera,
+    /// The picture is too large.
+    #[error("a picture of {width} x {height} pixels is too large, expected at most 2^28 pixels; downscale it")]
+    Size {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// A training picture has the wrong number of pixels, or there is none.
+    #[error("training picture {index} has {found} pixels, expected {expected} (from its view, at least one)")]
+    Picture {
+        /// Which picture.
+        index: usize,
+        /// Its number of pixels.
+        found: usize,
+        /// Width times height of its view.
+        expected: usize,
+    },
+}

@@ -1,0 +1,123 @@
+use super::*;
+use crate::Kernel;
+
+fn view() -> View {
+    View {
+        viewmat: [[0.96, 0.0, 0.28, 0.1], [0.0, 1.0, 0.0, -0.05], [-0.28, 0.0, 0.96, 3.0], [0.0, 0.0, 0.0, 1.0]],
+        intrinsics: [24.0, 26.0, 11.0, 9.5],
+        width: 21,
+        height: 19,
+    }
+}
+
+fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
+    let mut state = 7u32;
+    let mut random = |low: f32, high: f32| {
+        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+        low + (high - low) * (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let mut out = Gaussians { sh_degree, kernel, ..Default::default() };
+    for _ in 0..6 {
+        out.means.push(std::array::from_fn(|_| random(-0.9, 0.9)));
+        out.log_scales.push(std::array::from_fn(|_| random(-2.6, -1.2)));
+        out.rotations.push(std::array::from_fn(|_| random(-1.0, 1.0)));
+        out.opacity_logits.push(random(-1.0, 0.8));
+        out.sh.extend((0..out.n_basis()).map(|_| std::array::from_fn(|_| random(-0.2, 0.3))));
+    }
+    // One beyond the clamp of the Jacobian.
+    out.means[5] = [2.3, 0.2, 0.0];
+    out.log_scales[5] = [-0.5; 3];
+    out
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    for (kernel, degree) in [(Kernel::Classic, 3), (Kernel::Mip, 4)] {
+        let (gaussians, view) = (scene(kernel, degree), view());
+        let mut camera = camera::<f64>(&gaussians, &view, 0.01);
+        camera.alpha_min = 1e-14; // no visible cut, so that the picture is smooth
+        let size = [view.width, view.height];
+        let rows = Rows::<f64>::new(&gaussians);
+        let weight = |i: usize| ((i * 37 + 11) % 17) as f64 / 17.0 - 0.4;
+        let grads: Vec<Pixel<f64>> =
+            (0..size[0] * size[1]).map(|i| (std::array::from_fn(|ch| weight(5 * i + ch)), weight(5 * i + 4))).collect();
+        let loss = |rows: &Rows<f64>| -> f64 {
+            let picture = frame(rows, &camera, size).forward();
+            let terms = picture.iter().zip(&grads);
+            terms.map(|(p, g)| (0..4).map(|ch| p.0[ch] * g.0[ch]).sum::<f64>() + p.1 * g.1).sum()
+        };
+        let drawn = frame(&rows, &camera, size);
+        assert_eq!(drawn.splats.len(), gaussians.len());
+        let exact = backward(&rows, &camera, &drawn, &drawn.forward(), &grads);
+        let largest = exact.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+        let h = 1e-5;
+        for i in 0..rows.data.len() {
+            let moved = |by: f64| {
+                let mut rows = rows.clone();
+                rows.data[i] += by;
+                loss(&rows)
+            };
+            let found = (moved(h) - moved(-h)) / (2.0 * h);
+            let (row, column) = (i / rows.width, i % rows.width);
+            assert!(
+                (found - exact[i]).abs() <= 1e-6 * exact[i].abs() + 1e-7 * largest,
+                "{kernel:?}: Gaussian {row}, parameter {column}: {found} by differences, {} exact",
+                exact[i]
+            );
+        }
+    }
+}
+
+#[test]
+fn one_round_gaussian_has_the_analytic_picture() {
+    let mut view = view();
+    view.viewmat = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
+    view.intrinsics = [20.0, 20.0, 10.5, 9.5];
+    let gaussians = Gaussians {
+        means: vec![[0.0, 0.0, 2.0]],
+        log_scales: vec![[0.2f32.ln(); 3]],
+        rotations: vec![[1.0, 0.0, 0.0, 0.0]],
+        opacity_logits: vec![0.0],
+        sh: vec![[0.0; 3]],
+        ..Default::default()
+    };
+    let options = RenderOptions { background: [0.0, 1.0, 0.25], ..Default::default() };
+    let image = render(&gaussians, &view, &options).unwrap();
+    // Standard deviation 0.2 · 20 / 2 = 2 pixels, low pass 0.3.
+    for y in 0..view.height {
+        for x in 0..view.width {
+            let r2 = (x as f32 - 10.0).powi(2) + (y as f32 - 9.0).powi(2);
+            let alpha = 0.5 * (-0.5 * r2 / 4.3).exp();
+            let alpha = if alpha >= 1.0 / 255.0 { alpha } else { 0.0 };
+            let at = y * view.width + x;
+            assert!((image.alpha[at] - alpha).abs() < 1e-6, "alpha at {x}, {y}");
+            assert!((image.depth[at] - 2.0 * alpha).abs() < 1e-5);
+            for ch in 0..3 {
+                let colour = 0.5 * alpha + options.background[ch] * (1.0 - alpha);
+                assert!((image.colour[at][ch] - colour).abs() < 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_gaussians_leave_a_finite_picture() {
+    for bad in [f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, -1e30, 0.0] {
+        let clean = scene(Kernel::Classic, 1);
+        for column in 0..5 {
+            let mut gaussians = clean.clone();
+            match column {
+                0 => gaussians.means[0][1] = bad,
+                1 => gaussians.log_scales[0][2] = bad,
+                2 => gaussians.rotations[0] = [bad; 4],
+                3 => gaussians.opacity_logits[0] = bad,
+                _ => gaussians.sh[0][0] = bad,
+            }
+            let image = render(&gaussians, &view(), &RenderOptions::default()).unwrap();
+            assert!(image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()), "{bad} in {column}");
+        }
+    }
+    let mut short = scene(Kernel::Classic, 1);
+    short.sh.pop();
+    assert!(matches!(render(&short, &view(), &RenderOptions::default()), Err(Error::Length { name: "sh", .. })));
+}

@@ -1,0 +1,83 @@
+use super::*;
+use crate::{Kernel, RenderOptions, render};
+
+fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
+    let turns = (0..6).map(|k| (k as f32 - 2.5) * 0.3);
+    let view = |a: f32| View {
+        viewmat: [
+            [a.cos(), 0.0, a.sin(), 0.0],
+            [0.0, 1.0, 0.0, 0.0],
+            [-a.sin(), 0.0, a.cos(), 3.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ],
+        intrinsics: [40.0, 40.0, 16.0, 16.0],
+        width: 32,
+        height: 32,
+    };
+    turns
+        .map(|a| {
+            let colour = render(of, &view(a), &RenderOptions::default()).unwrap().colour;
+            TrainingPicture { view: view(a), colour, alpha: Vec::new() }
+        })
+        .collect()
+}
+
+fn truth() -> Gaussians {
+    let points: Vec<[f32; 3]> =
+        (0..12).map(|i| [(i % 4) as f32 * 0.4 - 0.6, (i / 4) as f32 * 0.4 - 0.4, (i % 3) as f32 * 0.2]).collect();
+    let colours: Vec<[f32; 3]> = (0..12).map(|i| [(i % 3) as f32 / 2.0, (i % 4) as f32 / 3.0, 0.7]).collect();
+    let mut out = Gaussians::from_points(&points, &colours, 1, Kernel::Classic);
+    out.log_scales.iter_mut().for_each(|s| *s = [-1.8, -2.2, -2.0]);
+    out.opacity_logits.fill(1.5);
+    out
+}
+
+fn trainer() -> Trainer {
+    let mut start = truth();
+    let pictures = pictures(&start);
+    start.means.iter_mut().enumerate().for_each(|(i, m)| m[i % 3] += 0.05);
+    start.log_scales.iter_mut().for_each(|s| *s = [-2.0; 3]);
+    start.opacity_logits.fill(0.0);
+    start.sh.fill([0.0; 3]);
+    let options = TrainOptions {
+        steps: 300,
+        means_rate: [2e-3, 2e-4],
+        colour_rate: 2e-2,
+        steps_per_degree: 100,
+        ..Default::default()
+    };
+    Trainer::new(start, pictures, options).unwrap()
+}
+
+#[test]
+fn training_recovers_the_pictures() {
+    let mut trainer = trainer();
+    let first: f32 = (0..6).map(|_| trainer.step().loss).sum();
+    (0..288).for_each(|_| _ = trainer.step());
+    let last: f32 = (0..6).map(|_| trainer.step().loss).sum();
+    assert!(last < 0.1 * first, "the loss fell from {first} to {last} only");
+}
+
+#[test]
+fn resume_reproduces_uninterrupted_run_on_any_number_of_threads() {
+    let mut whole = trainer();
+    (0..20).for_each(|_| _ = whole.step());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let resumed = pool.install(|| {
+        let mut half = trainer();
+        (0..9).for_each(|_| _ = half.step());
+        let mut rest = Trainer::resume(half.state(), half.pictures.clone(), half.options.clone()).unwrap();
+        (0..11).for_each(|_| _ = rest.step());
+        rest.state()
+    });
+    assert!(whole.state() == resumed);
+}
+
+#[test]
+fn pictures_that_disagree_with_their_views_are_refused() {
+    let mut bad = pictures(&truth());
+    bad[1].colour.pop();
+    let error = Trainer::new(truth(), bad, TrainOptions::default()).err().unwrap();
+    assert_eq!(error, Error::Picture { index: 1, found: 1023, expected: 1024 });
+    assert!(Trainer::new(truth(), Vec::new(), TrainOptions::default()).is_err());
+}

@@ -1,0 +1,78 @@
+//! Cameras, options and pictures of the renderer.
+
+use crate::{Error, Gaussians, Kernel, MAX_SH_DEGREE};
+
+/// A perspective camera and the size of its picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// World → camera, rows; OpenCV axes (x right, y down, z forward). The upper 3×3 block is a rotation.
+    pub viewmat: [[f32; 4]; 4],
+    /// `[fx, fy, cx, cy]`, pixels; pixel centres at +0.5.
+    pub intrinsics: [f32; 4],
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+/// How a picture is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderOptions {
+    /// Colour behind everything, display-encoded.
+    pub background: [f32; 3],
+    /// Gaussians whose centre is nearer than this (along the viewing axis) are left out.
+    pub near: f32,
+}
+
+impl Default for RenderOptions {
+    fn default() -> Self {
+        Self { background: [0.0; 3], near: 0.01 }
+    }
+}
+
+/// A rendered picture, row by row from the top.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Image {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Colours over the background [H·W], display-encoded.
+    pub colour: Vec<[f32; 3]>,
+    /// Opacities [H·W].
+    pub alpha: Vec<f32>,
+    /// Σ weight · depth along the viewing axis [H·W]; divided by alpha it is the expected depth.
+    pub depth: Vec<f32>,
+}
+
+/// Largest number of pixels of a picture.
+const MAX_PIXELS: usize = 1 << 28;
+
+/// Whether `view` and `gaussians` can be drawn.
+pub(crate) fn check(gaussians: &Gaussians, view: &View) -> Result<(), Error> {
+    let n = gaussians.len();
+    let lengths = [
+        ("log_scales", gaussians.log_scales.len(), n),
+        ("rotations", gaussians.rotations.len(), n),
+        ("opacity_logits", gaussians.opacity_logits.len(), n),
+    ];
+    if gaussians.sh_degree > MAX_SH_DEGREE {
+        return Err(Error::Degree { found: gaussians.sh_degree });
+    }
+    for (name, found, expected) in lengths.into_iter().chain([("sh", gaussians.sh.len(), n * gaussians.n_basis())]) {
+        if found != expected {
+            return Err(Error::Length { name, found, expected });
+        }
+    }
+    if gaussians.kernel == Kernel::Surfel {
+        return Err(Error::Surfels);
+    }
+    let finite = view.viewmat.iter().flatten().chain(&view.intrinsics).all(|x| x.is_finite());
+    if !finite || !(view.intrinsics[0] > 0.0) || !(view.intrinsics[1] > 0.0) {
+        return Err(Error::Camera);
+    }
+    if view.width.checked_mul(view.height).is_none_or(|n| n > MAX_PIXELS) {
+        return Err(Error::Size { width: view.width, height: view.height });
+    }
+    Ok(())
+}
