@@ -30,7 +30,7 @@ fn main() -> Result<(), lumigrad_splat::Error> {
         let mut times = Vec::new();
         for _ in 0..9 {
             let start = Instant::now();
-            trainer.step();
+            trainer.step(0.5);
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);

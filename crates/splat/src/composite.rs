@@ -1,209 +1,319 @@
-//! Compositing of splats front to back in tiles of pixels, and its reverse mode.
-//!
-//! **Determinism**: a tile is drawn by one thread and sums of gradients run over the tiles in order, so that results are
-//! the same bits for any number of threads.
+//! Compositing of splats front to back, and its reverse mode: a tile at a time, 8 or 16 pixels in a vector.
 
-use crate::project::{Splat, SplatGrad};
-use lumigrad_core::map::approx::Elementary;
-use lumigrad_core::simd::vectorized;
+use crate::frame::{Entry, Frame, TILE, lists};
+use crate::lanes::{Mask, Precision, V, level};
+use crate::project::{Moments, Splat};
+use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask, dispatch};
 use rayon::prelude::*;
 
-const TILE: usize = 16;
-/// Pixels of a row whose falloffs are computed together.
-const LANES: usize = 8;
 /// Largest alpha of a splat.
-const ALPHA_MAX: f32 = 0.99;
+const ALPHA_MAX: f64 = 0.99;
 /// A pixel is finished before the splat that would leave less transmittance than this.
-const T_MIN: f32 = 1e-4;
+const T_MIN: f64 = 1e-4;
+/// Pixels of a tile.
+pub(crate) const PIXELS: usize = TILE * TILE;
+/// Planes of a picture: red, green, blue, depth, and the transmittance behind all.
+pub(crate) const PLANES: usize = 5;
+/// Pixels of a cell, 4 × 2: the parts of a tile that are drawn or left out as a whole.
+const CELL: usize = 8;
 
-/// Splats and, per tile, those that may touch it, front to back.
-pub(crate) struct Frame<R> {
-    pub size: [usize; 2],
-    pub alpha_min: R,
-    /// Splat and the Gaussian it is of, front to back.
-    pub splats: Vec<(u32, Splat<R>)>,
-    tiles: Vec<Vec<u32>>,
+/// A picture before the background, tile by tile and plane by plane. The pixels of a tile are in squares of 4 × 4, row by
+/// row within; see [`place`].
+pub(crate) type Tiled<T> = Vec<[[T; PIXELS]; PLANES]>;
+
+/// Where a pixel of a tile stands.
+pub(crate) const fn place(x: usize, y: usize) -> usize {
+    ((y / 4) * 4 + x / 4) * 16 + (y % 4) * 4 + x % 4
 }
 
-/// A pixel before the background: red, green, blue, depth, and the transmittance behind all.
-pub(crate) type Pixel<R> = ([R; 4], R);
-
-impl<R: Elementary> Frame<R> {
-    /// Sorts the splats by depth (ties by Gaussian) and lists them per tile.
-    pub fn new(mut splats: Vec<(u32, Splat<R>)>, size: [usize; 2], alpha_min: R) -> Self {
-        splats.sort_by(|a, b| a.1.channels[3].partial_cmp(&b.1.channels[3]).unwrap_or(std::cmp::Ordering::Equal));
-        let columns = size[0].div_ceil(TILE);
-        let mut tiles = vec![Vec::new(); columns * size[1].div_ceil(TILE)];
-        for (index, (_, splat)) in splats.iter().enumerate() {
-            let [x, y] = span(splat, [0, 0], size);
-            if x.0 < x.1 && y.0 < y.1 {
-                for row in y.0 / TILE..y.1.div_ceil(TILE) {
-                    for column in x.0 / TILE..x.1.div_ceil(TILE) {
-                        tiles[row * columns + column].push(index as u32);
-                    }
-                }
-            }
+/// Calls `each(pixel of the picture, tile, place in the tile)`.
+pub(crate) fn for_pixels([width, height]: [usize; 2], mut each: impl FnMut(usize, usize, usize)) {
+    let columns = width.div_ceil(TILE);
+    for y in 0..height {
+        for x in 0..width {
+            each(y * width + x, y / TILE * columns + x / TILE, place(x % TILE, y % TILE));
         }
-        Self { size, alpha_min, splats, tiles }
     }
+}
 
-    /// Calls `visit(pixel in the tile, place in the tile's list, splat, dx, dy, e^−σ, T before)` for all that is drawn, front
-    /// to back, and returns the transmittances left.
+/// What a vector of pixels is about to see of a splat.
+struct Falloff<N, M> {
+    dx: N,
+    dy: N,
+    /// e^−σ times the opacity.
+    raw: N,
+    /// Drawn, of the pixels that are not finished.
+    hit: M,
+}
+
+/// The pixels of a tile while splats are drawn.
+struct Canvas<'a, S: Simd, T: Precision> {
+    simd: S,
+    /// Corner of the tile.
+    low: [T; 2],
+    /// Places of the lanes in a vector.
+    lane: [V<S, T>; 2],
+    /// log₂ of the least alpha.
+    least: T,
+    /// Transmittance; negative where finished.
+    left: &'a mut [T; PIXELS],
+}
+
+impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
     #[inline(always)]
-    fn walk(&self, tile: usize, mut visit: impl FnMut(usize, usize, &Splat<R>, [R; 2], R, R)) -> [R; TILE * TILE] {
-        let (low, high) = self.bounds(tile);
-        let mut left = [R::ONE; TILE * TILE];
-        let mut done = [false; TILE * TILE];
-        for (place, &index) in self.tiles[tile].iter().enumerate() {
-            let splat = &self.splats[index as usize].1;
-            let [xs, ys] = span(splat, low, high);
-            for y in ys.0..ys.1 {
-                let dy = splat.mean[1] - R::from_f64(y as f64 + 0.5);
-                for x0 in (xs.0..xs.1).step_by(LANES) {
-                    let mut dx = [R::ZERO; LANES];
-                    let mut falloff = [R::ZERO; LANES];
-                    let mut any = false;
-                    for k in 0..LANES {
-                        let [a, b, c] = splat.conic;
-                        dx[k] = splat.mean[0] - R::of((x0 + k) as f32 + 0.5);
-                        let sigma = R::of(0.5) * (a * dx[k] * dx[k] + c * dy * dy) + b * dx[k] * dy;
-                        let inside = R::of((sigma >= R::ZERO) as u8 as f32);
-                        falloff[k] = (-sigma).exp_() * inside;
-                        any |= alpha(splat, falloff[k]) >= self.alpha_min;
-                    }
-                    if !any {
-                        continue;
-                    }
-                    for k in 0..LANES.min(xs.1 - x0) {
-                        let at = (y - low[1]) * TILE + x0 + k - low[0];
-                        let alpha = alpha(splat, falloff[k]);
-                        if done[at] || !(alpha >= self.alpha_min) {
-                            continue;
-                        }
-                        let next = left[at] * (R::ONE - alpha);
-                        if !(next > R::of(T_MIN)) {
-                            done[at] = true;
-                            continue;
-                        }
-                        visit(at, place, splat, [dx[k], dy], falloff[k], left[at]);
-                        left[at] = next;
-                    }
-                }
+    fn new(simd: S, frame: &Frame<T>, tile: usize, left: &'a mut [T; PIXELS]) -> Self {
+        let corner = corner(frame, tile);
+        for y in 0..TILE {
+            for x in 0..TILE {
+                let inside = corner[0] + x < frame.size[0] && corner[1] + y < frame.size[1];
+                left[place(x, y)] = if inside { T::ONE } else { -T::ONE };
             }
         }
-        left
-    }
-
-    /// First and one past the last pixel of a tile.
-    fn bounds(&self, tile: usize) -> ([usize; 2], [usize; 2]) {
-        let columns = self.size[0].div_ceil(TILE);
-        let low = [tile % columns * TILE, tile / columns * TILE];
-        (low, [(low[0] + TILE).min(self.size[0]), (low[1] + TILE).min(self.size[1])])
-    }
-
-    /// The pixels of a tile that are in the picture: place in the tile, place in the picture.
-    fn pixels(&self, tile: usize) -> impl Iterator<Item = (usize, usize)> + use<R> {
-        let (low, high) = self.bounds(tile);
-        let width = self.size[0];
-        (low[1]..high[1])
-            .flat_map(move |y| (low[0]..high[0]).map(move |x| ((y - low[1]) * TILE + x - low[0], y * width + x)))
-    }
-
-    /// The picture [H·W].
-    pub fn forward(&self) -> Vec<Pixel<R>> {
-        let drawn: Vec<_> = (0..self.tiles.len())
-            .into_par_iter()
-            .map(|tile| {
-                let mut sums = [[R::ZERO; 4]; TILE * TILE];
-                let left = vectorized(|| {
-                    self.walk(tile, |at, _, splat, _, falloff, t| {
-                        let weight = alpha(splat, falloff) * t;
-                        for ch in 0..4 {
-                            sums[at][ch] += weight * splat.channels[ch];
-                        }
-                    })
-                });
-                (sums, left)
-            })
-            .collect();
-        let mut out = vec![([R::ZERO; 4], R::ONE); self.size[0] * self.size[1]];
-        for (tile, (sums, left)) in drawn.iter().enumerate() {
-            for (at, pixel) in self.pixels(tile) {
-                out[pixel] = (sums[at], left[at]);
-            }
+        let wide = V::<S, T>::LEN.min(4);
+        Self {
+            simd,
+            low: corner.map(|x| T::of(x as f32 + 0.5)),
+            lane: [
+                V::<S, T>::from_fn(simd, |k| T::of((k % wide) as f32)),
+                V::<S, T>::from_fn(simd, |k| T::of((k / wide) as f32)),
+            ],
+            least: frame.least,
+            left,
         }
-        out
-    }
-
-    /// Derivative by each splat, given the picture of [`Frame::forward`] and the derivative by its pixels.
-    pub fn backward(&self, picture: &[Pixel<R>], grads: &[Pixel<R>]) -> Vec<SplatGrad<R>> {
-        let parts: Vec<Vec<SplatGrad<R>>> = (0..self.tiles.len())
-            .into_par_iter()
-            .map(|tile| vectorized(|| self.backward_tile(tile, picture, grads)))
-            .collect();
-        let mut out = vec![SplatGrad::default(); self.splats.len()];
-        for (tile, part) in self.tiles.iter().zip(&parts) {
-            for (&index, g) in tile.iter().zip(part) {
-                let sum = &mut out[index as usize];
-                (0..2).for_each(|k| sum.mean[k] += g.mean[k]);
-                (0..3).for_each(|k| sum.conic[k] += g.conic[k]);
-                (0..4).for_each(|k| sum.channels[k] += g.channels[k]);
-                sum.opacity += g.opacity;
-            }
-        }
-        out
     }
 
     #[inline(always)]
-    fn backward_tile(&self, tile: usize, picture: &[Pixel<R>], grads: &[Pixel<R>]) -> Vec<SplatGrad<R>> {
-        let mut out = vec![SplatGrad::<R>::default(); self.tiles[tile].len()];
-        let mut by_channel = [[R::ZERO; 4]; TILE * TILE];
-        // Product of the gradient with what is still to come, and the part that acts through the last transmittance.
-        let (mut rest, mut behind) = ([R::ZERO; TILE * TILE], [R::ZERO; TILE * TILE]);
-        for (at, pixel) in self.pixels(tile) {
-            by_channel[at] = grads[pixel].0;
-            rest[at] = (0..4).map(|ch| grads[pixel].0[ch] * picture[pixel].0[ch]).sum();
-            behind[at] = grads[pixel].1 * picture[pixel].1;
+    fn falloff(&self, splat: &Splat<T>, at: usize) -> Option<Falloff<V<S, T>, Mask<S, T>>> {
+        let c = |x: T| V::<S, T>::splat(self.simd, x);
+        let (x, y) = (at / 16 % 4 * 4 + at % 4, at / 64 * 4 + at % 16 / 4);
+        let dx = c(splat.mean[0] - self.low[0] - T::of(x as f32)) - self.lane[0];
+        let dy = c(splat.mean[1] - self.low[1] - T::of(y as f32)) - self.lane[1];
+        let [qa, qb, qc] = splat.quadratic.map(c);
+        let power = dx.mul_add(dx.mul_add(qa, dy * qb), (dy * dy).mul_add(qc, c(splat.log_opacity)));
+        let hit = power.simd_ge(c(self.least)) & self.left_at(at).simd_gt(c(T::ZERO));
+        hit.any_true().then(|| Falloff { dx, dy, raw: T::exp2(self.simd, power), hit })
+    }
+
+    #[inline(always)]
+    fn left_at(&self, at: usize) -> V<S, T> {
+        V::<S, T>::from_slice(self.simd, &self.left[at..at + V::<S, T>::LEN])
+    }
+}
+
+fn corner<T>(frame: &Frame<T>, tile: usize) -> [usize; 2] {
+    let columns = frame.size[0].div_ceil(TILE);
+    [tile % columns * TILE, tile / columns * TILE]
+}
+
+/// Cells of a tile (from its corner) whose centres a splat may reach, as bits.
+#[inline(always)]
+fn cells<T: Precision>(splat: &Splat<T>, least: T, low: [T; 2]) -> u32 {
+    let reach = (splat.log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2);
+    let range = |k: usize, pixels: f32| {
+        let half = (reach * splat.cov[k]).sqrt() + T::of(0.125);
+        let mean = splat.mean[k] - low[k];
+        // Centres are at whole numbers from the corner's.
+        let first = ((mean - half) / T::of(pixels)).max(T::ZERO).floor();
+        let last = ((mean + half) / T::of(pixels)).min(T::of(15.0)).floor();
+        (first.to_f64() as i32, last.to_f64() as i32)
+    };
+    // A cell reaches from its first centre to its last one: one of the left and upper neighbours may be in vain.
+    let ((x0, x1), (y0, y1)) = (range(0, 4.0), range(1, 2.0));
+    let (x1, y1) = (x1.min(3), y1.min(7));
+    if x0 > x1 || y0 > y1 {
+        return 0;
+    }
+    let columns = ((1u32 << (2 * (x1 - x0 + 1))) - 1) << (2 * x0);
+    let mut lines = 0;
+    for y in y0..=y1 {
+        lines |= (0x55 << (y & 1)) << (8 * (y >> 1));
+    }
+    (columns * 0x0101_0101) & lines
+}
+
+/// Vectors of pixels in cells. A closure over these would not be compiled for the instruction set of its caller.
+struct Vectors {
+    bits: u32,
+    /// Bits of the cells of the present vector, its first pixel, and the end of its cell.
+    own: u32,
+    at: usize,
+    end: usize,
+}
+
+impl Vectors {
+    /// Of vectors of `len` pixels.
+    #[inline(always)]
+    fn new(bits: u32, len: usize) -> Self {
+        let bits = if len > CELL { (bits | bits >> 1) & 0x5555_5555 } else { bits };
+        Self { bits, own: 0, at: 0, end: 0 }
+    }
+
+    #[inline(always)]
+    fn next(&mut self, len: usize) -> Option<(usize, u32)> {
+        self.at += len;
+        if self.at >= self.end {
+            if self.bits == 0 {
+                return None;
+            }
+            let cell = self.bits.trailing_zeros();
+            self.bits &= self.bits - 1;
+            self.own = if len > CELL { 3 << cell } else { 1 << cell };
+            self.at = cell as usize * CELL;
+            self.end = self.at + CELL;
         }
-        self.walk(tile, |at, place, splat, [dx, dy], falloff, t| {
-            let alpha = alpha(splat, falloff);
-            let g = &mut out[place];
-            let mut colour = R::ZERO;
-            for ch in 0..4 {
-                colour += by_channel[at][ch] * splat.channels[ch];
-                g.channels[ch] += alpha * t * by_channel[at][ch];
-            }
-            rest[at] += -(alpha * t * colour);
-            let by_alpha = t * colour - (rest[at] + behind[at]) / (R::ONE - alpha);
-            if splat.opacity * falloff < R::of(ALPHA_MAX) {
-                let s = -(alpha * by_alpha);
-                let [a, b, c] = splat.conic;
-                let half = R::of(0.5);
-                g.conic[0] += s * half * dx * dx;
-                g.conic[1] += s * dx * dy;
-                g.conic[2] += s * half * dy * dy;
-                g.mean[0] += s * (a * dx + b * dy);
-                g.mean[1] += s * (b * dx + c * dy);
-                g.opacity += falloff * by_alpha;
-            }
-        });
-        out
+        Some((self.at, self.own))
     }
 }
 
 #[inline(always)]
-fn alpha<R: Elementary>(splat: &Splat<R>, falloff: R) -> R {
-    (splat.opacity * falloff).min(R::of(ALPHA_MAX))
+fn forward_tile<S: Simd, T: Precision>(
+    simd: S,
+    frame: &Frame<T>,
+    tile: usize,
+    list: &[Entry],
+    cells_drawn: &mut [u32],
+    out: &mut [[T; PIXELS]; PLANES],
+) {
+    let [red, green, blue, depth, left] = out;
+    let sums = [red, green, blue, depth];
+    let canvas = Canvas::new(simd, frame, tile, left);
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let len = V::<S, T>::LEN;
+    let mut open = 0u32;
+    for cell in 0..PIXELS / CELL {
+        let pixels = &canvas.left[cell * CELL..(cell + 1) * CELL];
+        open |= (pixels.iter().any(|&t| t > T::ZERO) as u32) << cell;
+    }
+    for (entry, drawn) in list.iter().zip(cells_drawn) {
+        *drawn = 0;
+        if open == 0 {
+            continue;
+        }
+        let splat = &frame.splats[entry.splat()];
+        let mut hits = 0;
+        let mut vectors = Vectors::new(cells(splat, canvas.least, canvas.low) & open, len);
+        while let Some((at, own)) = vectors.next(len) {
+            let Some(f) = canvas.falloff(splat, at) else { continue };
+            hits |= own;
+            let alpha = f.raw.min(c(ALPHA_MAX));
+            let t = canvas.left_at(at);
+            let next = t - t * alpha;
+            let stays = next.simd_gt(c(T_MIN));
+            let weight = (f.hit & stays).select(alpha * t, c(0.0));
+            for ch in 0..4 {
+                let sum = &mut sums[ch][at..at + len];
+                let value = V::<S, T>::splat(simd, splat.channels[ch]);
+                weight.mul_add(value, V::<S, T>::from_slice(simd, sum)).store_slice(sum);
+            }
+            let after = f.hit.select(stays.select(next, -t), t);
+            after.store_slice(&mut canvas.left[at..at + len]);
+            if after.simd_le(c(0.0)).all_true() {
+                // Vectors shorter than a cell close it when all of its pixels are finished.
+                let cell = at / CELL * CELL;
+                if len >= CELL || canvas.left[cell..cell + CELL].iter().all(|&t| t <= T::ZERO) {
+                    open &= !own;
+                }
+            }
+        }
+        *drawn = hits;
+    }
+    canvas.left.iter_mut().for_each(|t| *t = t.abs());
 }
 
-/// Columns and rows (first, one past the last) of the pixels between `low` and `high` whose centres a splat may reach.
-fn span<R: Elementary>(splat: &Splat<R>, low: [usize; 2], high: [usize; 2]) -> [(usize, usize); 2] {
-    std::array::from_fn(|k| {
-        let clamp = |x: R| (x.to_f64().clamp(low[k] as f64, high[k] as f64)) as usize;
-        // One pixel more on either side than exact arithmetic needs: rounding must not lose a pixel.
-        (
-            clamp((splat.mean[k] - splat.half[k]).floor() - R::ONE),
-            clamp((splat.mean[k] + splat.half[k]).floor() + R::of(2.0)),
-        )
-    })
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // what a tile reads and writes
+fn backward_tile<S: Simd, T: Precision>(
+    simd: S,
+    frame: &Frame<T>,
+    tile: usize,
+    list: &[Entry],
+    cells_drawn: &[u32],
+    picture: &[[T; PIXELS]; PLANES],
+    grads: &[[T; PIXELS]; PLANES],
+    out: &mut [[T; Moments::<f32>::COUNT]],
+) {
+    let mut left = [T::ZERO; PIXELS];
+    let canvas = Canvas::new(simd, frame, tile, &mut left);
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let len = V::<S, T>::LEN;
+    // Product of the gradient with what is still to come, the transmittance behind all included.
+    let mut rest = [T::ZERO; PIXELS];
+    for plane in 0..PLANES {
+        for i in 0..PIXELS {
+            rest[i] += picture[plane][i] * grads[plane][i];
+        }
+    }
+    for ((entry, drawn), out) in list.iter().zip(cells_drawn).zip(out) {
+        *out = [T::ZERO; Moments::<f32>::COUNT];
+        if *drawn == 0 {
+            continue;
+        }
+        let splat = &frame.splats[entry.splat()];
+        let mut moments = [c(0.0); Moments::<f32>::COUNT];
+        let mut vectors = Vectors::new(*drawn, len);
+        while let Some((at, _)) = vectors.next(len) {
+            let Some(f) = canvas.falloff(splat, at) else { continue };
+            let alpha = f.raw.min(c(ALPHA_MAX));
+            let t = canvas.left_at(at);
+            let next = t - t * alpha;
+            let stays = next.simd_gt(c(T_MIN));
+            let shown = f.hit & stays;
+            let weight = shown.select(alpha * t, c(0.0));
+            let mut colour = c(0.0);
+            for ch in 0..4 {
+                let g = V::<S, T>::from_slice(simd, &grads[ch][at..at + len]);
+                colour = g.mul_add(V::<S, T>::splat(simd, splat.channels[ch]), colour);
+                moments[6 + ch] = weight.mul_add(g, moments[6 + ch]);
+            }
+            let to_come = V::<S, T>::from_slice(simd, &rest[at..at + len]) - weight * colour;
+            to_come.store_slice(&mut rest[at..at + len]);
+            let by_alpha = t * colour - to_come / (c(1.0) - alpha);
+            let s = (shown & f.raw.simd_lt(c(ALPHA_MAX))).select(-(alpha * by_alpha), c(0.0));
+            let (sx, sy) = (s * f.dx, s * f.dy);
+            moments[0] += s;
+            moments[1] += sx;
+            moments[2] += sy;
+            moments[3] = sx.mul_add(f.dx, moments[3]);
+            moments[4] = sx.mul_add(f.dy, moments[4]);
+            moments[5] = sy.mul_add(f.dy, moments[5]);
+            f.hit.select(stays.select(next, -t), t).store_slice(&mut canvas.left[at..at + len]);
+        }
+        for (sum, lanes) in out.iter_mut().zip(moments) {
+            *sum = lanes.reduce_sum();
+        }
+    }
+}
+
+/// What the forward pass leaves for the backward one.
+#[derive(Default)]
+pub(crate) struct Drawn<T> {
+    pub picture: Tiled<T>,
+    /// For each entry the cells that it is drawn in.
+    cells: Vec<u32>,
+}
+
+impl<T: Precision> Drawn<T> {
+    /// Draws a frame, in the memory of an earlier picture.
+    pub fn update(&mut self, frame: &Frame<T>) {
+        let n = frame.starts.len().saturating_sub(1);
+        self.picture.resize_with(n, || [[T::ZERO; PIXELS]; PLANES]);
+        self.cells.resize(frame.entries.len(), 0);
+        let tiles = lists(&mut self.cells, &frame.starts).into_par_iter().zip(self.picture.par_iter_mut());
+        tiles.enumerate().for_each(|(tile, ((first, cells), out))| {
+            *out = [[T::ZERO; PIXELS]; PLANES];
+            let entries = &frame.entries[first..first + cells.len()];
+            dispatch!(level(), simd => forward_tile(simd, frame, tile, entries, cells, out));
+        });
+    }
+
+    /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture.
+    pub fn backward(&self, frame: &Frame<T>, grads: &Tiled<T>, out: &mut Vec<[T; Moments::<f32>::COUNT]>) {
+        out.resize(frame.entries.len(), [T::ZERO; Moments::<f32>::COUNT]);
+        let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
+        tiles.for_each(|(tile, (first, out))| {
+            let (entries, cells) = (&frame.entries[first..first + out.len()], &self.cells[first..first + out.len()]);
+            let (picture, grads) = (&self.picture[tile], &grads[tile]);
+            dispatch!(level(), simd => backward_tile(simd, frame, tile, entries, cells, picture, grads, out));
+        });
+    }
 }

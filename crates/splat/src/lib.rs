@@ -3,17 +3,23 @@
 
 mod composite;
 mod error;
+mod frame;
 mod gaussians;
 mod init;
+mod lanes;
 mod loss;
 mod project;
 mod render;
+mod rows;
 mod sh;
+mod strategy;
 mod train;
+mod update;
 mod view;
 
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
 pub use render::render;
+pub use strategy::Strategy;
 pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

@@ -1,91 +1,126 @@
-//! Projection of one Gaussian to a splat (EWA), and its reverse mode.
+//! Projection of Gaussians to splats (EWA), and its reverse mode, a vector of Gaussians at a time.
 //!
 //! Source: Zwicker et al. 2001, Kerbl et al. 2023; compensation of opacity: Yu et al. 2024 (Mip-Splatting).
 
-use crate::{Kernel, sh};
-use lumigrad_core::Real;
+use crate::Kernel;
+use crate::lanes::{Mask, Precision, V, exp};
+use crate::rows::{BLOCK, OPACITY, ROTATION, SCALE, SH};
+use crate::sh::{self, Number};
+use fearless_simd::{Select, Simd, SimdBase, SimdFloat};
 
-/// Numbers of a row before the spherical harmonics: mean 3, log scale 3, rotation 4, logit of the opacity 1.
-pub(crate) const SH: usize = 11;
-type Mat<R> = [[R; 3]; 3];
+type Mat<N> = [[N; 3]; 3];
 
-/// What projection needs to know of camera and scene.
+/// What projection needs to know of camera and scene; N is a number, or a vector that holds it in all lanes.
 #[derive(Clone, Copy)]
-pub(crate) struct Camera<R> {
+pub(crate) struct Camera<N> {
     /// World → camera rotation.
-    pub rotation: Mat<R>,
-    pub translation: [R; 3],
-    pub intrinsics: [R; 4],
-    pub size: [R; 2],
-    pub near: R,
+    pub rotation: Mat<N>,
+    pub translation: [N; 3],
+    pub intrinsics: [N; 4],
+    pub size: [N; 2],
+    pub near: N,
+    /// Alphas below this are not drawn.
+    pub alpha_min: N,
     pub kernel: Kernel,
     pub sh_degree: usize,
-    /// Alphas below this are not drawn.
-    pub alpha_min: R,
+}
+
+impl<T: Precision> Camera<T> {
+    #[inline(always)]
+    fn spread<S: Simd>(&self, simd: S) -> Camera<V<S, T>> {
+        let of = |x: T| V::<S, T>::splat(simd, x);
+        Camera {
+            rotation: self.rotation.map(|row| row.map(of)),
+            translation: self.translation.map(of),
+            intrinsics: self.intrinsics.map(of),
+            size: self.size.map(of),
+            near: of(self.near),
+            alpha_min: of(self.alpha_min),
+            kernel: self.kernel,
+            sh_degree: self.sh_degree,
+        }
+    }
 }
 
 /// A projected Gaussian.
-#[derive(Clone, Copy)]
-pub(crate) struct Splat<R> {
-    pub mean: [R; 2],
-    /// A, B, C of σ = ½(A dx² + C dy²) + B dx dy.
-    pub conic: [R; 3],
-    pub opacity: R,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Splat<N> {
+    pub mean: [N; 2],
+    /// a, b, c of log₂ e^−σ = a dx² + b dx dy + c dy².
+    pub quadratic: [N; 3],
+    /// log₂ of the opacity.
+    pub log_opacity: N,
     /// Red, green, blue, depth.
-    pub channels: [R; 4],
-    /// Half the size of the box outside of which alpha is below its minimum.
-    pub half: [R; 2],
+    pub channels: [N; 4],
+    /// Diagonal of the covariance on the picture: σ is at least dx² / 2Σxx.
+    pub cov: [N; 2],
 }
 
-/// Derivative of a loss by a [`Splat`].
-#[derive(Clone, Copy, Default)]
-pub(crate) struct SplatGrad<R> {
-    pub mean: [R; 2],
-    pub conic: [R; 3],
-    pub opacity: R,
-    pub channels: [R; 4],
+/// Derivative of a loss by a splat, as moments of s = ∂L/∂(−σ) over its pixels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moments<N> {
+    /// Σ s, Σ s dx, Σ s dy, Σ s dx², Σ s dx dy, Σ s dy².
+    pub s: [N; 6],
+    pub channels: [N; 4],
+}
+
+impl<N: Copy> Moments<N> {
+    /// How many numbers they are.
+    pub const COUNT: usize = 10;
+
+    /// From the numbers in order.
+    #[inline(always)]
+    pub fn from_array(x: [N; 10]) -> Self {
+        Self { s: [x[0], x[1], x[2], x[3], x[4], x[5]], channels: [x[6], x[7], x[8], x[9]] }
+    }
 }
 
 /// All that forward and backward share.
-struct Terms<R> {
-    p: [R; 3],
-    /// x/z and y/z clamped, and whether they were inside.
-    t: [R; 2],
-    inside: [bool; 2],
-    q: [R; 4],
-    q_norm: R,
-    turned: Mat<R>,
-    scale: [R; 3],
-    m: Mat<R>,
-    j: [[R; 3]; 2],
-    v: [[R; 3]; 2],
+struct Terms<N> {
+    p: [N; 3],
+    /// x/z and y/z, as they are and clamped to a little more than the picture.
+    slope: [N; 2],
+    clamped: [N; 2],
+    /// Clamped, times z.
+    t: [N; 2],
+    q: [N; 4],
+    q_norm: N,
+    turned: Mat<N>,
+    scale: [N; 3],
+    m: Mat<N>,
+    j: [[N; 3]; 2],
+    v: [[N; 3]; 2],
     /// Covariance xx, xy, yy before and after the low pass.
-    raw: [R; 3],
-    cov: [R; 3],
-    det: R,
-    ratio: R,
-    rho: R,
-    opacity: R,
-    to_mean: [R; 3],
-    distance: R,
-    colour: [R; 3],
-    basis: [sh::Dual<R>; 25],
+    raw: [N; 3],
+    cov: [N; 3],
+    det: N,
+    ratio: N,
+    rho: N,
+    opacity: N,
+    to_mean: [N; 3],
+    distance: N,
+    colour: [N; 3],
+    basis: [sh::Dual<N>; 25],
 }
 
-fn dot<R: Real>(a: [R; 3], b: [R; 3]) -> R {
+#[inline(always)]
+fn dot<N: Number>(a: [N; 3], b: [N; 3]) -> N {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
-fn column<R: Real>(m: &Mat<R>, k: usize) -> [R; 3] {
+#[inline(always)]
+fn column<N: Copy>(m: &Mat<N>, k: usize) -> [N; 3] {
     [m[0][k], m[1][k], m[2][k]]
 }
 
-fn product<R: Real>(a: &Mat<R>, b: &Mat<R>) -> Mat<R> {
+#[inline(always)]
+fn product<N: Number>(a: &Mat<N>, b: &Mat<N>) -> Mat<N> {
     std::array::from_fn(|i| std::array::from_fn(|k| dot(a[i], column(b, k))))
 }
 
-fn rotation<R: Real>([w, x, y, z]: [R; 4]) -> Mat<R> {
-    let (one, two) = (R::ONE, R::of(2.0));
+/// The matrix of a unit quaternion wxyz.
+#[inline(always)]
+pub(crate) fn rotation<N: Number>([w, x, y, z]: [N; 4], one: N, two: N) -> Mat<N> {
     [
         [one - two * (y * y + z * z), two * (x * y - w * z), two * (x * z + w * y)],
         [two * (x * y + w * z), one - two * (x * x + z * z), two * (y * z - w * x)],
@@ -94,160 +129,225 @@ fn rotation<R: Real>([w, x, y, z]: [R; 4]) -> Mat<R> {
 }
 
 /// Smallest compensation of the opacity, squared.
-const MIN_RATIO: f32 = 0.005 * 0.005;
+const MIN_RATIO: f64 = 0.005 * 0.005;
 
-fn terms<R: Real>(row: &[R], camera: &Camera<R>) -> Option<Terms<R>> {
-    let mean = [row[0], row[1], row[2]];
-    let p: [R; 3] = std::array::from_fn(|i| dot(camera.rotation[i], mean) + camera.translation[i]);
-    if !(p[2] >= camera.near) || !row.iter().all(|x| x.is_finite()) {
-        return None;
+/// A vector of rows of a block, from lane `lane`.
+#[derive(Clone, Copy)]
+struct Lanes<'a, T> {
+    block: &'a [T],
+    lane: usize,
+}
+
+impl<T: Precision> Lanes<'_, T> {
+    #[inline(always)]
+    fn get<S: Simd>(&self, simd: S, k: usize) -> V<S, T> {
+        let at = k * BLOCK + self.lane;
+        V::<S, T>::from_slice(simd, &self.block[at..at + V::<S, T>::LEN])
     }
+}
+
+/// The terms, and which lanes can be seen by their position and shape.
+#[inline(always)]
+fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>) -> (Terms<V<S, T>>, Mask<S, T>) {
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let get = |k: usize| row.get(simd, k);
+    let mean = [get(0), get(1), get(2)];
+    let p: [V<S, T>; 3] = std::array::from_fn(|i| dot(camera.rotation[i], mean) + camera.translation[i]);
+    let z = p[2];
+    let mut visible = z.simd_ge(camera.near);
+    // NaN and infinity times zero are NaN.
+    let mut finite = c(0.0);
+    for k in 0..row.block.len() / BLOCK {
+        finite = get(k).mul_add(c(0.0), finite);
+    }
+    visible &= finite.simd_eq(c(0.0));
     let [fx, fy, cx, cy] = camera.intrinsics;
-    let (mut t, mut inside) = ([R::ZERO; 2], [true; 2]);
-    for (k, (f, c)) in [(fx, cx), (fy, cy)].into_iter().enumerate() {
-        let margin = R::of(0.15) * camera.size[k] / f;
-        let (low, high) = (R::ZERO - c / f - margin, (camera.size[k] - c) / f + margin);
-        let x = p[k] / p[2];
-        inside[k] = x >= low && x <= high;
-        t[k] = p[2] * x.max(low).min(high);
+    let slope = [p[0] / z, p[1] / z];
+    let mut clamped = slope;
+    for (k, (f, centre)) in [(fx, cx), (fy, cy)].into_iter().enumerate() {
+        let margin = camera.size[k] * c(0.15) / f;
+        let (low, high) = (-(centre / f) - margin, (camera.size[k] - centre) / f + margin);
+        clamped[k] = slope[k].max(low).min(high);
     }
-    let raw_q = [row[6], row[7], row[8], row[9]];
-    let norm2 = raw_q.iter().map(|&x| x * x).sum::<R>();
-    if !(norm2 >= R::of(1e-6)) {
-        return None;
-    }
+    let t = clamped.map(|x| z * x);
+    let raw_q = [0, 1, 2, 3].map(|k| get(ROTATION + k));
+    let norm2 = raw_q[0] * raw_q[0] + raw_q[1] * raw_q[1] + raw_q[2] * raw_q[2] + raw_q[3] * raw_q[3];
+    visible &= norm2.simd_ge(c(1e-6));
     let q_norm = norm2.sqrt();
     let q = raw_q.map(|x| x / q_norm);
-    let scale = [row[3].exp(), row[4].exp(), row[5].exp()];
-    let world = rotation(q);
-    let turned = product(&camera.rotation, &world);
-    let m: Mat<R> = std::array::from_fn(|i| std::array::from_fn(|k| turned[i][k] * scale[k]));
-    let z = p[2];
+    let scale = [0, 1, 2].map(|k| exp::<S, T>(simd, get(SCALE + k)));
+    let turned = product(&camera.rotation, &rotation(q, c(1.0), c(2.0)));
+    let m: Mat<V<S, T>> = std::array::from_fn(|i| std::array::from_fn(|k| turned[i][k] * scale[k]));
     let zz = z * z;
-    let j = [[fx / z, R::ZERO, -(fx * t[0] / zz)], [R::ZERO, fy / z, -(fy * t[1] / zz)]];
-    let v: [[R; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|k| dot(j[i], column(&m, k))));
+    let j = [[fx / z, c(0.0), -(fx * t[0] / zz)], [c(0.0), fy / z, -(fy * t[1] / zz)]];
+    let v: [[V<S, T>; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|k| dot(j[i], column(&m, k))));
     let raw = [dot(v[0], v[0]), dot(v[0], v[1]), dot(v[1], v[1])];
     let mip = camera.kernel == Kernel::Mip;
-    let low_pass = R::of(if mip { 0.1 } else { 0.3 });
+    let low_pass = c(if mip { 0.1 } else { 0.3 });
     let cov = [raw[0] + low_pass, raw[1], raw[2] + low_pass];
     let det = cov[0] * cov[2] - cov[1] * cov[1];
-    if !(det > R::ZERO) || !det.is_finite() {
-        return None;
-    }
+    visible &= det.simd_gt(c(0.0)) & det.simd_lt(c(1e36));
     let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
-    let rho = if mip { ratio.max(R::of(MIN_RATIO)).sqrt() } else { R::ONE };
-    let opacity = R::ONE / (R::ONE + (-row[10]).exp());
+    let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
+    let opacity = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
     // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t).
-    let to_mean: [R; 3] = std::array::from_fn(|k| dot(column(&camera.rotation, k), p));
+    let to_mean: [V<S, T>; 3] = std::array::from_fn(|k| dot(column(&camera.rotation, k), p));
     let distance = dot(to_mean, to_mean).sqrt();
-    let basis = sh::basis(camera.sh_degree, to_mean.map(|x| x / distance));
-    let n_basis = (camera.sh_degree + 1).pow(2);
-    let colour =
-        std::array::from_fn(|ch| R::of(0.5) + (0..n_basis).map(|k| row[SH + 3 * k + ch] * basis[k].v).sum::<R>());
+    let basis = sh::basis(camera.sh_degree, to_mean.map(|x| x / distance), c);
+    let mut colour = [c(0.5); 3];
+    for b in 0..(camera.sh_degree + 1).pow(2) {
+        for (ch, sum) in colour.iter_mut().enumerate() {
+            *sum = get(SH + 3 * b + ch).mul_add(basis[b].v, *sum);
+        }
+    }
     #[rustfmt::skip]
     let terms = Terms {
-        p, t, inside, q, q_norm, turned, scale, m, j, v, raw, cov, det, ratio, rho, opacity, to_mean, distance,
-        colour, basis,
+        p, slope, clamped, t, q, q_norm, turned, scale, m, j, v, raw, cov, det, ratio, rho, opacity, to_mean, distance, colour,
+        basis,
     };
-    Some(terms)
+    (terms, visible)
 }
 
-/// The splat of a Gaussian, `None` where nothing of it can be seen. Non-finite Gaussians are not seen.
-pub(crate) fn project<R: Real>(row: &[R], camera: &Camera<R>) -> Option<Splat<R>> {
-    let s = terms(row, camera)?;
-    let opacity = s.opacity * s.rho;
-    if !(opacity >= camera.alpha_min) {
-        return None;
+/// Hands the splats that may be seen of a block of rows to `emit`, with their places in the block. Gaussians with numbers
+/// that are not finite, or without a rotation, are not seen.
+#[inline(always)]
+pub(crate) fn project<S: Simd, T: Precision>(
+    simd: S,
+    block: &[T],
+    camera: &Camera<T>,
+    mut emit: impl FnMut(usize, Splat<T>),
+) {
+    let camera = camera.spread(simd);
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    for lane in (0..BLOCK).step_by(V::<S, T>::LEN) {
+        let (s, seen) = terms(simd, Lanes { block, lane }, &camera);
+        let opacity = s.opacity * s.rho;
+        let [fx, fy, cx, cy] = camera.intrinsics;
+        let mean = [fx * s.p[0] / s.p[2] + cx, fy * s.p[1] / s.p[2] + cy];
+        let log2e = std::f64::consts::LOG2_E;
+        let quadratic =
+            [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
+        let colour = s.colour.map(|x| x.max(c(0.0)));
+        // The largest number that is squared later on.
+        let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
+        let seen = seen & opacity.simd_ge(camera.alpha_min) & far.simd_lt(c(1e18));
+        for k in 0..V::<S, T>::LEN {
+            if fearless_simd::SimdMask::test(&seen, k) {
+                let of = |x: V<S, T>| x[k];
+                let channels = [colour[0], colour[1], colour[2], s.p[2]].map(of);
+                let splat = Splat {
+                    mean: mean.map(of),
+                    quadratic: quadratic.map(of),
+                    log_opacity: opacity[k].ln() * T::from_f64(log2e),
+                    channels,
+                    cov: [s.cov[0][k], s.cov[2][k]],
+                };
+                emit(lane + k, splat);
+            }
+        }
     }
-    let reach = R::of(2.0) * (opacity / camera.alpha_min).ln();
-    let [fx, fy, cx, cy] = camera.intrinsics;
-    let splat = Splat {
-        mean: [fx * s.p[0] / s.p[2] + cx, fy * s.p[1] / s.p[2] + cy],
-        conic: [s.cov[2] / s.det, -(s.cov[1] / s.det), s.cov[0] / s.det],
-        opacity,
-        channels: [s.colour[0].max(R::ZERO), s.colour[1].max(R::ZERO), s.colour[2].max(R::ZERO), s.p[2]],
-        half: [(reach * s.cov[0]).sqrt(), (reach * s.cov[2]).sqrt()],
-    };
-    let finite = splat.mean.iter().chain(&splat.conic).chain(&splat.half).chain(&splat.channels).all(|x| x.is_finite());
-    finite.then_some(splat)
 }
 
-/// Adds to `out` the derivative of the loss by the row, given that by its splat. Clamped colours have gradient 0.
-pub(crate) fn project_backward<R: Real>(row: &[R], camera: &Camera<R>, g: &SplatGrad<R>, out: &mut [R]) {
-    let Some(s) = terms(row, camera) else { return };
-    let two = R::of(2.0);
+/// Derivative of the loss by a vector of rows from lane `lane` of a block, given the moments of their splats (zeros where
+/// there is none): numbers of [`BLOCK`]'s lanes in `out`, a vector for each. Clamped colours have gradient 0.
+#[inline(always)]
+pub(crate) fn project_backward<S: Simd, T: Precision>(
+    simd: S,
+    block: &[T],
+    lane: usize,
+    camera: &Camera<T>,
+    g: &Moments<V<S, T>>,
+    out: &mut [V<S, T>],
+) {
+    let camera = &camera.spread(simd);
+    let row = Lanes { block, lane };
+    let (s, visible) = terms(simd, row, camera);
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let (zero, two) = (c(0.0), c(2.0));
     let [fx, fy, ..] = camera.intrinsics;
-    // Conic → covariance: −K G K.
     let k = [[s.cov[2] / s.det, -(s.cov[1] / s.det)], [-(s.cov[1] / s.det), s.cov[0] / s.det]];
-    let half = g.conic[1] / two;
-    let gm = [[g.conic[0], half], [half, g.conic[2]]];
-    let mut x = [[R::ZERO; 2]; 2];
+    let by_mean = [k[0][0] * g.s[1] + k[0][1] * g.s[2], k[0][1] * g.s[1] + k[1][1] * g.s[2]];
+    let by_opacity = -(g.s[0] / (s.opacity * s.rho));
+    // Conic → covariance: −K G K, with G = ½ Σ s d dᵀ.
+    let half = c(0.5);
+    let gm = [[half * g.s[3], half * g.s[4]], [half * g.s[4], half * g.s[5]]];
+    let mut x = [[zero; 2]; 2];
     for i in 0..2 {
         for l in 0..2 {
             for a in 0..2 {
                 for b in 0..2 {
-                    x[i][l] += -(k[i][a] * gm[a][b] * k[b][l]);
+                    x[i][l] -= k[i][a] * gm[a][b] * k[b][l];
                 }
             }
         }
     }
-    if camera.kernel == Kernel::Mip && s.ratio > R::of(MIN_RATIO) {
-        let by_ratio = g.opacity * s.opacity / (two * s.rho) / s.det;
+    if camera.kernel == Kernel::Mip {
+        let by_ratio = by_opacity * s.opacity / (two * s.rho) / s.det;
+        let by_ratio = s.ratio.simd_gt(c(MIN_RATIO)).select(by_ratio, zero);
         x[0][0] += by_ratio * (s.raw[2] - s.ratio * s.cov[2]);
         x[1][1] += by_ratio * (s.raw[0] - s.ratio * s.cov[0]);
         let off = by_ratio * (s.ratio * s.cov[1] - s.raw[1]);
         x[0][1] += off;
         x[1][0] += off;
     }
-    out[10] += g.opacity * s.rho * s.opacity * (R::ONE - s.opacity);
-    let gv: [[R; 3]; 2] =
-        std::array::from_fn(|i| std::array::from_fn(|c| two * (x[i][0] * s.v[0][c] + x[i][1] * s.v[1][c])));
-    let gm: Mat<R> = std::array::from_fn(|i| std::array::from_fn(|c| s.j[0][i] * gv[0][c] + s.j[1][i] * gv[1][c]));
-    let gj: [[R; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|c| dot(gv[i], s.m[c])));
-    let mut by_world = [[R::ZERO; 3]; 3];
-    for c in 0..3 {
-        out[3 + c] += s.scale[c] * dot(column(&gm, c), column(&s.turned, c));
-        let by_turned = column(&gm, c).map(|v| v * s.scale[c]);
+    out[OPACITY] = by_opacity * s.rho * s.opacity * (c(1.0) - s.opacity);
+    let gv: [[V<S, T>; 3]; 2] =
+        std::array::from_fn(|i| std::array::from_fn(|l| two * (x[i][0] * s.v[0][l] + x[i][1] * s.v[1][l])));
+    let gm: Mat<V<S, T>> =
+        std::array::from_fn(|i| std::array::from_fn(|l| s.j[0][i] * gv[0][l] + s.j[1][i] * gv[1][l]));
+    let gj: [[V<S, T>; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|l| dot(gv[i], s.m[l])));
+    let mut by_world = [[zero; 3]; 3];
+    for l in 0..3 {
+        out[SCALE + l] = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
+        let by_turned = column(&gm, l).map(|v| v * s.scale[l]);
         for i in 0..3 {
-            by_world[i][c] = dot(column(&camera.rotation, i), by_turned);
+            by_world[i][l] = dot(column(&camera.rotation, i), by_turned);
         }
     }
-    rotation_backward(&s, &by_world, &mut out[6..10]);
+    for (l, x) in rotation_backward(&s, &by_world, two).into_iter().enumerate() {
+        out[ROTATION + l] = x;
+    }
     let z = s.p[2];
     let (zz, zzz) = (z * z, z * z * z);
-    let mut gp = [R::ZERO, R::ZERO, g.channels[3]];
+    let mut gp = [zero, zero, g.channels[3]];
     for (a, f) in [fx, fy].into_iter().enumerate() {
-        gp[a] += f / z * g.mean[a];
-        gp[2] += -(f * s.p[a] / zz * g.mean[a]) - f / zz * gj[a][a] + two * f * s.t[a] / zzz * gj[a][2];
-        if s.inside[a] {
-            gp[a] += -(f / zz * gj[a][2]);
-        } else {
-            gp[2] += -(f * s.t[a] / zzz * gj[a][2]);
-        }
+        gp[a] += f / z * by_mean[a];
+        gp[2] += two * f * s.t[a] / zzz * gj[a][2] - f * s.p[a] / zz * by_mean[a] - f / zz * gj[a][a];
+        let inside = s.slope[a].simd_eq(s.clamped[a]);
+        gp[a] += inside.select(-(f / zz * gj[a][2]), zero);
+        gp[2] += inside.select(zero, -(f * s.t[a] / zzz * gj[a][2]));
     }
-    let mut by_dir = [R::ZERO; 3];
-    for ch in 0..3 {
-        if s.colour[ch] > R::ZERO {
-            for b in 0..(camera.sh_degree + 1).pow(2) {
-                out[SH + 3 * b + ch] += g.channels[ch] * s.basis[b].v;
-                let weight = g.channels[ch] * row[SH + 3 * b + ch];
-                for c in 0..3 {
-                    by_dir[c] += weight * s.basis[b].d[c];
-                }
+    let mut by_dir = [zero; 3];
+    let colour: [V<S, T>; 3] = std::array::from_fn(|ch| s.colour[ch].simd_gt(zero).select(g.channels[ch], zero));
+    for b in 0..(camera.sh_degree + 1).pow(2) {
+        for (ch, by_colour) in colour.into_iter().enumerate() {
+            out[SH + 3 * b + ch] = by_colour * s.basis[b].v;
+            let weight = by_colour * row.get(simd, SH + 3 * b + ch);
+            for l in 0..3 {
+                by_dir[l] = weight.mul_add(s.basis[b].d[l], by_dir[l]);
             }
         }
     }
+    for b in (camera.sh_degree + 1).pow(2)..(block.len() / BLOCK - SH) / 3 {
+        (0..3).for_each(|ch| out[SH + 3 * b + ch] = zero);
+    }
     let dir = s.to_mean.map(|v| v / s.distance);
     let along = dot(dir, by_dir);
-    for c in 0..3 {
-        out[c] += dot(column(&camera.rotation, c), gp) + (by_dir[c] - along * dir[c]) / s.distance;
+    for l in 0..3 {
+        out[l] = dot(column(&camera.rotation, l), gp) + (by_dir[l] - along * dir[l]) / s.distance;
+    }
+    for x in out {
+        *x = visible.select(*x, zero);
     }
 }
 
 /// Rotation matrix → quaternion before normalisation.
-fn rotation_backward<R: Real>(s: &Terms<R>, d: &Mat<R>, out: &mut [R]) {
+#[inline(always)]
+fn rotation_backward<N>(s: &Terms<N>, d: &Mat<N>, two: N) -> [N; 4]
+where
+    N: Number + std::ops::Div<Output = N>,
+{
     let [w, x, y, z] = s.q;
-    let two = R::of(2.0);
     let g = [
         two * (x * (d[2][1] - d[1][2]) + y * (d[0][2] - d[2][0]) + z * (d[1][0] - d[0][1])),
         two * (y * (d[0][1] + d[1][0]) + z * (d[0][2] + d[2][0]) + w * (d[2][1] - d[1][2])
@@ -257,8 +357,6 @@ fn rotation_backward<R: Real>(s: &Terms<R>, d: &Mat<R>, out: &mut [R]) {
         two * (x * (d[0][2] + d[2][0]) + y * (d[1][2] + d[2][1]) + w * (d[1][0] - d[0][1])
             - two * z * (d[0][0] + d[1][1])),
     ];
-    let along = (0..4).map(|k| g[k] * s.q[k]).sum::<R>();
-    for k in 0..4 {
-        out[k] += (g[k] - along * s.q[k]) / s.q_norm;
-    }
+    let along = g[0] * s.q[0] + g[1] * s.q[1] + g[2] * s.q[2] + g[3] * s.q[3];
+    std::array::from_fn(|k| (g[k] - along * s.q[k]) / s.q_norm)
 }

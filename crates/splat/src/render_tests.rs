@@ -1,5 +1,11 @@
 use super::*;
 use crate::Kernel;
+use crate::composite::{PIXELS, PLANES, Tiled};
+use crate::frame::TILE;
+use crate::lanes::{V, level};
+use crate::project::{Moments, project_backward};
+use crate::rows::BLOCK;
+use fearless_simd::{Simd, SimdBase, dispatch};
 
 fn view() -> View {
     View {
@@ -30,35 +36,79 @@ fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
     out
 }
 
+/// Derivative by all rows.
+fn gradient(
+    rows: &Rows<f64>,
+    camera: &Camera<f64>,
+    frame: &Frame<f64>,
+    drawn: &Drawn<f64>,
+    grads: &Tiled<f64>,
+) -> Vec<f64> {
+    let mut sums = vec![];
+    drawn.backward(frame, grads, &mut sums);
+    let mut out = vec![];
+    for (block, &(first, bits)) in rows.data.chunks(rows.width * BLOCK).zip(&frame.blocks) {
+        let mut g = [[0.0; BLOCK]; Moments::<f64>::COUNT];
+        for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
+            g.iter_mut().zip(frame.sum(splat, &sums)).for_each(|(to, x)| to[k] = x);
+        }
+        out.extend(dispatch!(level(), simd => one_block(simd, block, camera, &g)));
+    }
+    out
+}
+
+#[inline(always)]
+fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; BLOCK]; 10]) -> Vec<f64> {
+    let len = V::<S, f64>::LEN;
+    let mut out = vec![0.0; block.len()];
+    for lane in (0..BLOCK).step_by(len) {
+        let mut grads = vec![S::f64s::splat(simd, 0.0); block.len() / BLOCK];
+        let g = Moments::from_array(g.map(|x| S::f64s::from_slice(simd, &x[lane..lane + len])));
+        project_backward::<S, f64>(simd, block, lane, camera, &g, &mut grads);
+        for (k, x) in grads.iter().enumerate() {
+            x.store_slice(&mut out[k * BLOCK + lane..][..len]);
+        }
+    }
+    out
+}
+
 #[test]
 fn gradients_match_finite_differences() {
     for (kernel, degree) in [(Kernel::Classic, 3), (Kernel::Mip, 4)] {
         let (gaussians, view) = (scene(kernel, degree), view());
-        let mut camera = camera::<f64>(&gaussians, &view, 0.01);
+        let mut camera: Camera<f64> = camera(&gaussians, &view, 0.01);
         camera.alpha_min = 1e-14; // no visible cut, so that the picture is smooth
         let size = [view.width, view.height];
         let rows = Rows::<f64>::new(&gaussians);
         let weight = |i: usize| ((i * 37 + 11) % 17) as f64 / 17.0 - 0.4;
-        let grads: Vec<Pixel<f64>> =
-            (0..size[0] * size[1]).map(|i| (std::array::from_fn(|ch| weight(5 * i + ch)), weight(5 * i + 4))).collect();
-        let loss = |rows: &Rows<f64>| -> f64 {
-            let picture = frame(rows, &camera, size).forward();
-            let terms = picture.iter().zip(&grads);
-            terms.map(|(p, g)| (0..4).map(|ch| p.0[ch] * g.0[ch]).sum::<f64>() + p.1 * g.1).sum()
+        let mut grads = vec![[[0.0; PIXELS]; PLANES]; size.map(|n| n.div_ceil(TILE)).iter().product()];
+        for_pixels(size, |pixel, tile, at| {
+            (0..PLANES).for_each(|k| grads[tile][k][at] = weight(5 * pixel + k));
+        });
+        let draw = |rows: &Rows<f64>| {
+            let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
+            frame.update(rows, &camera, size);
+            drawn.update(&frame);
+            (frame, drawn)
         };
-        let drawn = frame(&rows, &camera, size);
-        assert_eq!(drawn.splats.len(), gaussians.len());
-        let exact = backward(&rows, &camera, &drawn, &drawn.forward(), &grads);
+        let loss = |rows: &Rows<f64>| -> f64 {
+            let (_, drawn) = draw(rows);
+            let tiles = drawn.picture.iter().flatten().flatten().zip(grads.iter().flatten().flatten());
+            tiles.map(|(p, g)| p * g).sum()
+        };
+        let (frame, drawn) = draw(&rows);
+        assert_eq!(frame.splats.len(), gaussians.len());
+        let exact = gradient(&rows, &camera, &frame, &drawn, &grads);
         let largest = exact.iter().fold(0.0f64, |a, b| a.max(b.abs()));
         let h = 1e-5;
-        for i in 0..rows.data.len() {
+        for (row, column) in (0..rows.n).flat_map(|i| (0..rows.width).map(move |k| (i, k))) {
+            let i = rows.at(row, column);
             let moved = |by: f64| {
                 let mut rows = rows.clone();
                 rows.data[i] += by;
                 loss(&rows)
             };
             let found = (moved(h) - moved(-h)) / (2.0 * h);
-            let (row, column) = (i / rows.width, i % rows.width);
             assert!(
                 (found - exact[i]).abs() <= 1e-6 * exact[i].abs() + 1e-7 * largest,
                 "{kernel:?}: Gaussian {row}, parameter {column}: {found} by differences, {} exact",

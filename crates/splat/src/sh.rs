@@ -1,7 +1,10 @@
 //! Real spherical harmonics (Condon–Shortley phase), degrees 0 to 4, with derivatives by dual numbers.
 
-use lumigrad_core::Real;
 use std::ops::{Add, Mul, Sub};
+
+/// What values of functions are made of.
+pub(crate) trait Number: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
+impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Number for N {}
 
 /// A value and its derivatives by the three coordinates of the direction.
 #[derive(Clone, Copy)]
@@ -10,37 +13,41 @@ pub(crate) struct Dual<R> {
     pub d: [R; 3],
 }
 
-impl<R: Real> Add for Dual<R> {
+impl<R: Number> Add for Dual<R> {
     type Output = Self;
+    #[inline(always)]
     fn add(self, b: Self) -> Self {
         Self { v: self.v + b.v, d: std::array::from_fn(|k| self.d[k] + b.d[k]) }
     }
 }
 
-impl<R: Real> Sub for Dual<R> {
+impl<R: Number> Sub for Dual<R> {
     type Output = Self;
+    #[inline(always)]
     fn sub(self, b: Self) -> Self {
         Self { v: self.v - b.v, d: std::array::from_fn(|k| self.d[k] - b.d[k]) }
     }
 }
 
-impl<R: Real> Mul for Dual<R> {
+impl<R: Number> Mul for Dual<R> {
     type Output = Self;
     #[allow(clippy::suspicious_arithmetic_impl)] // the product rule adds
+    #[inline(always)]
     fn mul(self, b: Self) -> Self {
         Self { v: self.v * b.v, d: std::array::from_fn(|k| self.d[k] * b.v + self.v * b.d[k]) }
     }
 }
 
 /// Values of the (degree + 1)² basis functions at the unit direction `dir`, and their derivatives by its coordinates
-/// (taken as independent).
-pub(crate) fn basis<R: Real>(degree: usize, dir: [R; 3]) -> [Dual<R>; 25] {
+/// (taken as independent). `number` makes constants.
+#[inline(always)]
+pub(crate) fn basis<R: Number>(degree: usize, dir: [R; 3], number: impl Fn(f64) -> R) -> [Dual<R>; 25] {
     let unit = |k: usize| {
-        let mut d = [R::ZERO; 3];
-        d[k] = R::ONE;
+        let mut d = [number(0.0); 3];
+        d[k] = number(1.0);
         Dual { v: dir[k], d }
     };
-    let c = |x: f64| Dual { v: R::from_f64(x), d: [R::ZERO; 3] };
+    let c = |x: f64| Dual { v: number(x), d: [number(0.0); 3] };
     let (x, y, z) = (unit(0), unit(1), unit(2));
     let mut out = [c(0.0); 25];
     out[0] = c(0.2820947917738781);
@@ -97,7 +104,7 @@ mod tests {
             for k in 0..n_turn {
                 let turn = (k as f64 + 0.3) / n_turn as f64 * std::f64::consts::TAU;
                 let r = (1.0 - z * z).sqrt();
-                let y = basis(4, [r * turn.cos(), r * turn.sin(), z]).map(|y| y.v);
+                let y = basis(4, [r * turn.cos(), r * turn.sin(), z], |x| x).map(|y| y.v);
                 for a in 0..25 {
                     for b in 0..25 {
                         sums[a][b] += y[a] * y[b] * 4.0 * std::f64::consts::PI / (n_z * n_turn) as f64;

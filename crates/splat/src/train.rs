@@ -1,8 +1,15 @@
 //! Training Gaussians on pictures with known cameras.
 
-use crate::project::SH;
-use crate::render::{Rows, backward, camera, frame};
-use crate::{Error, Gaussians, View, loss, view};
+use crate::composite::{Drawn, PIXELS, PLANES, Tiled, place};
+use crate::frame::{Frame, TILE};
+use crate::loss::{Planes, Scratch};
+use crate::project::Moments;
+use crate::render::camera;
+use crate::rows::Rows;
+use crate::strategy::{State, Strategy};
+use crate::update::{Adam, update};
+use crate::{Error, Gaussians, View, view};
+use lumigrad_core::ops::random::{hash, uniform};
 use rayon::prelude::*;
 
 /// A picture to learn from.
@@ -28,8 +35,8 @@ pub enum Background {
 /// How to train. Learning rates are those of Adam.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
-    /// Steps of the whole run: the rate of the means falls log-linearly over them.
-    pub steps: usize,
+    /// How the number of Gaussians changes.
+    pub strategy: Strategy,
     /// Seed of the order of pictures and of random backgrounds.
     pub seed: u64,
     /// What stands behind.
@@ -46,7 +53,7 @@ pub struct TrainOptions {
     pub opacities_rate: f32,
     /// Rate of the constant colour; that of the other harmonics is a twentieth.
     pub colour_rate: f32,
-    /// Steps after which one more degree of spherical harmonics is used.
+    /// Steps after which one more degree of spherical harmonics is used; in short runs tenths of them.
     pub steps_per_degree: usize,
     /// Weight of the mean opacity in the loss.
     pub opacity_weight: f32,
@@ -57,7 +64,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            steps: 2000,
+            strategy: Strategy::Fixed,
             seed: 0,
             background: Background::Colour([0.0; 3]),
             near: 0.01,
@@ -107,9 +114,22 @@ pub struct Trainer {
     extent: f32,
     like: Gaussians,
     rows: Rows<f32>,
-    first: Vec<f32>,
-    second: Vec<f32>,
+    moments: [Rows<f32>; 2],
     step: usize,
+    work: Work,
+}
+
+/// Memory that steps use again.
+#[derive(Default)]
+struct Work {
+    frame: Frame<f32>,
+    drawn: Drawn<f32>,
+    loss: Scratch<f32>,
+    picture: Planes<f32>,
+    target: Planes<f32>,
+    by_picture: Planes<f32>,
+    grads: Tiled<f32>,
+    sums: Vec<[f32; Moments::<f32>::COUNT]>,
 }
 
 impl Trainer {
@@ -131,9 +151,10 @@ impl Trainer {
             }
         }
         let rows = Rows::new(&gaussians);
-        let zeros = vec![0.0; rows.data.len()];
+        let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
-        Ok(Self { options, pictures, extent, like: gaussians, rows, first: zeros.clone(), second: zeros, step: 0 })
+        let moments = [zeros.clone(), zeros];
+        Ok(Self { options, pictures, extent, like: gaussians, rows, moments, step: 0, work: Work::default() })
     }
 
     /// Goes on from a saved state.
@@ -141,19 +162,24 @@ impl Trainer {
     /// **Errors**: as [`Trainer::new`]; moments that do not fit the Gaussians.
     pub fn resume(state: TrainState, pictures: Vec<TrainingPicture>, options: TrainOptions) -> Result<Self, Error> {
         let mut out = Self::new(state.gaussians, pictures, options)?;
-        for (name, moments) in [("first moments", &state.first), ("second moments", &state.second)] {
-            if moments.len() != out.rows.data.len() {
-                return Err(Error::Length { name, found: moments.len(), expected: out.rows.data.len() });
+        for ((name, moments), own) in
+            [("first moments", state.first), ("second moments", state.second)].into_iter().zip(&mut out.moments)
+        {
+            if moments.len() != own.n * own.width {
+                return Err(Error::Length { name, found: moments.len(), expected: own.n * own.width });
+            }
+            for (i, row) in moments.chunks_exact(own.width).enumerate() {
+                own.set_row(i, row.iter().copied());
             }
         }
-        (out.first, out.second, out.step) = (state.first, state.second, state.step);
+        out.step = state.step;
         Ok(out)
     }
 
     /// What [`Trainer::resume`] needs.
     pub fn state(&self) -> TrainState {
-        let gaussians = self.gaussians();
-        TrainState { step: self.step, gaussians, first: self.first.clone(), second: self.second.clone() }
+        let [first, second] = self.moments.each_ref().map(|m| (0..m.n).flat_map(|i| m.row(i)).collect());
+        TrainState { step: self.step, gaussians: self.gaussians(), first, second }
     }
 
     /// The Gaussians as they are now.
@@ -161,72 +187,119 @@ impl Trainer {
         self.rows.gaussians(&self.like)
     }
 
-    /// Renders one picture, and moves all Gaussians towards it.
-    pub fn step(&mut self) -> StepReport {
-        let n = self.pictures.len();
-        let random = |k: u64| hash(self.options.seed ^ hash(self.step as u64 * 8 + k));
-        // Every picture once per round, in an order that changes from round to round.
-        let picture = &self.pictures[order(n, hash(self.options.seed ^ hash((self.step / n) as u64)))[self.step % n]];
-        let background = match self.options.background {
-            Background::Colour(colour) => colour,
-            Background::Random => std::array::from_fn(|k| (random(k as u64) >> 40) as f32 / (1u64 << 24) as f32),
-        };
-        let view = &picture.view;
-        let mut camera = camera::<f32>(&self.like, view, self.options.near);
-        camera.sh_degree = camera.sh_degree.min(self.step / self.options.steps_per_degree.max(1));
-        let frame = frame(&self.rows, &camera, [view.width, view.height]);
-        let drawn = frame.forward();
-        let over = |c: [f32; 3], t: f32| std::array::from_fn(|ch| c[ch] + t * background[ch]);
-        let colour: Vec<[f32; 3]> = drawn.iter().map(|(s, t)| over([s[0], s[1], s[2]], *t)).collect();
-        let alpha = |i: usize| picture.alpha.get(i).copied().unwrap_or(1.0);
-        let target = picture.colour.iter().enumerate().map(|(i, c)| over(c.map(|c| c * alpha(i)), 1.0 - alpha(i)));
-        let (loss, by_colour) = loss::loss(&colour, &target.collect::<Vec<_>>(), view.width);
-        let by_pixel = by_colour
-            .iter()
-            .map(|g| ([g[0], g[1], g[2], 0.0], g[0] * background[0] + g[1] * background[1] + g[2] * background[2]));
-        let grads = backward(&self.rows, &camera, &frame, &drawn, &by_pixel.collect::<Vec<_>>());
-        self.step += 1;
-        self.adam(&grads);
-        StepReport { step: self.step, loss, n_visible: frame.splats.len() }
+    /// Number of Gaussians.
+    pub fn len(&self) -> usize {
+        self.rows.n
     }
 
-    /// Exact Adam on all rows; the regularisers' gradients join here. Numbers that are not finite change nothing.
-    fn adam(&mut self, grads: &[f32]) {
-        const BETAS: [f32; 2] = [0.9, 0.999];
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.n == 0
+    }
+
+    /// Renders one picture, and moves all Gaussians towards it. `progress` is the part of the run that is done, in [0, 1]:
+    /// schedules follow it.
+    pub fn step(&mut self, progress: f64) -> StepReport {
+        let n = self.pictures.len();
+        // Every picture once per round, in an order that changes from round to round.
+        let picture = &self.pictures[order(n, hash(self.options.seed, (self.step / n) as u64))[self.step % n]];
+        let background = match self.options.background {
+            Background::Colour(colour) => colour,
+            Background::Random => {
+                std::array::from_fn(|k| uniform(self.options.seed, 4 * self.step as u64 + k as u64) as f32)
+            }
+        };
+        let view = &picture.view;
+        let size = [view.width, view.height];
+        let mut camera = camera::<f32>(&self.like, view, self.options.near);
+        camera.sh_degree =
+            camera.sh_degree.min((self.step / self.options.steps_per_degree.max(1)).max((10.0 * progress) as usize));
+        let w = &mut self.work;
+        w.frame.update(&self.rows, &camera, size);
+        w.drawn.update(&w.frame);
+        over(&w.drawn.picture, size, background, &mut w.picture);
+        target(picture, background, &mut w.target);
+        let loss = w.loss.loss(&w.picture, &w.target, view.width, &mut w.by_picture);
+        by_tiles(&w.by_picture, size, background, &mut w.grads);
+        w.drawn.backward(&w.frame, &w.grads, &mut w.sums);
+        self.step += 1;
+        let adam = self.adam(progress);
+        update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
+        let (rows, moments) = (&mut self.rows, &mut self.moments);
+        let (step, seed, means_rate) = (self.step, self.options.seed, adam.means);
+        self.options.strategy.act(&mut State { rows, moments, step, progress, seed, means_rate });
+        StepReport { step, loss, n_visible: self.work.frame.splats.len() }
+    }
+
+    /// What Adam does in this step.
+    fn adam(&self, progress: f64) -> Adam {
         let o = &self.options;
-        let done = (self.step as f32 / o.steps.max(1) as f32).min(1.0);
+        let done = progress.clamp(0.0, 1.0) as f32;
         let means = self.extent * o.means_rate[0].powf(1.0 - done) * o.means_rate[1].powf(done);
-        let correct = BETAS.map(|b| 1.0 - (b as f64).powi(self.step.min(1 << 20) as i32) as f32);
-        let width = self.rows.width;
-        let n = (self.rows.data.len() / width).max(1) as f32;
-        let rows = self.rows.data.par_chunks_mut(width).zip(grads.par_chunks(width));
-        let moments = self.first.par_chunks_mut(width).zip(self.second.par_chunks_mut(width));
-        rows.zip(moments).for_each(|((row, grads), (first, second))| {
-            for k in 0..width {
-                let (rate, regulariser) = match k {
-                    0..3 => (means, 0.0),
-                    3..6 => (o.scales_rate, o.scale_weight * row[k].exp() / (3.0 * n)),
-                    6..10 => (o.rotations_rate, 0.0),
-                    10 => {
-                        let opacity = 1.0 / (1.0 + (-row[k]).exp());
-                        (o.opacities_rate, o.opacity_weight * opacity * (1.0 - opacity) / n)
+        let n = self.rows.n.max(1) as f32;
+        Adam {
+            step: self.step,
+            means,
+            scales: o.scales_rate,
+            rotations: o.rotations_rate,
+            opacities: o.opacities_rate,
+            colour: o.colour_rate,
+            opacity_weight: o.opacity_weight / n,
+            scale_weight: o.scale_weight / (3.0 * n),
+        }
+    }
+}
+
+/// The drawn picture over a background, in rows.
+fn over(drawn: &Tiled<f32>, [width, height]: [usize; 2], background: [f32; 3], out: &mut Planes<f32>) {
+    let columns = width.div_ceil(TILE);
+    for (ch, plane) in out.iter_mut().enumerate() {
+        plane.resize(width * height, 0.0);
+        plane.par_chunks_mut(TILE * width).enumerate().for_each(|(line, strip)| {
+            for (y, row) in strip.chunks_exact_mut(width).enumerate() {
+                for (column, pixels) in row.chunks_mut(TILE).enumerate() {
+                    let tile = &drawn[line * columns + column];
+                    for (x, pixel) in pixels.iter_mut().enumerate() {
+                        let at = place(x, y);
+                        *pixel = tile[ch][at] + tile[PLANES - 1][at] * background[ch];
                     }
-                    k if k < SH + 3 => (o.colour_rate, 0.0),
-                    _ => (o.colour_rate / 20.0, 0.0),
-                };
-                let g = grads[k] + regulariser;
-                if !g.is_finite() {
-                    continue;
-                }
-                first[k] = BETAS[0] * first[k] + (1.0 - BETAS[0]) * g;
-                second[k] = BETAS[1] * second[k] + (1.0 - BETAS[1]) * g * g;
-                let moved = row[k] - rate * (first[k] / correct[0]) / ((second[k] / correct[1]).sqrt() + 1e-15);
-                if moved.is_finite() {
-                    row[k] = moved;
                 }
             }
         });
     }
+}
+
+/// A photograph over a background.
+fn target(picture: &TrainingPicture, background: [f32; 3], out: &mut Planes<f32>) {
+    for (ch, plane) in out.iter_mut().enumerate() {
+        plane.clear();
+        if picture.alpha.is_empty() {
+            plane.extend(picture.colour.iter().map(|c| c[ch]));
+        } else {
+            let both = picture.colour.iter().zip(&picture.alpha);
+            plane.extend(both.map(|(c, a)| c[ch] * a + (1.0 - a) * background[ch]));
+        }
+    }
+}
+
+/// The derivative by the planes of tiles, given that by the picture over a background.
+fn by_tiles(by: &Planes<f32>, [width, height]: [usize; 2], background: [f32; 3], out: &mut Tiled<f32>) {
+    let columns = width.div_ceil(TILE);
+    out.resize_with(columns * height.div_ceil(TILE), || [[0.0; PIXELS]; PLANES]);
+    out.par_iter_mut().enumerate().for_each(|(tile, planes)| {
+        let corner = [tile % columns * TILE, tile / columns * TILE];
+        for y in 0..TILE.min(height - corner[1]) {
+            for x in 0..TILE.min(width - corner[0]) {
+                let (pixel, at) = ((corner[1] + y) * width + corner[0] + x, place(x, y));
+                let mut by_left = 0.0;
+                for ch in 0..3 {
+                    planes[ch][at] = by[ch][pixel];
+                    by_left += by[ch][pixel] * background[ch];
+                }
+                planes[PLANES - 1][at] = by_left;
+            }
+        }
+    });
 }
 
 /// 1.1 × the largest distance of a camera from the cameras' mean; 1 where all stand together.
@@ -242,18 +315,10 @@ fn extent(pictures: &[TrainingPicture]) -> f32 {
     if largest > 0.0 { 1.1 * largest } else { 1.0 }
 }
 
-/// Counter-based random bits (the finaliser of SplitMix64, Steele et al. 2014).
-fn hash(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e3779b97f4a7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d049bb133111eb);
-    x ^ (x >> 31)
-}
-
 /// A permutation of 0..n.
 fn order(n: usize, seed: u64) -> Vec<usize> {
     let mut out: Vec<usize> = (0..n).collect();
-    out.sort_by_key(|&i| hash(seed ^ i as u64));
+    out.sort_by_key(|&i| hash(seed, i as u64));
     out
 }
 

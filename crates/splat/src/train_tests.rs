@@ -39,35 +39,30 @@ fn trainer() -> Trainer {
     start.log_scales.iter_mut().for_each(|s| *s = [-2.0; 3]);
     start.opacity_logits.fill(0.0);
     start.sh.fill([0.0; 3]);
-    let options = TrainOptions {
-        steps: 300,
-        means_rate: [2e-3, 2e-4],
-        colour_rate: 2e-2,
-        steps_per_degree: 100,
-        ..Default::default()
-    };
+    let options =
+        TrainOptions { means_rate: [2e-3, 2e-4], colour_rate: 2e-2, steps_per_degree: 100, ..Default::default() };
     Trainer::new(start, pictures, options).unwrap()
 }
 
 #[test]
 fn training_recovers_the_pictures() {
     let mut trainer = trainer();
-    let first: f32 = (0..6).map(|_| trainer.step().loss).sum();
-    (0..288).for_each(|_| _ = trainer.step());
-    let last: f32 = (0..6).map(|_| trainer.step().loss).sum();
+    let first: f32 = (0..6).map(|_| trainer.step(0.0).loss).sum();
+    (0..288).for_each(|i| _ = trainer.step(i as f64 / 288.0));
+    let last: f32 = (0..6).map(|_| trainer.step(1.0).loss).sum();
     assert!(last < 0.1 * first, "the loss fell from {first} to {last} only");
 }
 
 #[test]
 fn resume_reproduces_uninterrupted_run_on_any_number_of_threads() {
     let mut whole = trainer();
-    (0..20).for_each(|_| _ = whole.step());
+    (0..20).for_each(|_| _ = whole.step(0.5));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let resumed = pool.install(|| {
         let mut half = trainer();
-        (0..9).for_each(|_| _ = half.step());
+        (0..9).for_each(|_| _ = half.step(0.5));
         let mut rest = Trainer::resume(half.state(), half.pictures.clone(), half.options.clone()).unwrap();
-        (0..11).for_each(|_| _ = rest.step());
+        (0..11).for_each(|_| _ = rest.step(0.5));
         rest.state()
     });
     assert!(whole.state() == resumed);

@@ -1,0 +1,73 @@
+//! Vectors of numbers that the CPU works on at once: `f32` for pictures, `f64` for checks of derivatives.
+
+use fearless_simd::{Bytes, Level, Simd, SimdBase, SimdFloat, SimdFloatElement};
+use lumigrad_core::Real;
+use std::sync::OnceLock;
+
+/// A native vector of numbers `T` at the instruction set `S`.
+pub(crate) type V<S, T> = <T as SimdFloatElement>::Native<S>;
+
+/// Which lanes of a vector are meant.
+pub(crate) type Mask<S, T> = <V<S, T> as SimdBase<S>>::Mask;
+
+/// The best instruction set of this machine.
+pub(crate) fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(Level::new)
+}
+
+/// Numbers that are worked on in vectors.
+pub(crate) trait Precision: Real + SimdFloatElement {
+    /// 2ˣ, x clamped to the exponents of the type. Relative error of `f32` below 2e-7.
+    fn exp2<S: Simd>(simd: S, x: V<S, Self>) -> V<S, Self>;
+}
+
+impl Precision for f32 {
+    #[inline(always)]
+    fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+        let x = x.max(-126.0).min(126.0);
+        let whole = x.round_ties_even();
+        let f = x - whole;
+        // Interpolates 2^f at the Chebyshev nodes of ±½.
+        let mut p = S::f32s::splat(simd, 1.54614447e-4_f64 as f32);
+        for c in [1.34004282e-3, 9.61805668e-3, 5.55032723e-2, 0.240226509, std::f64::consts::LN_2, 1.0] {
+            p = p.mul_add(f, S::f32s::splat(simd, c as f32));
+        }
+        let exponent: S::i32s = whole.to_int();
+        p * ((exponent + 127) << 23).bitcast::<S::f32s>()
+    }
+}
+
+impl Precision for f64 {
+    #[inline(always)]
+    fn exp2<S: Simd>(simd: S, x: S::f64s) -> S::f64s {
+        S::f64s::from_fn(simd, |k| x[k].exp2())
+    }
+}
+
+/// eˣ.
+#[inline(always)]
+pub(crate) fn exp<S: Simd, T: Precision>(simd: S, x: V<S, T>) -> V<S, T> {
+    T::exp2(simd, x * T::from_f64(std::f64::consts::LOG2_E))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fearless_simd::dispatch;
+
+    #[test]
+    fn powers_of_two_are_exact_to_2e_7() {
+        #[inline(always)]
+        fn of<S: Simd>(simd: S, x: f32) -> f32 {
+            <f32 as Precision>::exp2(simd, S::f32s::splat(simd, x))[0]
+        }
+        let mut worst = 0.0f64;
+        for i in -12_000..12_000 {
+            let x = i as f32 * 0.01;
+            let found = dispatch!(level(), simd => of(simd, x));
+            worst = worst.max((found as f64 / (x as f64).exp2() - 1.0).abs());
+        }
+        assert!(worst < 2e-7, "{worst:e}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Reverse mode of the projection and Adam, in one pass over the Gaussians.
+
+use crate::MAX_SH_DEGREE;
+use crate::frame::Frame;
+use crate::lanes::{exp, level};
+use crate::project::{Camera, Moments, project_backward};
+use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
+use fearless_simd::{Select, Simd, SimdBase, SimdFloat, dispatch};
+use rayon::prelude::*;
+
+/// Numbers of the longest row.
+const WIDEST: usize = SH + 3 * (MAX_SH_DEGREE + 1) * (MAX_SH_DEGREE + 1);
+const BETAS: [f32; 2] = [0.9, 0.999];
+const EPSILON: f32 = 1e-15;
+
+/// Rates of a step, and what regularisers weigh for one Gaussian.
+pub(crate) struct Adam {
+    /// Steps, this one included.
+    pub step: usize,
+    pub means: f32,
+    pub scales: f32,
+    pub rotations: f32,
+    pub opacities: f32,
+    /// Of the constant colour; that of the other harmonics is a twentieth.
+    pub colour: f32,
+    pub opacity_weight: f32,
+    pub scale_weight: f32,
+}
+
+impl Adam {
+    fn rates(&self) -> [f32; WIDEST] {
+        std::array::from_fn(|k| match k {
+            0..SCALE => self.means,
+            SCALE..ROTATION => self.scales,
+            ROTATION..OPACITY => self.rotations,
+            OPACITY => self.opacities,
+            k if k < SH + 3 => self.colour,
+            _ => self.colour / 20.0,
+        })
+    }
+}
+
+/// Moves all rows by exact Adam, those that were not seen too. `sums` are [`Moments`] for each entry of the frame's lists.
+/// Numbers that are not finite change nothing.
+pub(crate) fn update(
+    rows: &mut Rows<f32>,
+    moments: &mut [Rows<f32>; 2],
+    camera: &Camera<f32>,
+    frame: &Frame<f32>,
+    sums: &[[f32; Moments::<f32>::COUNT]],
+    adam: &Adam,
+) {
+    let size = rows.width * BLOCK;
+    let [first, second] = moments;
+    let all = rows.data.par_chunks_exact_mut(size).zip(first.data.par_chunks_exact_mut(size));
+    let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.blocks).with_min_len(16);
+    let rates = adam.rates();
+    all.for_each(|(((row, first), second), &(splat, bits))| {
+        let mut g = [[0.0; BLOCK]; Moments::<f32>::COUNT];
+        let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
+        for (splat, k) in (splat as usize..).zip(seen) {
+            for (to, x) in g.iter_mut().zip(frame.sum(splat, sums)) {
+                to[k] = x;
+            }
+        }
+        let state = [first, second];
+        dispatch!(level(), simd => block(simd, row, state, camera, bits != 0, &g, adam, &rates));
+    });
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn block<S: Simd>(
+    simd: S,
+    row: &mut [f32],
+    [first, second]: [&mut [f32]; 2],
+    camera: &Camera<f32>,
+    seen: bool,
+    g: &[[f32; BLOCK]; Moments::<f32>::COUNT],
+    adam: &Adam,
+    rates: &[f32; WIDEST],
+) {
+    let c = |x: f32| S::f32s::splat(simd, x);
+    let len = S::f32s::LEN;
+    let width = row.len() / BLOCK;
+    let steps = adam.step.min(1 << 20) as i32;
+    let [c1, c2] = BETAS.map(|b| (1.0 / (1.0 - (b as f64).powi(steps))) as f32);
+    for lane in (0..BLOCK).step_by(len) {
+        let mut grads = [c(0.0); WIDEST];
+        if seen {
+            let moments = Moments::from_array(g.map(|x| S::f32s::from_slice(simd, &x[lane..lane + len])));
+            project_backward::<S, f32>(simd, row, lane, camera, &moments, &mut grads[..width]);
+        }
+        let get = |k: usize| S::f32s::from_slice(simd, &row[k * BLOCK + lane..][..len]);
+        let opacity = c(1.0) / (exp::<S, f32>(simd, -get(OPACITY)) + 1.0);
+        grads[OPACITY] += opacity * (c(1.0) - opacity) * adam.opacity_weight;
+        for k in SCALE..ROTATION {
+            grads[k] += exp::<S, f32>(simd, get(k)) * adam.scale_weight;
+        }
+        for k in 0..width {
+            let at = k * BLOCK + lane..k * BLOCK + lane + len;
+            let g = grads[k];
+            let g = (g * 0.0).simd_eq(0.0).select(g, c(0.0));
+            let m = S::f32s::from_slice(simd, &first[at.clone()]) * BETAS[0] + g * (1.0 - BETAS[0]);
+            let v = S::f32s::from_slice(simd, &second[at.clone()]) * BETAS[1] + g * g * (1.0 - BETAS[1]);
+            m.store_slice(&mut first[at.clone()]);
+            v.store_slice(&mut second[at.clone()]);
+            let x = S::f32s::from_slice(simd, &row[at.clone()]);
+            let moved = x - m * (c1 * rates[k]) / ((v * c2).sqrt() + EPSILON);
+            let moved = (moved * 0.0).simd_eq(0.0).select(moved, x);
+            moved.store_slice(&mut row[at]);
+        }
+    }
+}
