@@ -14,12 +14,40 @@ pub fn parser() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(clap::Command::new("run").about("Run a job file: lumigrad run JOB.toml [flags of its command]"));
-    Command::all().iter().fold(parser, |parser, command| parser.subcommand(subcommand(command)))
+    Command::all().iter().fold(parser, |parser, command| match command.name.split_once(' ') {
+        None => parser.subcommand(subcommand(command, command.name)),
+        Some((group, name)) => {
+            let child = subcommand(command, name);
+            if parser.find_subcommand(group).is_some() {
+                parser.mut_subcommand(group, |parent| parent.subcommand(child))
+            } else {
+                let parent = clap::Command::new(group).about(group_about(group)).subcommand_required(true);
+                parser.subcommand(parent.arg_required_else_help(true).subcommand(child))
+            }
+        }
+    })
 }
 
-fn subcommand(command: &Command) -> clap::Command {
+/// What commands of two words have in common.
+fn group_about(group: &str) -> &'static str {
+    match group {
+        "train" => "Train a model on posed photographs",
+        _ => "",
+    }
+}
+
+/// The command's name, of two words where it belongs to a group, and its arguments.
+pub fn chosen(matches: &ArgMatches) -> Option<(String, &ArgMatches)> {
+    let (first, inner) = matches.subcommand()?;
+    Some(match inner.subcommand() {
+        Some((second, innermost)) => (format!("{first} {second}"), innermost),
+        None => (first.to_owned(), inner),
+    })
+}
+
+fn subcommand(command: &Command, name: &'static str) -> clap::Command {
     let keys = command.keys.iter().map(|key| argument(key, command));
-    clap::Command::new(command.name)
+    clap::Command::new(name)
         .about(command.about)
         .next_line_help(true)
         .args(keys)
@@ -78,7 +106,8 @@ pub fn expand_run(mut argv: Vec<String>) -> Result<Vec<String>> {
     };
     let file = argv.remove(place + 2);
     let document = Document::load(Path::new(&file))?;
-    argv.splice(1..2, [document.command().name.to_owned(), "--job".to_owned(), file]);
+    let words = document.command().name.split(' ').map(str::to_owned);
+    argv.splice(1..2, words.chain(["--job".to_owned(), file]));
     Ok(argv)
 }
 

@@ -51,6 +51,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::optimize::execute(document, stop, &mut progress);
         }
+        "train splats" => {
+            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
+            return lumigrad::train::splats(document, stop, &mut progress);
+        }
         "render" => render(document.parse()?, &device, &mut summary)?,
         other => return Err(Error::job(format!("{other} is not yet in this version"))),
     }

@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         }
         Err(e) => return output::failure(&name, &arguments::usage_error(&e), json),
     };
-    let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
+    let Some((name, matches)) = arguments::chosen(&matches) else { return ExitCode::from(2) };
+    let name = name.as_str();
     let document = match arguments::document(name, matches) {
         Ok(document) => document,
         Err(e) => return output::failure(name, &e, json),

@@ -1,7 +1,7 @@
 //! Differentiable graphics: recover scenes from pictures, render them, compare and convert them.
 //!
 //! This crate holds the jobs of the command line as functions, and gives access to the crates below it: [`core`] (devices,
-//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`optim`], [`geometry`] and
+//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`optim`], [`geometry`] and
 //! [`metrics`].
 
 pub use lumigrad_core as core;
@@ -10,11 +10,13 @@ pub use lumigrad_metrics as metrics;
 pub use lumigrad_optim as optim;
 pub use lumigrad_raster as raster;
 pub use lumigrad_scene as scene;
+pub use lumigrad_splat as splat;
 
 pub mod bench;
 mod error;
 pub mod files;
 pub mod optimize;
 pub mod run;
+pub mod train;
 
 pub use error::{Error, Result};

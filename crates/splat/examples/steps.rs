@@ -25,7 +25,8 @@ fn main() -> Result<(), lumigrad_splat::Error> {
         }
         times.sort_by(f64::total_cmp);
         print!("{n} Gaussians at {width}x{height}: render {:.1} ms", times[4]);
-        let picture = TrainingPicture { view, colour: vec![[0.5; 3]; width * height], alpha: Vec::new() };
+        let picture =
+            TrainingPicture { view, colour: vec![[0.5; 3]; width * height], alpha: Vec::new(), mask: Vec::new() };
         let mut trainer = Trainer::new(gaussians, vec![picture], TrainOptions::default())?;
         let mut times = Vec::new();
         for _ in 0..9 {

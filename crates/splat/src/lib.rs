@@ -3,6 +3,7 @@
 
 mod composite;
 mod error;
+pub mod formats;
 mod frame;
 mod gaussians;
 mod init;
@@ -19,7 +20,7 @@ mod view;
 
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
-pub use render::render;
+pub use render::{render, render_views};
 pub use strategy::Strategy;
 pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

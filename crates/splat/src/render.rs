@@ -37,8 +37,17 @@ pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Re
     Ok(Renderer::new(gaussians).render(view, options))
 }
 
+/// [`render`] of several views.
+///
+/// **Errors**: as [`render`].
+pub fn render_views(gaussians: &Gaussians, views: &[View], options: &RenderOptions) -> Result<Vec<Image>, Error> {
+    views.iter().try_for_each(|view| view::check(gaussians, view))?;
+    let mut renderer = Renderer::new(gaussians);
+    Ok(views.iter().map(|view| renderer.render(view, options)).collect())
+}
+
 /// Draws the same Gaussians from many views.
-pub(crate) struct Renderer<'a> {
+struct Renderer<'a> {
     gaussians: &'a Gaussians,
     rows: Rows<f32>,
     frame: Frame<f32>,

@@ -21,6 +21,8 @@ pub struct TrainingPicture {
     pub colour: Vec<[f32; 3]>,
     /// Opacities [H·W]; empty: opaque.
     pub alpha: Vec<f32>,
+    /// Which pixels count [H·W]: those above ½; empty: all.
+    pub mask: Vec<f32>,
 }
 
 /// What stands behind Gaussians and transparent pictures while training.
@@ -143,8 +145,8 @@ impl Trainer {
         for (index, picture) in pictures.iter().enumerate() {
             view::check(&gaussians, &picture.view)?;
             let expected = picture.view.width * picture.view.height;
-            let alpha = if picture.alpha.is_empty() { expected } else { picture.alpha.len() };
-            for found in [picture.colour.len(), alpha] {
+            let length = |a: &[f32]| if a.is_empty() { expected } else { a.len() };
+            for found in [picture.colour.len(), length(&picture.alpha), length(&picture.mask)] {
                 if found != expected || expected == 0 {
                     return Err(Error::Picture { index, found, expected });
                 }
@@ -219,7 +221,9 @@ impl Trainer {
         w.drawn.update(&w.frame);
         over(&w.drawn.picture, size, background, &mut w.picture);
         target(picture, background, &mut w.target);
+        ignore(picture, &w.picture, &mut w.target);
         let loss = w.loss.loss(&w.picture, &w.target, view.width, &mut w.by_picture);
+        hide(picture, &mut w.by_picture);
         by_tiles(&w.by_picture, size, background, &mut w.grads);
         w.drawn.backward(&w.frame, &w.grads, &mut w.sums);
         self.step += 1;
@@ -279,6 +283,22 @@ fn target(picture: &TrainingPicture, background: [f32; 3], out: &mut Planes<f32>
             let both = picture.colour.iter().zip(&picture.alpha);
             plane.extend(both.map(|(c, a)| c[ch] * a + (1.0 - a) * background[ch]));
         }
+    }
+}
+
+/// Pixels that do not count are right as they are.
+fn ignore(picture: &TrainingPicture, drawn: &Planes<f32>, target: &mut Planes<f32>) {
+    for (target, drawn) in target.iter_mut().zip(drawn) {
+        for i in (0..picture.mask.len()).filter(|&i| picture.mask[i] <= 0.5) {
+            target[i] = drawn[i];
+        }
+    }
+}
+
+/// Nothing is learnt of pixels that do not count, through the windows of their neighbours either.
+fn hide(picture: &TrainingPicture, by: &mut Planes<f32>) {
+    for by in by.iter_mut() {
+        by.iter_mut().zip(&picture.mask).filter(|(_, m)| **m <= 0.5).for_each(|(by, _)| *by = 0.0);
     }
 }
 

@@ -17,7 +17,7 @@ fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
     turns
         .map(|a| {
             let colour = render(of, &view(a), &RenderOptions::default()).unwrap().colour;
-            TrainingPicture { view: view(a), colour, alpha: Vec::new() }
+            TrainingPicture { view: view(a), colour, alpha: Vec::new(), mask: Vec::new() }
         })
         .collect()
 }

@@ -43,8 +43,7 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let initial_psnr = super::mean_psnr(&initial, problem.scored())?;
     let initial_scene = optimizer.scene()?;
     let place = run_place(&job, &settings);
-    // A run may be resumed with other limits, folders and switches; everything else must be the same.
-    let fingerprint = fingerprint(document);
+    let fingerprint = document.fingerprint();
     let mut saves = Saves::new(&place, job.budget.checkpoint_every);
     if job.budget.resume
         && let Some(c) = saves.latest(&place, &fingerprint)?
@@ -122,28 +121,6 @@ fn run_place(job: &OptimizeJob, settings: &Settings) -> PathBuf {
         let name = settings.scene.file_stem().and_then(|n| n.to_str()).unwrap_or("optimize");
         Path::new("runs").join(name)
     })
-}
-
-/// The settings that a resumed run must share with its checkpoint.
-fn fingerprint(document: &Document) -> String {
-    let free = [
-        "out",
-        "resume",
-        "json",
-        "quiet",
-        "profile",
-        "threads",
-        "iterations",
-        "seconds",
-        "stop_loss",
-        "checkpoint_every",
-    ];
-    let text = document.to_toml();
-    let keep = |line: &&str| {
-        let key = line.split('=').next().unwrap_or("").trim().trim_start_matches('#').trim();
-        !line.starts_with('#') && !free.contains(&key)
-    };
-    text.lines().filter(keep).collect::<Vec<_>>().join("\n")
 }
 
 /// A display-encoded picture over black with alpha as a straight picture.

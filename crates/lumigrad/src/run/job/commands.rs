@@ -128,6 +128,45 @@ job_keys! {
     }
 }
 
+job_keys! {
+    /// Train Gaussian splats on posed photographs.
+    TrainSplatsJob {
+        include common: Common;
+        /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
+        data: Option<PathBuf>, Path, example "\"photos\"";
+        /// Steps, of one picture each. Without it 7000, or no limit where `seconds` is given.
+        iterations: Option<usize>, Count(0), example "7000";
+        /// Time limit of the training; evaluation and writing come on top.
+        seconds: Option<f64>, Amount, example "600.0";
+        /// Stop when the loss, the mean over the last pictures, is at or below this.
+        stop_loss: Option<f64>, Amount, example "0.01";
+        /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
+        resume: bool, Flag, default "false";
+        /// Seconds between checkpoints of a run, kept beside `out` until it ends.
+        checkpoint_every: f64, Amount, default "30.0";
+        /// Steps between scores of the held-out pictures. Without it ten times in a run.
+        eval_every: Option<usize>, Count(1), example "1000";
+        /// Reduce pictures to 1/N of the size in their camera file.
+        downscale: Option<usize>, Count(1), example "2";
+        /// Bound of the longer side of pictures, pixels.
+        max_size: Option<usize>, Count(1), example "800";
+        /// What stands behind Gaussians and transparent pictures: white, black, random or R,G,B.
+        background: String, Text, default "\"black\"";
+        /// Most Gaussians. Without it ten times those of the start, at least 20000.
+        max_splats: Option<usize>, Count(1), example "100000";
+        /// How Gaussians are placed where they are needed: mcmc explores by noise, fixed keeps those of the start.
+        strategy: String, Choice(&["mcmc", "fixed"]), default "\"mcmc\"";
+        /// Degree of the spherical harmonics, 0 to 4.
+        sh_degree: usize, Count(0), default "3";
+        /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see.
+        init: String, Choice(&["sfm", "random"]), default "\"sfm\"";
+        /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting).
+        kernel: String, Choice(&["classic", "mip"]), default "\"classic\"";
+        /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
+        out: Option<PathBuf>, Path, example "\"runs/photos\"";
+    }
+}
+
 /// Auxiliary pictures of `render`.
 pub const AOVS: &[&str] = &["depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
 

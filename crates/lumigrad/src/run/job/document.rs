@@ -187,6 +187,29 @@ impl Document {
         table.try_into().map_err(|e: toml::de::Error| Error::usage("job", e.message(), ""))
     }
 
+    /// The settings that a resumed run must share with its checkpoint, as text: all but limits, folders and switches.
+    pub fn fingerprint(&self) -> String {
+        let free = [
+            "out",
+            "resume",
+            "json",
+            "quiet",
+            "profile",
+            "threads",
+            "iterations",
+            "seconds",
+            "stop_loss",
+            "checkpoint_every",
+            "eval_every",
+        ];
+        let text = self.to_toml();
+        let keep = |line: &&str| {
+            let key = line.split('=').next().unwrap_or("").trim().trim_start_matches('#').trim();
+            !line.starts_with('#') && !free.contains(&key)
+        };
+        text.lines().filter(keep).collect::<Vec<_>>().join("\n")
+    }
+
     /// The same job with its paths absolute, so that it can be moved.
     pub fn anchored(&self) -> Self {
         let here = std::env::current_dir().unwrap_or_default();

@@ -1,0 +1,350 @@
+//! The `train splats` command: from posed photographs to a run folder with Gaussians, figures and report.
+
+use super::dataset::{Dataset, Shot};
+use super::report::report;
+use crate::run::job::Document;
+use crate::run::job::commands::TrainSplatsJob;
+use crate::run::{
+    Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
+};
+use crate::{Error, Result};
+use lumigrad_core::Device;
+use lumigrad_core::ops::random;
+use lumigrad_scene::camera::View;
+use lumigrad_scene::picture::{Picture, Transfer};
+use lumigrad_scene::views::{Options, save_transforms};
+use lumigrad_splat::{
+    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Strategy, TrainOptions, TrainState, Trainer,
+    TrainingPicture, formats,
+};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Steps without a limit of either kind.
+const ITERATIONS: usize = 7000;
+/// Gaussians of a random start.
+const RANDOM_START: usize = 10_000;
+/// Least value of the largest number of Gaussians where the job does not say.
+const LEAST_CAP: usize = 20_000;
+
+/// Trains, and writes the run folder.
+///
+/// # Errors
+/// Data, settings or devices that cannot be used; files that cannot be written.
+pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let start = Instant::now();
+    let job: TrainSplatsJob = document.parse()?;
+    let device = Device::from_name(&job.common.device)?;
+    if !device.is_cpu() {
+        let help = "train with --device cpu";
+        return Err(Error::usage("--device", format!("splats are not yet trained on {device}"), help));
+    }
+    let data = job.data.clone().ok_or_else(|| {
+        Error::usage("train splats", "DATA is missing", "give a folder of posed pictures: lumigrad train splats DIR")
+    })?;
+    let background = background(&job.background)?;
+    let mut summary = Summary::new("train splats", device.to_string(), job.common.seed);
+    observer.event(&Event::Phase("loading".into()));
+    let dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
+    let gaussians = initial(&job, &dataset)?;
+    let cap = job.max_splats.unwrap_or((10 * gaussians.len()).max(LEAST_CAP));
+    let options = TrainOptions {
+        seed: job.common.seed,
+        background,
+        strategy: if job.strategy == "mcmc" { Strategy::Mcmc { cap } } else { Strategy::Fixed },
+        opacity_weight: if job.strategy == "mcmc" { 0.01 } else { 0.0 },
+        scale_weight: if job.strategy == "mcmc" { 0.01 } else { 0.0 },
+        ..TrainOptions::default()
+    };
+    let pictures: Vec<TrainingPicture> = dataset.train.iter().map(training).collect();
+    let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| "splats".into());
+    let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(&name));
+    let fingerprint = document.fingerprint();
+    let mut saves = Saves::new(&place, job.checkpoint_every);
+    let found = if job.resume { saves.latest(&place, &fingerprint)? } else { None };
+    let mut spent = 0.0;
+    let mut trainer = match &found {
+        Some(c) => {
+            spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
+            Trainer::resume(restored(c, &gaussians)?, pictures, options).map_err(unusable)?
+        }
+        None => Trainer::new(gaussians, pictures, options).map_err(unusable)?,
+    };
+    let folder = RunFolder::create(&place)?;
+    let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(ITERATIONS)) };
+    let budget = Budget { iterations, seconds: job.seconds, stop_loss: job.stop_loss };
+    observer.event(&Event::Started {
+        what: format!("{} ({} pictures)", data.display(), dataset.train.len()),
+        device: device.to_string(),
+        iterations,
+        seconds: job.seconds,
+    });
+    let mut run = Run { dataset: &dataset, background, history: vec![], times: vec![], spent };
+    let interrupted = run.train(&mut trainer, &budget, job.eval_every, stop, &mut |trainer, record, spent| {
+        if let Err(e) = saves.save_when_due(|| Ok(checkpoint(trainer, &fingerprint, job.common.seed, spent))) {
+            observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
+        }
+        observer.event(&Event::Step { iteration: record.iteration, seconds: record.seconds, loss: record.loss });
+        if let Some(psnr) = record.test_psnr {
+            observer.event(&Event::Eval { iteration: record.iteration, psnr });
+        }
+    })?;
+    observer.event(&Event::Phase("writing".into()));
+    let gaussians = trainer.gaussians();
+    let rendered = run.pictures(&gaussians, dataset.scored())?;
+    let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
+    summary.metric("test_psnr", psnr);
+    summary.metric("test_ssim", ssim);
+    let loss = run.history.last().map_or(0.0, |r| r.loss);
+    summary.metric("loss", loss);
+    summary.metric("n_splats", gaussians.len() as f64);
+    let mut times = run.times.clone();
+    times.sort_by(f64::total_cmp);
+    summary.metric("ms_per_iteration", times.get(times.len() / 2).copied().unwrap_or(0.0));
+    summary.iterations = trainer.state().step;
+    summary.history = run.history.clone();
+    let file = formats::write("splats.ply", &gaussians).map_err(|e| Error::job(e.message))?;
+    summary.metric("model_bytes", file.len() as f64);
+    folder.write("splats.ply", &file)?;
+    folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
+    checkpoint(&trainer, &fingerprint, job.common.seed, run.spent).save(&folder.path("checkpoint.safetensors"))?;
+    write_views(&folder.path("views"), &dataset, &rendered, background)?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.peak_memory_bytes = peak_memory_bytes();
+    report(&name, &dataset, &rendered, fixed(background), &summary, document)?.write(&folder.path("report.html"))?;
+    let files = [("splats", "splats.ply"), ("report", "report.html"), ("metrics", "metrics.json"), ("job", "job.toml")];
+    for (name, file) in files.into_iter().chain([("checkpoint", "checkpoint.safetensors"), ("views", "views")]) {
+        summary.output(name, &folder.final_path(file));
+    }
+    folder.write("metrics.json", summary.to_json().as_bytes())?;
+    folder.finish()?;
+    saves.remove();
+    observer.event(&Event::Done { seconds: summary.seconds, interrupted });
+    Ok(summary)
+}
+
+/// A training while it goes on.
+struct Run<'a> {
+    dataset: &'a Dataset,
+    background: Background,
+    history: Vec<Record>,
+    /// Milliseconds of each step.
+    times: Vec<f64>,
+    /// Seconds of all steps, those before a resumption too.
+    spent: f64,
+}
+
+impl Run<'_> {
+    /// Steps until the budget is spent; true where it was interrupted.
+    fn train(
+        &mut self,
+        trainer: &mut Trainer,
+        budget: &Budget,
+        eval_every: Option<usize>,
+        stop: &Stop,
+        each: &mut dyn FnMut(&Trainer, &Record, f64),
+    ) -> Result<bool> {
+        let planned = budget.iterations.unwrap_or(usize::MAX);
+        let often = eval_every.unwrap_or(if planned == usize::MAX { 2000 } else { (planned / 10).max(1) });
+        let window = self.dataset.train.len();
+        let mut recent = std::collections::VecDeque::with_capacity(window);
+        let mut step = trainer.state().step;
+        while !budget.is_spent(step, self.spent) {
+            if stop.is_requested() {
+                return Ok(true);
+            }
+            let start = Instant::now();
+            let loss = trainer.step(budget.progress(step, self.spent)).loss as f64;
+            let took = start.elapsed().as_secs_f64();
+            self.times.push(took * 1e3);
+            self.spent += took;
+            step += 1;
+            if recent.len() == window {
+                recent.pop_front();
+            }
+            recent.push_back(loss);
+            let mean = recent.iter().sum::<f64>() / recent.len() as f64;
+            let mut record = Record { iteration: step, seconds: self.spent, loss: mean, test_psnr: None };
+            if step.is_multiple_of(often) {
+                let rendered = self.pictures(&trainer.gaussians(), self.dataset.scored())?;
+                record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.0);
+            }
+            if record.test_psnr.is_some() || step.is_multiple_of((often / 20).max(1)) {
+                self.history.push(record.clone());
+            }
+            each(trainer, &record, self.spent);
+            if recent.len() == window && budget.is_reached(mean) {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// The pictures of some views.
+    fn pictures(&self, gaussians: &Gaussians, shots: &[Shot]) -> Result<Vec<Image>> {
+        let options = RenderOptions { background: fixed(self.background), ..RenderOptions::default() };
+        let views: Vec<_> = shots.iter().map(|s| camera(&s.view)).collect();
+        lumigrad_splat::render_views(gaussians, &views, &options).map_err(unusable)
+    }
+}
+
+fn unusable(e: lumigrad_splat::Error) -> Error {
+    Error::job(e.to_string())
+}
+
+/// `white`, `black`, `random` or R,G,B.
+fn background(text: &str) -> Result<Background> {
+    let numbers: Vec<f32> = text.split(',').filter_map(|x| x.trim().parse().ok()).collect();
+    match (text, &numbers[..]) {
+        ("black", _) => Ok(Background::Colour([0.0; 3])),
+        ("white", _) => Ok(Background::Colour([1.0; 3])),
+        ("random", _) => Ok(Background::Random),
+        (_, &[r, g, b]) if [r, g, b].iter().all(|x| (0.0..=1.0).contains(x)) => Ok(Background::Colour([r, g, b])),
+        _ => Err(Error::usage(
+            "--background",
+            format!("cannot read {text:?}"),
+            "white, black, random or R,G,B from 0 to 1",
+        )),
+    }
+}
+
+/// The colour that pictures are compared over.
+pub fn fixed(background: Background) -> [f32; 3] {
+    match background {
+        Background::Colour(colour) => colour,
+        Background::Random => [0.0; 3],
+    }
+}
+
+/// A camera as the renderer takes it.
+pub fn camera(view: &View) -> lumigrad_splat::View {
+    lumigrad_splat::View {
+        viewmat: view.viewmat.map(|row| row.map(|x| x as f32)),
+        intrinsics: view.intrinsics.map(|x| x as f32),
+        width: view.width,
+        height: view.height,
+    }
+}
+
+fn training(shot: &Shot) -> TrainingPicture {
+    TrainingPicture {
+        view: camera(&shot.view),
+        colour: shot.colour.clone(),
+        alpha: shot.alpha.clone(),
+        mask: shot.mask.clone(),
+    }
+}
+
+/// Gaussians to start from.
+fn initial(job: &TrainSplatsJob, dataset: &Dataset) -> Result<Gaussians> {
+    if job.sh_degree > MAX_SH_DEGREE {
+        let message = format!("{} is too high", job.sh_degree);
+        return Err(Error::usage("--sh-degree", message, format!("0 to {MAX_SH_DEGREE}")));
+    }
+    let kernel = if job.kernel == "mip" { Kernel::Mip } else { Kernel::Classic };
+    let points = &dataset.points;
+    let most = job.max_splats.unwrap_or(usize::MAX);
+    if job.init == "sfm" && !points.positions.is_empty() {
+        // Every n-th where there are too many.
+        let stride = points.positions.len().div_ceil(most);
+        let every = |list: &[[f32; 3]]| list.iter().step_by(stride).copied().collect::<Vec<_>>();
+        return Ok(Gaussians::from_points(&every(&points.positions), &every(&points.colors), job.sh_degree, kernel));
+    }
+    let (centre, radius) = dataset.focus();
+    let uniform = |i: usize, k: usize| random::uniform(job.common.seed ^ 0x5eed, (6 * i + k) as u64);
+    let n = RANDOM_START.min(most);
+    let place = |i: usize| [0, 1, 2].map(|k| (centre[k] + radius * (2.0 * uniform(i, k) - 1.0)) as f32);
+    let colour = |i: usize| [3, 4, 5].map(|k| uniform(i, k) as f32);
+    let (places, colours): (Vec<_>, Vec<_>) = (0..n).map(|i| (place(i), colour(i))).unzip();
+    Ok(Gaussians::from_points(&places, &colours, job.sh_degree, kernel))
+}
+
+/// Mean PSNR after rounding to 8 bits, and mean SSIM, over the same background; only pixels that count.
+fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<(f64, f64)> {
+    let (mut psnr, mut ssim) = (0.0, 0.0);
+    for (image, shot) in rendered.iter().zip(shots) {
+        let target = over(shot, fixed(background));
+        let shown: Vec<f32> = image.colour.as_flattened().iter().map(|x| x.clamp(0.0, 1.0)).collect();
+        let wrong = |e: lumigrad_metrics::Error| Error::job(e.to_string());
+        let counted = |all: &[f32]| -> Vec<f32> {
+            let weights = |i: usize| shot.mask.get(i).copied().unwrap_or(1.0);
+            let eight = |x: f32| (x.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+            let pixels = all.chunks_exact(3).enumerate().filter(|(i, _)| weights(*i) > 0.5);
+            pixels.flat_map(|(_, p)| [eight(p[0]), eight(p[1]), eight(p[2])]).collect()
+        };
+        psnr += lumigrad_metrics::psnr(&counted(&shown), &counted(&target)).map_err(wrong)?;
+        ssim += lumigrad_metrics::ssim(&shown, &target, image.width, image.height, 3).map_err(wrong)?;
+    }
+    let n = rendered.len().max(1) as f64;
+    Ok((psnr / n, ssim / n))
+}
+
+/// A photograph over a background, [H·W·3].
+pub fn over(shot: &Shot, background: [f32; 3]) -> Vec<f32> {
+    let alpha = |i: usize| shot.alpha.get(i).copied().unwrap_or(1.0);
+    let pixels = shot.colour.iter().enumerate();
+    pixels.flat_map(|(i, c)| [0, 1, 2].map(|k| c[k] * alpha(i) + background[k] * (1.0 - alpha(i)))).collect()
+}
+
+/// The rendered test pictures, the photographs beside them, and cameras of both splits as they were used.
+fn write_views(folder: &Path, dataset: &Dataset, rendered: &[Image], background: Background) -> Result<()> {
+    let photographs = folder.join("photographs");
+    std::fs::create_dir_all(&photographs).map_err(|e| Error::io(&photographs, e))?;
+    let file = |view: &View| format!("{}.png", view.name.replace(['/', '\\'], "_"));
+    let picture = |data: Vec<f32>, view: &View| Picture {
+        width: view.width,
+        height: view.height,
+        channels: 3,
+        data,
+        transfer: Transfer::Srgb,
+        premultiplied: false,
+    };
+    for (image, shot) in rendered.iter().zip(dataset.scored()) {
+        picture(image.colour.as_flattened().to_vec(), &shot.view).save_png(&folder.join(file(&shot.view)))?;
+        picture(over(shot, fixed(background)), &shot.view).save_png(&photographs.join(file(&shot.view)))?;
+    }
+    for (split, shots) in [("train", &dataset.train), ("test", &dataset.test)] {
+        let renamed: Vec<View> = shots
+            .iter()
+            .map(|s| View { name: format!("photographs/{}", s.view.name.replace(['/', '\\'], "_")), ..s.view.clone() })
+            .collect();
+        let path: PathBuf = folder.join(format!("transforms_{split}.json"));
+        save_transforms(&path, &renamed, ".png")?;
+    }
+    Ok(())
+}
+
+fn checkpoint(trainer: &Trainer, job: &str, seed: u64, spent: f64) -> Checkpoint {
+    let state = trainer.state();
+    let mut c = Checkpoint { step: state.step as u64, seed, job: job.into(), ..Default::default() };
+    c.facts.insert("seconds".into(), spent.to_string());
+    let (g, n) = (&state.gaussians, state.gaussians.len());
+    let flat = |a: &[[f32; 3]]| Array::F32(a.as_flattened().to_vec());
+    c.insert("means", &[n, 3], flat(&g.means));
+    c.insert("log_scales", &[n, 3], flat(&g.log_scales));
+    c.insert("rotations", &[n, 4], Array::F32(g.rotations.as_flattened().to_vec()));
+    c.insert("opacity_logits", &[n], Array::F32(g.opacity_logits.clone()));
+    c.insert("sh", &[n, g.n_basis(), 3], flat(&g.sh));
+    c.insert("first", &[state.first.len()], Array::F32(state.first));
+    c.insert("second", &[state.second.len()], Array::F32(state.second));
+    c
+}
+
+/// The state in a checkpoint, of Gaussians like those of the start.
+fn restored(c: &Checkpoint, like: &Gaussians) -> Result<TrainState> {
+    let n = c.tensors.get("means").map_or(0, |t| t.0[0]);
+    let three = |name: &str, shape: &[usize]| Ok::<_, Error>(c.f32(name, shape)?.as_chunks::<3>().0.to_vec());
+    let basis = like.n_basis();
+    let gaussians = Gaussians {
+        means: three("means", &[n, 3])?,
+        log_scales: three("log_scales", &[n, 3])?,
+        rotations: c.f32("rotations", &[n, 4])?.as_chunks::<4>().0.to_vec(),
+        opacity_logits: c.f32("opacity_logits", &[n])?.to_vec(),
+        sh: three("sh", &[n, basis, 3])?,
+        sh_degree: like.sh_degree,
+        kernel: like.kernel,
+    };
+    let moments = |name: &str| Ok::<_, Error>(c.f32(name, &[n * (11 + 3 * basis)])?.to_vec());
+    Ok(TrainState { step: c.step as usize, gaussians, first: moments("first")?, second: moments("second")? })
+}
