@@ -87,6 +87,11 @@ fn list_params(document: &Document, summary: &mut Summary) -> Result<()> {
 
 fn convert(job: ConvertJob, summary: &mut Summary) -> Result<()> {
     let (from, to) = (need(job.from, "convert", "FROM")?, need(job.to, "convert", "TO")?);
+    if lumigrad::splat::formats::is_splats(&from) {
+        run::convert_splats(&from, &to, job.max_splats, job.max_size, summary)?;
+        summary.output("splats", &to);
+        return Ok(());
+    }
     summary.warnings.extend(run::convert(&from, &to)?);
     summary.output("scene", &to);
     Ok(())
@@ -100,6 +105,16 @@ fn eval(job: EvalJob, summary: &mut Summary) -> Result<()> {
 
 fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> {
     let model = need(job.model, "render", "MODEL")?;
+    let splats = run::run_splats(&model).unwrap_or(model.clone());
+    if lumigrad::splat::formats::is_splats(&splats) {
+        let gaussians = run::load_splats(&splats)?;
+        let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment: None };
+        let written = run::render_splats(&gaussians, job.camera.as_deref(), job.size, &settings, &job.out)?;
+        summary.metric("n_splats", gaussians.len() as f64);
+        summary.metric("n_files", written as f64);
+        summary.output("pictures", &job.out);
+        return Ok(());
+    }
     let model = if model.is_dir() { run_scene(&model)? } else { model };
     let environment = match job.environment {
         Some(EnvironmentChoice::File(path)) => Some(Environment::load(&path)?),

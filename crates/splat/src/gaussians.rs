@@ -53,4 +53,13 @@ impl Gaussians {
     pub fn n_basis(&self) -> usize {
         (self.sh_degree + 1).pow(2)
     }
+
+    /// The same with harmonics of another degree: higher ones are zero, or left out.
+    pub fn with_degree(self, sh_degree: usize) -> Self {
+        let (from, to) = (self.n_basis(), (sh_degree + 1).pow(2));
+        let row = |i: usize| (0..to).map(move |b| (i, b));
+        let value = |(i, b): (usize, usize)| if b < from { self.sh[i * from + b] } else { [0.0; 3] };
+        let sh = (0..self.len()).flat_map(row).map(value).collect();
+        Self { sh, sh_degree, ..self }
+    }
 }

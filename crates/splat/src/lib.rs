@@ -6,6 +6,7 @@ mod error;
 pub mod formats;
 mod frame;
 mod gaussians;
+mod importance;
 mod init;
 mod lanes;
 mod loss;
@@ -20,6 +21,7 @@ mod view;
 
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
+pub use importance::importance;
 pub use render::{render, render_views};
 pub use strategy::Strategy;
 pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};

@@ -12,6 +12,7 @@ mod memory;
 mod render;
 pub mod report;
 mod saves;
+mod splats;
 mod summary;
 
 pub use budget::Budget;
@@ -24,4 +25,5 @@ pub use folder::RunFolder;
 pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, require_memory, scene_bytes};
 pub use render::{RenderSettings, cameras, render};
 pub use saves::Saves;
+pub use splats::{convert_splats, load_splats, render_splats, run_splats};
 pub use summary::{Record, Summary};

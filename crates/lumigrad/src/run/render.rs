@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Elevation of orbits above the horizon, radians.
-const ELEVATION: f64 = 0.35;
+pub(super) const ELEVATION: f64 = 0.35;
 
 /// What is written for every camera.
 #[derive(Clone, Debug, Default)]
@@ -32,17 +32,26 @@ pub struct RenderSettings {
 /// # Errors
 /// There is no such camera; the file has no usable frames.
 pub fn cameras(scene: &Scene, choice: Option<&str>, size: Size) -> Result<Vec<View>> {
-    let own = own_cameras(scene, size)?;
+    choose(own_cameras(scene, size)?, choice, size, &|n| orbits(scene, n, size))
+}
+
+/// One of a model's own cameras, views of a file, or views around the model.
+pub(super) fn choose(
+    own: Vec<View>,
+    choice: Option<&str>,
+    size: Size,
+    orbits: &dyn Fn(usize) -> Result<Vec<View>>,
+) -> Result<Vec<View>> {
     match choice {
         None if !own.is_empty() => Ok(own.into_iter().take(1).collect()),
-        None => orbits(scene, 1, size),
+        None => orbits(1),
         Some(text) => {
             if let Some(n) = text.strip_prefix("orbit:") {
                 let n = n.parse::<usize>().ok().filter(|n| (1..=100_000).contains(n));
                 let n = n.ok_or_else(|| {
                     Error::usage("--camera", format!("{text:?} has no number of views"), "orbit:8, for example")
                 })?;
-                return orbits(scene, n, size);
+                return orbits(n);
             }
             if text.ends_with(".json") {
                 return from_file(Path::new(text), size);
@@ -197,7 +206,7 @@ pub fn render(
     Ok(written)
 }
 
-fn make_folder(folder: &Path) -> Result<()> {
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(folder.display(), "is a file, expected a folder", "choose another one with --out"));
     }
@@ -215,7 +224,7 @@ fn with_depths(view: &View, centre: [f64; 3], radius: f64) -> View {
     View { near, far: distance + 1.1 * radius.max(1e-6), ..view.clone() }
 }
 
-fn file_name(view: &str) -> String {
+pub(super) fn file_name(view: &str) -> String {
     view.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 

@@ -4,4 +4,5 @@ mod dataset;
 mod report;
 mod splats;
 
+pub(crate) use splats::camera;
 pub use splats::splats;

@@ -104,7 +104,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     summary.metric("ms_per_iteration", times.get(times.len() / 2).copied().unwrap_or(0.0));
     summary.iterations = trainer.state().step;
     summary.history = run.history.clone();
-    let file = formats::write("splats.ply", &gaussians).map_err(|e| Error::job(e.message))?;
+    let file = formats::write(Path::new("splats.ply"), &gaussians).map_err(|e| Error::job(e.message))?;
     summary.metric("model_bytes", file.len() as f64);
     folder.write("splats.ply", &file)?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;

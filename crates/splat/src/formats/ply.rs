@@ -40,6 +40,8 @@ pub fn read(ply: &Ply) -> Result<Gaussians, FormatError> {
     let rest = columns(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let bands = rest.len() / 3;
     let mut out = Gaussians { sh_degree, kernel, opacity_logits: column("opacity")?, ..Default::default() };
+    // Decoders of bytes write infinity for what is opaque.
+    out.opacity_logits.iter_mut().for_each(|o| *o = o.clamp(-30.0, 30.0));
     for i in 0..table.rows {
         out.means.push([0, 1, 2].map(|k| means[k][i]));
         out.log_scales.push([0, 1, 2].map(|k| scales[k][i]));

@@ -174,7 +174,7 @@ job_keys! {
     /// Render a scene or the result of a run.
     RenderJob {
         include common: Common;
-        /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl) or a run folder.
+        /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl), splats (.ply, .splat, .spz, .sog, .glb) or a run folder.
         model: Option<PathBuf>, Path, example "\"scene.glb\"";
         /// Where from: the name of a camera in the scene, orbit:N for N views around it, or a transforms.json file. Without
         /// it the scene's first camera, else orbit:1.
@@ -207,13 +207,17 @@ job_keys! {
 }
 
 job_keys! {
-    /// Convert a scene: .glb, .gltf and .obj.
+    /// Convert a scene (.glb, .gltf, .obj) or splats (.ply, .compressed.ply, .splat, .spz, .sog, .glb).
     ConvertJob {
         include common: Common;
         /// The file to read.
         from: Option<PathBuf>, Path, example "\"scene.glb\"";
         /// The file to write; its ending is the format.
         to: Option<PathBuf>, Path, example "\"scene.gltf\"";
+        /// Splats: most Gaussians; those that pictures show least are left out.
+        max_splats: Option<usize>, Count(1), example "100000";
+        /// Splats: most bytes of the file, such as 5000000; Gaussians are left out until it fits.
+        max_size: Option<usize>, Count(1), example "5000000";
     }
 }
 
