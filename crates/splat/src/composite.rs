@@ -49,10 +49,10 @@ struct Falloff<N, M> {
 /// The pixels of a tile while splats are drawn.
 struct Canvas<'a, S: Simd, T: Precision> {
     simd: S,
-    /// Corner of the tile.
+    /// First centre of the tile.
     low: [T; 2],
-    /// Places of the lanes in a vector.
-    lane: [V<S, T>; 2],
+    /// Columns and rows of the pixels from there.
+    places: [[T; PIXELS]; 2],
     /// log₂ of the least alpha.
     least: T,
     /// Transmittance; negative where finished.
@@ -69,29 +69,31 @@ impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
                 left[place(x, y)] = if inside { T::ONE } else { -T::ONE };
             }
         }
-        let wide = V::<S, T>::LEN.min(4);
-        Self {
-            simd,
-            low: corner.map(|x| T::of(x as f32 + 0.5)),
-            lane: [
-                V::<S, T>::from_fn(simd, |k| T::of((k % wide) as f32)),
-                V::<S, T>::from_fn(simd, |k| T::of((k / wide) as f32)),
-            ],
-            least: frame.least,
-            left,
+        let mut places = [[T::ZERO; PIXELS]; 2];
+        for y in 0..TILE {
+            for x in 0..TILE {
+                (places[0][place(x, y)], places[1][place(x, y)]) = (T::of(x as f32), T::of(y as f32));
+            }
         }
+        Self { simd, low: corner.map(|x| T::of(x as f32 + 0.5)), places, least: frame.least, left }
     }
 
     #[inline(always)]
     fn falloff(&self, splat: &Splat<T>, at: usize) -> Option<Falloff<V<S, T>, Mask<S, T>>> {
         let c = |x: T| V::<S, T>::splat(self.simd, x);
-        let (x, y) = (at / 16 % 4 * 4 + at % 4, at / 64 * 4 + at % 16 / 4);
-        let dx = c(splat.mean[0] - self.low[0] - T::of(x as f32)) - self.lane[0];
-        let dy = c(splat.mean[1] - self.low[1] - T::of(y as f32)) - self.lane[1];
-        let [qa, qb, qc] = splat.quadratic.map(c);
-        let power = dx.mul_add(dx.mul_add(qa, dy * qb), (dy * dy).mul_add(qc, c(splat.log_opacity)));
+        let len = V::<S, T>::LEN;
+        let dx = c(splat.mean[0]) - V::<S, T>::from_slice(self.simd, &self.places[0][at..at + len]);
+        let dy = c(splat.mean[1]) - V::<S, T>::from_slice(self.simd, &self.places[1][at..at + len]);
+        let [a, b, c2] = splat.quadratic;
+        let power = dx.mul_add(dx.mul_add(c(a), dy * c(b)), (dy * dy).mul_add(c(c2), c(splat.log_opacity)));
         let hit = power.simd_ge(c(self.least)) & self.left_at(at).simd_gt(c(T::ZERO));
         hit.any_true().then(|| Falloff { dx, dy, raw: T::exp2(self.simd, power), hit })
+    }
+
+    /// A splat whose mean is counted from the first centre.
+    #[inline(always)]
+    fn near(&self, splat: &Splat<T>) -> Splat<T> {
+        Splat { mean: [splat.mean[0] - self.low[0], splat.mean[1] - self.low[1]], ..*splat }
     }
 
     #[inline(always)]
@@ -105,14 +107,13 @@ fn corner<T>(frame: &Frame<T>, tile: usize) -> [usize; 2] {
     [tile % columns * TILE, tile / columns * TILE]
 }
 
-/// Cells of a tile (from its corner) whose centres a splat may reach, as bits.
+/// Cells of a tile whose centres a splat (counted from the first one) may reach, as bits.
 #[inline(always)]
-fn cells<T: Precision>(splat: &Splat<T>, least: T, low: [T; 2]) -> u32 {
+fn cells<T: Precision>(splat: &Splat<T>, least: T) -> u32 {
     let reach = (splat.log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2);
     let range = |k: usize, pixels: f32| {
         let half = (reach * splat.cov[k]).sqrt() + T::of(0.125);
-        let mean = splat.mean[k] - low[k];
-        // Centres are at whole numbers from the corner's.
+        let mean = splat.mean[k];
         let first = ((mean - half) / T::of(pixels)).max(T::ZERO).floor();
         let last = ((mean + half) / T::of(pixels)).min(T::of(15.0)).floor();
         (first.to_f64() as i32, last.to_f64() as i32)
@@ -165,8 +166,15 @@ impl Vectors {
     }
 }
 
+/// 1/x: the estimate of the hardware, and a step of Newton's.
 #[inline(always)]
-fn forward_tile<S: Simd, T: Precision>(
+fn inverse<S: Simd, T: Precision>(simd: S, x: V<S, T>) -> V<S, T> {
+    let y = x.approximate_recip();
+    y * (V::<S, T>::splat(simd, T::of(2.0)) - x * y)
+}
+
+#[inline(always)]
+fn forward_tile<S: Simd, T: Precision, const C: usize>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
@@ -189,18 +197,18 @@ fn forward_tile<S: Simd, T: Precision>(
         if open == 0 {
             continue;
         }
-        let splat = &frame.splats[entry.splat()];
+        let splat = canvas.near(&frame.splats[entry.splat()]);
         let mut hits = 0;
-        let mut vectors = Vectors::new(cells(splat, canvas.least, canvas.low) & open, len);
+        let mut vectors = Vectors::new(cells(&splat, canvas.least) & open, len);
         while let Some((at, own)) = vectors.next(len) {
-            let Some(f) = canvas.falloff(splat, at) else { continue };
+            let Some(f) = canvas.falloff(&splat, at) else { continue };
             hits |= own;
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
             let next = t - t * alpha;
             let stays = next.simd_gt(c(T_MIN));
             let weight = (f.hit & stays).select(alpha * t, c(0.0));
-            for ch in 0..4 {
+            for ch in 0..C {
                 let sum = &mut sums[ch][at..at + len];
                 let value = V::<S, T>::splat(simd, splat.channels[ch]);
                 weight.mul_add(value, V::<S, T>::from_slice(simd, sum)).store_slice(sum);
@@ -222,7 +230,7 @@ fn forward_tile<S: Simd, T: Precision>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // what a tile reads and writes
-fn backward_tile<S: Simd, T: Precision>(
+fn backward_tile<S: Simd, T: Precision, const C: usize>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
@@ -248,11 +256,11 @@ fn backward_tile<S: Simd, T: Precision>(
         if *drawn == 0 {
             continue;
         }
-        let splat = &frame.splats[entry.splat()];
+        let splat = canvas.near(&frame.splats[entry.splat()]);
         let mut moments = [c(0.0); Moments::<f32>::COUNT];
         let mut vectors = Vectors::new(*drawn, len);
         while let Some((at, _)) = vectors.next(len) {
-            let Some(f) = canvas.falloff(splat, at) else { continue };
+            let Some(f) = canvas.falloff(&splat, at) else { continue };
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
             let next = t - t * alpha;
@@ -260,14 +268,14 @@ fn backward_tile<S: Simd, T: Precision>(
             let shown = f.hit & stays;
             let weight = shown.select(alpha * t, c(0.0));
             let mut colour = c(0.0);
-            for ch in 0..4 {
+            for ch in 0..C {
                 let g = V::<S, T>::from_slice(simd, &grads[ch][at..at + len]);
                 colour = g.mul_add(V::<S, T>::splat(simd, splat.channels[ch]), colour);
                 moments[6 + ch] = weight.mul_add(g, moments[6 + ch]);
             }
             let to_come = V::<S, T>::from_slice(simd, &rest[at..at + len]) - weight * colour;
             to_come.store_slice(&mut rest[at..at + len]);
-            let by_alpha = t * colour - to_come / (c(1.0) - alpha);
+            let by_alpha = t * colour - to_come * inverse::<S, T>(simd, c(1.0) - alpha);
             let s = (shown & f.raw.simd_lt(c(ALPHA_MAX))).select(-(alpha * by_alpha), c(0.0));
             let (sx, sy) = (s * f.dx, s * f.dy);
             moments[0] += s;
@@ -293,8 +301,8 @@ pub(crate) struct Drawn<T> {
 }
 
 impl<T: Precision> Drawn<T> {
-    /// Draws a frame, in the memory of an earlier picture.
-    pub fn update(&mut self, frame: &Frame<T>) {
+    /// Draws a frame, in the memory of an earlier picture; without `depth` its plane is zero.
+    pub fn update(&mut self, frame: &Frame<T>, depth: bool) {
         let n = frame.starts.len().saturating_sub(1);
         self.picture.resize_with(n, || [[T::ZERO; PIXELS]; PLANES]);
         self.cells.resize(frame.entries.len(), 0);
@@ -302,18 +310,25 @@ impl<T: Precision> Drawn<T> {
         tiles.enumerate().for_each(|(tile, ((first, cells), out))| {
             *out = [[T::ZERO; PIXELS]; PLANES];
             let entries = &frame.entries[first..first + cells.len()];
-            dispatch!(level(), simd => forward_tile(simd, frame, tile, entries, cells, out));
+            match depth {
+                true => dispatch!(level(), simd => forward_tile::<_, T, 4>(simd, frame, tile, entries, cells, out)),
+                false => dispatch!(level(), simd => forward_tile::<_, T, 3>(simd, frame, tile, entries, cells, out)),
+            }
         });
     }
 
-    /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture.
-    pub fn backward(&self, frame: &Frame<T>, grads: &Tiled<T>, out: &mut Vec<[T; Moments::<f32>::COUNT]>) {
+    /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture; `depth` as when it was
+    /// drawn.
+    pub fn backward(&self, frame: &Frame<T>, grads: &Tiled<T>, depth: bool, out: &mut Vec<[T; Moments::<f32>::COUNT]>) {
         out.resize(frame.entries.len(), [T::ZERO; Moments::<f32>::COUNT]);
         let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
         tiles.for_each(|(tile, (first, out))| {
             let (entries, cells) = (&frame.entries[first..first + out.len()], &self.cells[first..first + out.len()]);
             let (picture, grads) = (&self.picture[tile], &grads[tile]);
-            dispatch!(level(), simd => backward_tile(simd, frame, tile, entries, cells, picture, grads, out));
+            match depth {
+                true => dispatch!(level(), simd => backward_tile::<_, T, 4>(simd, frame, tile, entries, cells, picture, grads, out)),
+                false => dispatch!(level(), simd => backward_tile::<_, T, 3>(simd, frame, tile, entries, cells, picture, grads, out)),
+            }
         });
     }
 }

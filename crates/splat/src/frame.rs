@@ -13,7 +13,7 @@ pub(crate) const TILE: usize = 16;
 const CHUNK: usize = 32;
 
 /// A splat in the list of a tile.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Entry {
     /// Depth, then the splat: what lists are sorted by.
     key: u64,
@@ -106,7 +106,7 @@ impl<T: Precision> Frame<T> {
         self.places.resize_with(slot as usize, || AtomicU32::new(0));
         let places = &self.places;
         lists(&mut self.entries, &self.starts).into_par_iter().for_each(|(first, list)| {
-            list.sort_unstable();
+            list.sort_unstable_by_key(|e| e.key);
             for (k, entry) in list.iter().enumerate() {
                 places[entry.slot as usize].store((first + k) as u32, Relaxed);
             }

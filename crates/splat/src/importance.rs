@@ -17,11 +17,11 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
     for view in views {
         view::check(gaussians, view)?;
         frame.update(&rows, &camera(gaussians, view, options.near), [view.width, view.height]);
-        drawn.update(&frame);
+        drawn.update(&frame, false);
         // The derivative of Σ red by a splat's red is its weight.
         let mut red = [[0.0; PIXELS]; PLANES];
         red[0] = [1.0; PIXELS];
-        drawn.backward(&frame, &vec![red; drawn.picture.len()], &mut sums);
+        drawn.backward(&frame, &vec![red; drawn.picture.len()], false, &mut sums);
         for (block, &(first, bits)) in frame.blocks.iter().enumerate() {
             for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
                 out[block * BLOCK + k] += frame.sum::<{ Moments::<f32>::COUNT }>(splat, &sums)[6];
@@ -46,7 +46,7 @@ impl Gaussians {
         }
     }
 
-    /// A sphere around most of them: the median of the centres, and the distance that nine in ten are within.
+    /// A sphere around most of them: the median of the centres, and a little more than the distance that 97 % are within.
     pub fn sphere(&self) -> ([f64; 3], f64) {
         let finite = |m: &&[f32; 3]| m.iter().all(|x| x.is_finite());
         let middle = |k: usize| {
@@ -58,7 +58,7 @@ impl Gaussians {
         let far = |m: &[f32; 3]| (0..3).map(|k| (m[k] as f64 - centre[k]).powi(2)).sum::<f64>().sqrt();
         let mut all: Vec<f64> = self.means.iter().filter(finite).map(far).collect();
         all.sort_by(f64::total_cmp);
-        let radius = all.get(all.len() * 9 / 10).copied().unwrap_or(1.0);
+        let radius = 1.05 * all.get(all.len() * 97 / 100).copied().unwrap_or(1.0);
         (centre, if radius > 0.0 { radius } else { 1.0 })
     }
 }

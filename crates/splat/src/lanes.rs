@@ -18,19 +18,18 @@ pub(crate) fn level() -> Level {
 
 /// Numbers that are worked on in vectors.
 pub(crate) trait Precision: Real + SimdFloatElement {
-    /// 2ˣ, x clamped to the exponents of the type. Relative error of `f32` below 2e-7.
+    /// 2ˣ for x in ±126; beyond, anything. Relative error of `f32` below 3e-7.
     fn exp2<S: Simd>(simd: S, x: V<S, Self>) -> V<S, Self>;
 }
 
 impl Precision for f32 {
     #[inline(always)]
     fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        let x = x.max(-126.0).min(126.0);
         let whole = x.round_ties_even();
         let f = x - whole;
         // Interpolates 2^f at the Chebyshev nodes of ±½.
-        let mut p = S::f32s::splat(simd, 1.54614447e-4_f64 as f32);
-        for c in [1.34004282e-3, 9.61805668e-3, 5.55032723e-2, 0.240226509, std::f64::consts::LN_2, 1.0] {
+        let mut p = S::f32s::splat(simd, 1.33909e-3);
+        for c in [9.67603e-3, 5.550357e-2, 0.24022107, std::f64::consts::LN_2, 1.0] {
             p = p.mul_add(f, S::f32s::splat(simd, c as f32));
         }
         let exponent: S::i32s = whole.to_int();
@@ -45,10 +44,11 @@ impl Precision for f64 {
     }
 }
 
-/// eˣ.
+/// eˣ, x clamped to ±87.
 #[inline(always)]
 pub(crate) fn exp<S: Simd, T: Precision>(simd: S, x: V<S, T>) -> V<S, T> {
-    T::exp2(simd, x * T::from_f64(std::f64::consts::LOG2_E))
+    let x = x * T::from_f64(std::f64::consts::LOG2_E);
+    T::exp2(simd, x.max(T::of(-126.0)).min(T::of(126.0)))
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use fearless_simd::dispatch;
 
     #[test]
-    fn powers_of_two_are_exact_to_2e_7() {
+    fn powers_of_two_are_exact_to_3e_7() {
         #[inline(always)]
         fn of<S: Simd>(simd: S, x: f32) -> f32 {
             <f32 as Precision>::exp2(simd, S::f32s::splat(simd, x))[0]
@@ -68,6 +68,6 @@ mod tests {
             let found = dispatch!(level(), simd => of(simd, x));
             worst = worst.max((found as f64 / (x as f64).exp2() - 1.0).abs());
         }
-        assert!(worst < 2e-7, "{worst:e}");
+        assert!(worst < 3e-7, "{worst:e}");
     }
 }

@@ -93,7 +93,7 @@ impl<R: Precision, const N: usize> Ring<R, N> {
         let first = y.rem_euclid(TAPS as isize) as usize * n;
         let to = &mut self.rows[k][first..first + n];
         let Some((a, b)) = factors else { return to.fill(R::ZERO) };
-        let middle = &mut self.padded[RADIUS..RADIUS + n];
+        let (middle, a, b) = (&mut self.padded[RADIUS..RADIUS + n], &a[..n], &b[..n]);
         for i in 0..n {
             middle[i] = a[i] * b[i];
         }
@@ -128,19 +128,31 @@ fn blur<S: Simd, R: Precision>(simd: S, from: &[R], starts: &[usize; TAPS], weig
         }
         return;
     }
-    let mut x = 0;
-    while x < n {
-        // The last vector overlaps the one before.
-        let at = x.min(n - len);
-        let mut sum = V::<S, R>::from_slice(simd, &from[starts[RADIUS] + at..][..len]) * weights[0];
-        for k in 1..=RADIUS {
-            let a = V::<S, R>::from_slice(simd, &from[starts[RADIUS - k] + at..][..len]);
-            let b = V::<S, R>::from_slice(simd, &from[starts[RADIUS + k] + at..][..len]);
-            sum = (a + b).mul_add(weights[k], sum);
-        }
-        sum.store_slice(&mut out[at..at + len]);
-        x += len;
+    let mut rows = [&from[..n]; TAPS];
+    for (row, &start) in rows.iter_mut().zip(starts) {
+        *row = &from[start..start + n];
     }
+    let mut at = 0;
+    while at + len <= n {
+        blur_vector(simd, &rows, at, weights, out);
+        at += len;
+    }
+    // The last vector overlaps the one before.
+    if at < n {
+        blur_vector(simd, &rows, n - len, weights, out);
+    }
+}
+
+#[inline(always)]
+fn blur_vector<S: Simd, R: Precision>(simd: S, rows: &[&[R]; TAPS], at: usize, weights: &Weights<R>, out: &mut [R]) {
+    let end = at + V::<S, R>::LEN;
+    let mut sum = V::<S, R>::from_slice(simd, &rows[RADIUS][at..end]) * weights[0];
+    for k in 1..=RADIUS {
+        let a = V::<S, R>::from_slice(simd, &rows[RADIUS - k][at..end]);
+        let b = V::<S, R>::from_slice(simd, &rows[RADIUS + k][at..end]);
+        sum = (a + b).mul_add(weights[k], sum);
+    }
+    sum.store_slice(&mut out[at..end]);
 }
 
 /// Sum of the loss over the rows of a band, and the derivative by its blurred maps.
@@ -166,7 +178,7 @@ fn ssim_band<S: Simd, R: Precision>(
         let row = (top + line) as isize - RADIUS as isize;
         let inside = row >= 0 && (row as usize) < height;
         let at = if inside { row as usize * width } else { 0 };
-        let (px, py) = (&x[at..at + width], &y[at..at + width]);
+        let (px, py) = (&x[at..][..width], &y[at..][..width]);
         let ones = &ones[..];
         for (k, factors) in [(px, ones), (py, ones), (px, px), (py, py), (px, py)].into_iter().enumerate() {
             ring.push(simd, k, row, weights, inside.then_some(factors));
@@ -179,9 +191,10 @@ fn ssim_band<S: Simd, R: Precision>(
         let [mx, my, bxx, byy, bxy] = &means;
         let (mx, my, bxx, byy, bxy) = (&mx[..width], &my[..width], &bxx[..width], &byy[..width], &bxy[..width]);
         let at = row as usize * width;
-        let (px, py) = (&x[at..at + width], &y[at..at + width]);
+        let (px, py) = (&x[at..][..width], &y[at..][..width]);
         let own = own * width..(own + 1) * width;
         let (to_m, to_xx, to_xy) = (&mut to_m[own.clone()], &mut to_xx[own.clone()], &mut to_xy[own]);
+        let (to_m, to_xx, to_xy) = (&mut to_m[..width], &mut to_xx[..width], &mut to_xy[..width]);
         let values = &mut values[..width];
         for i in 0..width {
             let (mx, my) = (mx[i], my[i]);
@@ -242,8 +255,8 @@ fn gradient_band<S: Simd, R: Precision>(
         let [m, xx, xy] = &blurred;
         let (m, xx, xy) = (&m[..width], &xx[..width], &xy[..width]);
         let at = row as usize * width;
-        let (px, py) = (&x[at..at + width], &y[at..at + width]);
-        let out = &mut out[own * width..(own + 1) * width];
+        let (px, py) = (&x[at..][..width], &y[at..][..width]);
+        let out = &mut out[own * width..][..width];
         for i in 0..width {
             let d = px[i] - py[i];
             let sign = if d > R::ZERO { R::ONE } else { R::ZERO } - if d < R::ZERO { R::ONE } else { R::ZERO };

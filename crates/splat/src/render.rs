@@ -62,7 +62,7 @@ impl<'a> Renderer<'a> {
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Image {
         let size = [view.width, view.height];
         self.frame.update(&self.rows, &camera(self.gaussians, view, options.near), size);
-        self.drawn.update(&self.frame);
+        self.drawn.update(&self.frame, true);
         image(&self.drawn, size, options.background)
     }
 }

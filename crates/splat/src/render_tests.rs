@@ -45,7 +45,7 @@ fn gradient(
     grads: &Tiled<f64>,
 ) -> Vec<f64> {
     let mut sums = vec![];
-    drawn.backward(frame, grads, &mut sums);
+    drawn.backward(frame, grads, true, &mut sums);
     let mut out = vec![];
     for (block, &(first, bits)) in rows.data.chunks(rows.width * BLOCK).zip(&frame.blocks) {
         let mut g = [[0.0; BLOCK]; Moments::<f64>::COUNT];
@@ -88,7 +88,7 @@ fn gradients_match_finite_differences() {
         let draw = |rows: &Rows<f64>| {
             let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
             frame.update(rows, &camera, size);
-            drawn.update(&frame);
+            drawn.update(&frame, true);
             (frame, drawn)
         };
         let loss = |rows: &Rows<f64>| -> f64 {

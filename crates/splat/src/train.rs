@@ -218,14 +218,14 @@ impl Trainer {
             camera.sh_degree.min((self.step / self.options.steps_per_degree.max(1)).max((10.0 * progress) as usize));
         let w = &mut self.work;
         w.frame.update(&self.rows, &camera, size);
-        w.drawn.update(&w.frame);
+        w.drawn.update(&w.frame, false);
         over(&w.drawn.picture, size, background, &mut w.picture);
         target(picture, background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
         let loss = w.loss.loss(&w.picture, &w.target, view.width, &mut w.by_picture);
         hide(picture, &mut w.by_picture);
         by_tiles(&w.by_picture, size, background, &mut w.grads);
-        w.drawn.backward(&w.frame, &w.grads, &mut w.sums);
+        w.drawn.backward(&w.frame, &w.grads, false, &mut w.sums);
         self.step += 1;
         let adam = self.adam(progress);
         update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
@@ -263,9 +263,12 @@ fn over(drawn: &Tiled<f32>, [width, height]: [usize; 2], background: [f32; 3], o
             for (y, row) in strip.chunks_exact_mut(width).enumerate() {
                 for (column, pixels) in row.chunks_mut(TILE).enumerate() {
                     let tile = &drawn[line * columns + column];
-                    for (x, pixel) in pixels.iter_mut().enumerate() {
-                        let at = place(x, y);
-                        *pixel = tile[ch][at] + tile[PLANES - 1][at] * background[ch];
+                    // Four pixels of a row stand together.
+                    for (four, pixels) in pixels.chunks_mut(4).enumerate() {
+                        let at = place(4 * four, y);
+                        for (k, pixel) in pixels.iter_mut().enumerate() {
+                            *pixel = tile[ch][at + k] + tile[PLANES - 1][at + k] * background[ch];
+                        }
                     }
                 }
             }
