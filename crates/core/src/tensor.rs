@@ -262,12 +262,14 @@ impl Tensor {
 }
 
 impl Tensor {
-    /// The bits of an `i32` tensor as `u32`, without a copy.
+    /// The bits of an `i32` or `f32` tensor as `u32`, without a copy. Those of floats that are not negative are in the order
+    /// of their values.
     pub fn bitcast_u32(&self) -> Result<Self> {
         match self.dtype {
-            DType::I32 | DType::U32 => Ok(Self { dtype: DType::U32, ..self.clone() }),
+            DType::I32 | DType::U32 | DType::F32 => Ok(Self { dtype: DType::U32, ..self.clone() }),
             other => {
-                Err(Error::DType { tensor: "bitcast_u32's input".into(), found: other.name(), expected: "i32".into() })
+                let expected = "i32 or f32".into();
+                Err(Error::DType { tensor: "bitcast_u32's input".into(), found: other.name(), expected })
             }
         }
     }

@@ -61,6 +61,32 @@ struct Part<T> {
 }
 
 impl<T: Precision> Frame<T> {
+    /// Splats as rows (mean, quadratic form, log₂ of the opacity, red, green, blue, depth) with lists that were made
+    /// elsewhere.
+    pub fn listed(rows: &[[T; 10]], ids: &[u32], starts: &[u32], size: [usize; 2], least: T) -> Self {
+        let splat = |r: &[T; 10]| {
+            // Of the conic, up to a factor: σ = −ln 2 · (a dx² + b dx dy + c dy²).
+            let scale = T::from_f64(-2.0 * std::f64::consts::LN_2);
+            let (a, b, c) = (r[2] * scale, r[3] * scale * T::of(0.5), r[4] * scale);
+            let det = a * c - b * b;
+            Splat {
+                mean: [r[0], r[1]],
+                quadratic: [r[2], r[3], r[4]],
+                log_opacity: r[5],
+                channels: [r[6], r[7], r[8], r[9]],
+                cov: [c / det, a / det],
+            }
+        };
+        Self {
+            size,
+            least,
+            splats: rows.iter().map(splat).collect(),
+            entries: ids.iter().map(|&id| Entry { key: id as u64, slot: 0 }).collect(),
+            starts: starts.to_vec(),
+            ..Default::default()
+        }
+    }
+
     /// Projects all rows and lists the splats, in the memory of an earlier frame.
     pub fn update(&mut self, rows: &Rows<T>, camera: &Camera<T>, size: [usize; 2]) {
         self.size = size;

@@ -2,6 +2,7 @@
 //! with known cameras ([`Trainer`]). All of it runs on the CPU.
 
 mod composite;
+pub mod device;
 mod error;
 pub mod formats;
 mod frame;
@@ -12,6 +13,8 @@ mod lanes;
 mod loss;
 mod project;
 mod render;
+#[cfg(test)]
+mod render_tests;
 mod rows;
 mod sh;
 mod strategy;

@@ -129,7 +129,7 @@ pub(crate) fn rotation<N: Number>([w, x, y, z]: [N; 4], one: N, two: N) -> Mat<N
 }
 
 /// Smallest compensation of the opacity, squared.
-const MIN_RATIO: f64 = 0.005 * 0.005;
+pub(crate) const MIN_RATIO: f64 = 0.005 * 0.005;
 
 /// A vector of rows of a block, from lane `lane`.
 #[derive(Clone, Copy)]

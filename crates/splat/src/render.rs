@@ -81,7 +81,3 @@ pub(crate) fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) 
     });
     out
 }
-
-#[cfg(test)]
-#[path = "render_tests.rs"]
-mod tests;

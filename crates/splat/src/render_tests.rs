@@ -1,13 +1,17 @@
-use super::*;
-use crate::Kernel;
+use crate::composite::{Drawn, for_pixels};
 use crate::composite::{PIXELS, PLANES, Tiled};
+use crate::frame::Frame;
 use crate::frame::TILE;
 use crate::lanes::{V, level};
+use crate::project::Camera;
 use crate::project::{Moments, project_backward};
+use crate::render::{camera, render};
 use crate::rows::BLOCK;
+use crate::rows::Rows;
+use crate::{Error, Gaussians, Kernel, RenderOptions, View};
 use fearless_simd::{Simd, SimdBase, dispatch};
 
-fn view() -> View {
+pub(crate) fn view() -> View {
     View {
         viewmat: [[0.96, 0.0, 0.28, 0.1], [0.0, 1.0, 0.0, -0.05], [-0.28, 0.0, 0.96, 3.0], [0.0, 0.0, 0.0, 1.0]],
         intrinsics: [24.0, 26.0, 11.0, 9.5],
@@ -16,7 +20,7 @@ fn view() -> View {
     }
 }
 
-fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
+pub(crate) fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
     let mut state = 7u32;
     let mut random = |low: f32, high: f32| {
         state = state.wrapping_mul(1664525).wrapping_add(1013904223);

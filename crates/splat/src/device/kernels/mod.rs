@@ -1,0 +1,63 @@
+//! Kernels that composite splats, tile by tile.
+
+mod cpu;
+
+use lumigrad_core::kernel::KernelSpec;
+use lumigrad_core::{kernel, params};
+
+params! {
+    /// Parameters of all of them.
+    pub struct Params {
+        pub width: u32,
+        pub height: u32,
+        /// Tiles in a row, and all of them.
+        pub columns: u32,
+        pub tiles: u32,
+        /// log₂ of the least alpha that is drawn.
+        pub least: f32,
+        pub unused: [u32; 3],
+    }
+}
+
+kernel! {
+    /// The picture [H·W, 5] of splats [N, 10] in lists.
+    pub struct Composite(CompositeBuffers) {
+        splats: read real,
+        ids: read u32,
+        starts: read u32,
+        picture: write real,
+    }
+    name: "splat/composite", wgsl: include_str!("composite.wgsl"), entry: "composite", items_per_group: 1,
+    params: Params, cpu: composite
+}
+
+kernel! {
+    /// For each entry of the lists, at its slot, the moments of the derivative by its splat.
+    pub struct CompositeMoments(CompositeMomentsBuffers) {
+        splats: read real,
+        ids: read u32,
+        starts: read u32,
+        slots: read u32,
+        picture: read real,
+        grads: read real,
+        moments: write real,
+    }
+    name: "splat/composite_moments", wgsl: include_str!("moments.wgsl"), entry: "composite_moments", items_per_group: 1,
+    params: Params, cpu: composite_moments
+}
+
+kernel! {
+    /// The change of the picture for a change of the splats.
+    pub struct CompositeTangent(CompositeTangentBuffers) {
+        splats: read real,
+        tangents: read real,
+        ids: read u32,
+        starts: read u32,
+        change: write real,
+    }
+    name: "splat/composite_tangent", wgsl: include_str!("tangent.wgsl"), entry: "composite_tangent", items_per_group: 1,
+    params: Params, cpu: composite_tangent
+}
+
+/// All hand-written kernels of this crate.
+pub const KERNELS: &[KernelSpec] = &[Composite::SPEC, CompositeMoments::SPEC, CompositeTangent::SPEC];

@@ -1,0 +1,224 @@
+//! Rendering Gaussians on any device, recorded on a tape: derivatives of both modes by Gaussians, pose and intrinsics.
+
+mod kernels;
+mod lists;
+mod project;
+#[cfg(test)]
+mod tests;
+
+pub use kernels::KERNELS;
+
+use crate::frame::TILE;
+use crate::{Gaussians, Kernel, View};
+use kernels::{Composite, CompositeMoments, CompositeTangent, Params};
+use lists::{Lists, lists};
+use lumigrad_core::{CallParams, DType, Device, Error, Map, Operator, Result, Tensor, Var, apply};
+use project::{SPLAT, project_map};
+use std::sync::Arc;
+
+/// Gaussians as arrays that may be recorded; as [`Gaussians`], harmonics split into the constant one and the others.
+#[derive(Clone, Debug)]
+pub struct GaussianVars {
+    /// [N, 3].
+    pub means: Var,
+    /// [N, 3].
+    pub log_scales: Var,
+    /// [N, 4], wxyz.
+    pub rotations: Var,
+    /// [N, 1].
+    pub opacity_logits: Var,
+    /// [N, 3].
+    pub dc: Var,
+    /// [N, 3 · ((degree + 1)² − 1)]; none for degree 0.
+    pub rest: Option<Var>,
+}
+
+impl GaussianVars {
+    /// The arrays of some Gaussians on a device, as constants.
+    ///
+    /// **Errors**: memory.
+    pub fn new(gaussians: &Gaussians, device: &Device, dtype: DType) -> Result<Self> {
+        let (n, basis) = (gaussians.len(), gaussians.n_basis());
+        let host = |data: &[f32], width: usize| -> Result<Var> {
+            Ok(Tensor::from_slice(&Device::cpu(), data, &[n, width])?.cast(dtype)?.to_device(device)?.into())
+        };
+        let column = |range: std::ops::Range<usize>| -> Vec<f32> {
+            gaussians.sh.chunks_exact(basis).flat_map(|row| row[range.clone()].iter().flatten().copied()).collect()
+        };
+        Ok(Self {
+            means: host(gaussians.means.as_flattened(), 3)?,
+            log_scales: host(gaussians.log_scales.as_flattened(), 3)?,
+            rotations: host(gaussians.rotations.as_flattened(), 4)?,
+            opacity_logits: host(&gaussians.opacity_logits, 1)?,
+            dc: host(&column(0..1), 3)?,
+            rest: if basis > 1 { Some(host(&column(1..basis), 3 * (basis - 1))?) } else { None },
+        })
+    }
+
+    /// All arrays in order.
+    pub fn all(&self) -> Vec<&Var> {
+        let five = [&self.means, &self.log_scales, &self.rotations, &self.opacity_logits, &self.dc];
+        five.into_iter().chain(&self.rest).collect()
+    }
+
+    /// The arrays in the order of [`GaussianVars::all`].
+    pub fn from_all(mut all: Vec<Var>) -> Self {
+        let rest = (all.len() > 5).then(|| all.remove(5));
+        let mut all = all.into_iter();
+        let mut next = || all.next().expect("five arrays");
+        Self { means: next(), log_scales: next(), rotations: next(), opacity_logits: next(), dc: next(), rest }
+    }
+
+    /// The Gaussians on the host.
+    ///
+    /// **Errors**: those of the device.
+    pub fn gaussians(&self, kernel: Kernel) -> Result<Gaussians> {
+        let host = |v: &Var| v.tensor().to_vec::<f32>();
+        let dc = host(&self.dc)?;
+        let rest = self.rest.as_ref().map(host).transpose()?.unwrap_or_default();
+        let n = dc.len() / 3;
+        let bands = if n == 0 { 0 } else { rest.len() / (3 * n) };
+        let sh = (0..n).flat_map(|i| {
+            let first = [dc[3 * i], dc[3 * i + 1], dc[3 * i + 2]];
+            std::iter::once(first).chain(rest[3 * bands * i..3 * bands * (i + 1)].as_chunks::<3>().0.iter().copied())
+        });
+        Ok(Gaussians {
+            means: host(&self.means)?.as_chunks::<3>().0.to_vec(),
+            log_scales: host(&self.log_scales)?.as_chunks::<3>().0.to_vec(),
+            rotations: host(&self.rotations)?.as_chunks::<4>().0.to_vec(),
+            opacity_logits: host(&self.opacity_logits)?,
+            sh: sh.collect(),
+            sh_degree: ((bands + 1) as f64).sqrt().round() as usize - 1,
+            kernel,
+        })
+    }
+}
+
+/// A camera on a device.
+#[derive(Clone, Debug)]
+pub struct CameraVars {
+    /// The upper three rows of world → camera, [1, 12].
+    pub viewmat: Var,
+    /// `[fx, fy, cx, cy]`, [1, 4].
+    pub intrinsics: Var,
+    /// Columns and rows.
+    pub size: [usize; 2],
+    /// Near plane.
+    pub near: f64,
+}
+
+impl CameraVars {
+    /// A constant camera.
+    ///
+    /// **Errors**: memory.
+    pub fn new(view: &View, device: &Device, dtype: DType) -> Result<Self> {
+        let host = |data: &[f32]| -> Result<Var> {
+            Ok(Tensor::from_slice(&Device::cpu(), data, &[1, data.len()])?.cast(dtype)?.to_device(device)?.into())
+        };
+        let (viewmat, intrinsics) = (host(view.viewmat[..3].as_flattened())?, host(&view.intrinsics)?);
+        Ok(Self { viewmat, intrinsics, size: [view.width, view.height], near: 0.01 })
+    }
+}
+
+/// How Gaussians are rendered on a device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeviceOptions {
+    /// Kernel.
+    pub kernel: Kernel,
+    /// Highest degree of the harmonics that is used.
+    pub sh_degree: usize,
+    /// Alphas below this are not drawn: 1/255, less where derivatives are checked by differences.
+    pub alpha_min: f64,
+}
+
+/// The picture [H, W, 5]: red, green, blue and depth, each summed with its weights, and the transmittance behind all.
+///
+/// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none flows through which pixels a Gaussian
+/// reaches, nor through the order. **Errors**: surfels; shapes that do not fit. **Determinism**: the same bits from run to
+/// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
+/// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
+pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
+    if options.kernel == Kernel::Surfel {
+        let reason = "surfels (2DGS) cannot be drawn yet".into();
+        let device = gaussians.means.device().to_string();
+        return Err(Error::Unsupported { kernel: "splat/project".into(), device, reason });
+    }
+    let rest = gaussians.rest.as_ref().map_or(0, |r| r.shape()[1]);
+    let [width, height] = camera.size;
+    let mut inputs = gaussians.all();
+    inputs.extend([&camera.viewmat, &camera.intrinsics]);
+    let real = vec![width as f64, height as f64, camera.near, options.alpha_min];
+    let map = project_map(options.kernel, options.sh_degree, rest);
+    let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
+    let (boxes, splats) = (projected.remove(1), projected.remove(0));
+    let lists = lists(splats.tensor(), boxes.tensor(), camera.size)?;
+    let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
+    let least = options.alpha_min.log2() as f32;
+    let (width, height) = (width as u32, height as u32);
+    let params = Params { width, height, columns, tiles: columns * rows, least, unused: [0; 3] };
+    let picture = apply(Arc::new(CompositeOperator { lists, params }), &[&splats])?.remove(0);
+    picture.reshape(&[camera.size[1], camera.size[0], 5])
+}
+
+/// Splats [N, 10] → picture [H·W, 5].
+struct CompositeOperator {
+    lists: Lists,
+    params: Params,
+}
+
+impl CompositeOperator {
+    fn picture(&self, like: &Tensor) -> Result<Tensor> {
+        Tensor::uninit(like.device(), like.dtype(), &[(self.params.width * self.params.height) as usize, 5])
+    }
+}
+
+impl Operator for CompositeOperator {
+    fn name(&self) -> &str {
+        "splat/composite"
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut picture = self.picture(&inputs[0])?;
+        let Lists { ids, starts, .. } = &self.lists;
+        Composite { splats: &inputs[0], ids, starts, picture: &mut picture }
+            .launch(&self.params, self.params.tiles as usize)?;
+        Ok(vec![picture])
+    }
+
+    fn vjp(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        cotangents: &[Option<Tensor>],
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>> {
+        let Some(grads) = &cotangents[0] else { return Ok(vec![None]) };
+        let splats = &inputs[0];
+        let Lists { ids, starts, slots, offsets, ranks, entries } = &self.lists;
+        let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), SPLAT])?;
+        let picture = &outputs[0];
+        CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
+            .launch(&self.params, self.params.tiles as usize)?;
+        let by_rank = Var::from(moments).segment_sum(offsets)?;
+        let map = Map::cached("splat/moments", |m| {
+            let [_, _, a, b, c, ..] = m.item::<SPLAT>("splats");
+            let [rank] = m.item_int("ranks");
+            let s = m.table::<SPLAT>("moments").fetch(rank);
+            let k = -std::f64::consts::LN_2;
+            let by_mean = [2.0 * a * s[1] + b * s[2], b * s[1] + 2.0 * c * s[2]];
+            let by = [by_mean[0], by_mean[1], s[3], s[4], s[5], s[0]].map(|x| x * k);
+            m.output("gradient", &[by[0], by[1], by[2], by[3], by[4], by[5], s[6], s[7], s[8], s[9]]);
+        });
+        let gradient = map.run(&[splats, ranks, by_rank.tensor()], &CallParams::default())?.remove(0);
+        Ok(vec![Some(gradient)])
+    }
+
+    fn jvp(&self, inputs: &[Tensor], _outputs: &[Tensor], tangents: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+        let Some(tangents) = &tangents[0] else { return Ok(vec![None]) };
+        let mut change = self.picture(&inputs[0])?;
+        let Lists { ids, starts, .. } = &self.lists;
+        CompositeTangent { splats: &inputs[0], tangents, ids, starts, change: &mut change }
+            .launch(&self.params, self.params.tiles as usize)?;
+        Ok(vec![Some(change)])
+    }
+}
