@@ -1,5 +1,5 @@
 //! Times rendering and training steps on a made-up cloud: `cargo run --release -p lumigrad-splat --example steps`.
-use lumigrad_splat::{Gaussians, Kernel, RenderOptions, TrainOptions, Trainer, TrainingPicture, View, render};
+use lumigrad_splat::{Gaussians, Kernel, RenderOptions, Train, TrainOptions, Trainer, TrainingPicture, View, render};
 use std::time::Instant;
 
 fn main() -> Result<(), lumigrad_splat::Error> {
@@ -31,7 +31,7 @@ fn main() -> Result<(), lumigrad_splat::Error> {
         let mut times = Vec::new();
         for _ in 0..9 {
             let start = Instant::now();
-            trainer.step(0.5);
+            trainer.step(0.5)?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);

@@ -34,6 +34,12 @@ pub enum Error {
         /// Rows.
         height: usize,
     },
+    /// The device cannot do it.
+    #[error("{message}")]
+    Device {
+        /// What it says.
+        message: String,
+    },
     /// A training picture has the wrong number of pixels, or there is none.
     #[error("training picture {index} has {found} pixels, expected {expected} (from its view, at least one)")]
     Picture {

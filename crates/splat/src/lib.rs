@@ -27,5 +27,5 @@ pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
 pub use importance::importance;
 pub use render::{render, render_views};
 pub use strategy::Strategy;
-pub use train::{Background, StepReport, TrainOptions, TrainState, Trainer, TrainingPicture};
+pub use train::{Background, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

@@ -1,6 +1,6 @@
 //! Parameters of Gaussians in blocks of 16, so that neighbours are worked on in one vector.
 
-use crate::Gaussians;
+use crate::{Error, Gaussians};
 use lumigrad_core::Real;
 
 /// Gaussians of a block.
@@ -64,6 +64,15 @@ impl<R: Real> Rows<R> {
 }
 
 impl Rows<f32> {
+    /// Takes numbers Gaussian by Gaussian.
+    pub fn fill(&mut self, all: &[f32], name: &'static str) -> Result<(), Error> {
+        if all.len() != self.n * self.width {
+            return Err(Error::Length { name, found: all.len(), expected: self.n * self.width });
+        }
+        all.chunks_exact(self.width).enumerate().for_each(|(i, row)| self.set_row(i, row.iter().copied()));
+        Ok(())
+    }
+
     /// The rows as Gaussians of the degree and kernel of `like`.
     pub fn gaussians(&self, like: &Gaussians) -> Gaussians {
         let mut out = Gaussians { sh_degree: like.sh_degree, kernel: like.kernel, ..Default::default() };

@@ -31,11 +31,30 @@ pub(crate) struct State<'a> {
 }
 
 impl Strategy {
+    /// Whether the number of Gaussians, or where they are, is looked at after this step.
+    pub(crate) fn resizes(self, step: usize, progress: f64) -> bool {
+        matches!(self, Strategy::Mcmc { .. }) && mcmc::is_due(step, progress)
+    }
+
+    /// Changes the number of Gaussians.
+    pub(crate) fn resize(self, state: &mut State) {
+        if let Strategy::Mcmc { cap } = self {
+            mcmc::resize(state, cap);
+        }
+    }
+
+    /// Size of the noise that means are moved by after every step, in units of their covariances.
+    pub(crate) fn noise(self, means_rate: f32) -> Option<f32> {
+        matches!(self, Strategy::Mcmc { .. }).then_some(means_rate * mcmc::NOISE)
+    }
+
     /// Acts after a step.
     pub(crate) fn act(self, state: &mut State) {
-        match self {
-            Strategy::Fixed => {}
-            Strategy::Mcmc { cap } => mcmc::act(state, cap),
+        if self.resizes(state.step, state.progress) {
+            self.resize(state);
+        }
+        if let Some(size) = self.noise(state.means_rate) {
+            mcmc::shake(state, size);
         }
     }
 }

@@ -106,6 +106,78 @@ pub struct TrainState {
     pub second: Vec<f32>,
 }
 
+/// Decay rates of Adam's moments, and what is added to its denominator.
+pub(crate) const BETAS: [f32; 2] = [0.9, 0.999];
+pub(crate) const EPSILON: f32 = 1e-15;
+
+/// A training that goes on step by step.
+pub trait Train {
+    /// Renders one picture, and moves all Gaussians towards it. `progress` is the part of the run that is done, in [0, 1]:
+    /// schedules follow it.
+    ///
+    /// **Errors**: those of the device.
+    fn step(&mut self, progress: f64) -> Result<StepReport, Error>;
+
+    /// The Gaussians as they are now.
+    ///
+    /// **Errors**: those of the device.
+    fn gaussians(&self) -> Result<Gaussians, Error>;
+
+    /// What a resumption needs.
+    ///
+    /// **Errors**: those of the device.
+    fn state(&self) -> Result<TrainState, Error>;
+
+    /// Number of Gaussians.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a step is about.
+pub(crate) struct Plan {
+    pub picture: usize,
+    pub background: [f32; 3],
+    /// Highest degree of the harmonics that is used, as far as there is one.
+    pub sh_degree: usize,
+    pub means_rate: f32,
+}
+
+/// The plan of the step after `step` steps, of `n` pictures.
+pub(crate) fn schedule(o: &TrainOptions, extent: f32, n: usize, step: usize, progress: f64) -> Plan {
+    // Every picture once per round, in an order that changes from round to round.
+    let picture = order(n, hash(o.seed, (step / n) as u64))[step % n];
+    let background = match o.background {
+        Background::Colour(colour) => colour,
+        Background::Random => std::array::from_fn(|k| uniform(o.seed, 4 * step as u64 + k as u64) as f32),
+    };
+    let sh_degree = (step / o.steps_per_degree.max(1)).max((10.0 * progress) as usize);
+    let done = progress.clamp(0.0, 1.0) as f32;
+    let means_rate = extent * o.means_rate[0].powf(1.0 - done) * o.means_rate[1].powf(done);
+    Plan { picture, background, sh_degree, means_rate }
+}
+
+/// Whether Gaussians can be trained on some pictures.
+pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Result<(), Error> {
+    if pictures.is_empty() {
+        return Err(Error::Picture { index: 0, found: 0, expected: 1 });
+    }
+    for (index, picture) in pictures.iter().enumerate() {
+        view::check(gaussians, &picture.view)?;
+        let expected = picture.view.width * picture.view.height;
+        let length = |a: &[f32]| if a.is_empty() { expected } else { a.len() };
+        for found in [picture.colour.len(), length(&picture.alpha), length(&picture.mask)] {
+            if found != expected || expected == 0 {
+                return Err(Error::Picture { index, found, expected });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Trains Gaussians on the host: one picture per step, (1 − λ) L1 + λ (1 − SSIM) with λ = 0.2, exact Adam.
 ///
 /// **Determinism**: the same seed gives the same bits for any number of threads, interrupted or not.
@@ -139,19 +211,7 @@ impl Trainer {
     ///
     /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses.
     pub fn new(gaussians: Gaussians, pictures: Vec<TrainingPicture>, options: TrainOptions) -> Result<Self, Error> {
-        if pictures.is_empty() {
-            return Err(Error::Picture { index: 0, found: 0, expected: 1 });
-        }
-        for (index, picture) in pictures.iter().enumerate() {
-            view::check(&gaussians, &picture.view)?;
-            let expected = picture.view.width * picture.view.height;
-            let length = |a: &[f32]| if a.is_empty() { expected } else { a.len() };
-            for found in [picture.colour.len(), length(&picture.alpha), length(&picture.mask)] {
-                if found != expected || expected == 0 {
-                    return Err(Error::Picture { index, found, expected });
-                }
-            }
-        }
+        check(&gaussians, &pictures)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
@@ -159,7 +219,7 @@ impl Trainer {
         Ok(Self { options, pictures, extent, like: gaussians, rows, moments, step: 0, work: Work::default() })
     }
 
-    /// Goes on from a saved state.
+    /// Goes on from a saved state; empty moments are zeros.
     ///
     /// **Errors**: as [`Trainer::new`]; moments that do not fit the Gaussians.
     pub fn resume(state: TrainState, pictures: Vec<TrainingPicture>, options: TrainOptions) -> Result<Self, Error> {
@@ -167,55 +227,39 @@ impl Trainer {
         for ((name, moments), own) in
             [("first moments", state.first), ("second moments", state.second)].into_iter().zip(&mut out.moments)
         {
-            if moments.len() != own.n * own.width {
-                return Err(Error::Length { name, found: moments.len(), expected: own.n * own.width });
-            }
-            for (i, row) in moments.chunks_exact(own.width).enumerate() {
-                own.set_row(i, row.iter().copied());
+            if !moments.is_empty() {
+                own.fill(&moments, name)?;
             }
         }
         out.step = state.step;
         Ok(out)
     }
 
-    /// What [`Trainer::resume`] needs.
-    pub fn state(&self) -> TrainState {
-        let [first, second] = self.moments.each_ref().map(|m| (0..m.n).flat_map(|i| m.row(i)).collect());
-        TrainState { step: self.step, gaussians: self.gaussians(), first, second }
+    /// What Adam does in this step.
+    fn adam(&self, means_rate: f32) -> Adam {
+        let o = &self.options;
+        let n = self.rows.n.max(1) as f32;
+        Adam {
+            step: self.step,
+            means: means_rate,
+            scales: o.scales_rate,
+            rotations: o.rotations_rate,
+            opacities: o.opacities_rate,
+            colour: o.colour_rate,
+            opacity_weight: o.opacity_weight / n,
+            scale_weight: o.scale_weight / (3.0 * n),
+        }
     }
+}
 
-    /// The Gaussians as they are now.
-    pub fn gaussians(&self) -> Gaussians {
-        self.rows.gaussians(&self.like)
-    }
-
-    /// Number of Gaussians.
-    pub fn len(&self) -> usize {
-        self.rows.n
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.n == 0
-    }
-
-    /// Renders one picture, and moves all Gaussians towards it. `progress` is the part of the run that is done, in [0, 1]:
-    /// schedules follow it.
-    pub fn step(&mut self, progress: f64) -> StepReport {
-        let n = self.pictures.len();
-        // Every picture once per round, in an order that changes from round to round.
-        let picture = &self.pictures[order(n, hash(self.options.seed, (self.step / n) as u64))[self.step % n]];
-        let background = match self.options.background {
-            Background::Colour(colour) => colour,
-            Background::Random => {
-                std::array::from_fn(|k| uniform(self.options.seed, 4 * self.step as u64 + k as u64) as f32)
-            }
-        };
+impl Train for Trainer {
+    fn step(&mut self, progress: f64) -> Result<StepReport, Error> {
+        let plan = schedule(&self.options, self.extent, self.pictures.len(), self.step, progress);
+        let (picture, background) = (&self.pictures[plan.picture], plan.background);
         let view = &picture.view;
         let size = [view.width, view.height];
         let mut camera = camera::<f32>(&self.like, view, self.options.near);
-        camera.sh_degree =
-            camera.sh_degree.min((self.step / self.options.steps_per_degree.max(1)).max((10.0 * progress) as usize));
+        camera.sh_degree = camera.sh_degree.min(plan.sh_degree);
         let w = &mut self.work;
         w.frame.update(&self.rows, &camera, size);
         w.drawn.update(&w.frame, false);
@@ -227,30 +271,25 @@ impl Trainer {
         by_tiles(&w.by_picture, size, background, &mut w.grads);
         w.drawn.backward(&w.frame, &w.grads, false, &mut w.sums);
         self.step += 1;
-        let adam = self.adam(progress);
+        let adam = self.adam(plan.means_rate);
         update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
         let (rows, moments) = (&mut self.rows, &mut self.moments);
-        let (step, seed, means_rate) = (self.step, self.options.seed, adam.means);
+        let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
         self.options.strategy.act(&mut State { rows, moments, step, progress, seed, means_rate });
-        StepReport { step, loss, n_visible: self.work.frame.splats.len() }
+        Ok(StepReport { step, loss, n_visible: self.work.frame.splats.len() })
     }
 
-    /// What Adam does in this step.
-    fn adam(&self, progress: f64) -> Adam {
-        let o = &self.options;
-        let done = progress.clamp(0.0, 1.0) as f32;
-        let means = self.extent * o.means_rate[0].powf(1.0 - done) * o.means_rate[1].powf(done);
-        let n = self.rows.n.max(1) as f32;
-        Adam {
-            step: self.step,
-            means,
-            scales: o.scales_rate,
-            rotations: o.rotations_rate,
-            opacities: o.opacities_rate,
-            colour: o.colour_rate,
-            opacity_weight: o.opacity_weight / n,
-            scale_weight: o.scale_weight / (3.0 * n),
-        }
+    fn gaussians(&self) -> Result<Gaussians, Error> {
+        Ok(self.rows.gaussians(&self.like))
+    }
+
+    fn state(&self) -> Result<TrainState, Error> {
+        let [first, second] = self.moments.each_ref().map(|m| (0..m.n).flat_map(|i| m.row(i)).collect());
+        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second })
+    }
+
+    fn len(&self) -> usize {
+        self.rows.n
     }
 }
 
@@ -326,7 +365,7 @@ fn by_tiles(by: &Planes<f32>, [width, height]: [usize; 2], background: [f32; 3],
 }
 
 /// 1.1 × the largest distance of a camera from the cameras' mean; 1 where all stand together.
-fn extent(pictures: &[TrainingPicture]) -> f32 {
+pub(crate) fn extent(pictures: &[TrainingPicture]) -> f32 {
     let eye = |p: &TrainingPicture| -> [f32; 3] {
         let m = &p.view.viewmat;
         std::array::from_fn(|k| -(0..3).map(|i| m[i][k] * m[i][3]).sum::<f32>())

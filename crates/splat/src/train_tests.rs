@@ -47,25 +47,25 @@ fn trainer() -> Trainer {
 #[test]
 fn training_recovers_the_pictures() {
     let mut trainer = trainer();
-    let first: f32 = (0..6).map(|_| trainer.step(0.0).loss).sum();
-    (0..288).for_each(|i| _ = trainer.step(i as f64 / 288.0));
-    let last: f32 = (0..6).map(|_| trainer.step(1.0).loss).sum();
+    let first: f32 = (0..6).map(|_| trainer.step(0.0).unwrap().loss).sum();
+    (0..288).for_each(|i| _ = trainer.step(i as f64 / 288.0).unwrap());
+    let last: f32 = (0..6).map(|_| trainer.step(1.0).unwrap().loss).sum();
     assert!(last < 0.1 * first, "the loss fell from {first} to {last} only");
 }
 
 #[test]
 fn resume_reproduces_uninterrupted_run_on_any_number_of_threads() {
     let mut whole = trainer();
-    (0..20).for_each(|_| _ = whole.step(0.5));
+    (0..20).for_each(|_| _ = whole.step(0.5).unwrap());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     let resumed = pool.install(|| {
         let mut half = trainer();
-        (0..9).for_each(|_| _ = half.step(0.5));
-        let mut rest = Trainer::resume(half.state(), half.pictures.clone(), half.options.clone()).unwrap();
-        (0..11).for_each(|_| _ = rest.step(0.5));
-        rest.state()
+        (0..9).for_each(|_| _ = half.step(0.5).unwrap());
+        let mut rest = Trainer::resume(half.state().unwrap(), half.pictures.clone(), half.options.clone()).unwrap();
+        (0..11).for_each(|_| _ = rest.step(0.5).unwrap());
+        rest.state().unwrap()
     });
-    assert!(whole.state() == resumed);
+    assert!(whole.state().unwrap() == resumed);
 }
 
 #[test]

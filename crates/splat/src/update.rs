@@ -5,13 +5,12 @@ use crate::frame::Frame;
 use crate::lanes::{exp, level};
 use crate::project::{Camera, Moments, project_backward};
 use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
+use crate::train::{BETAS, EPSILON};
 use fearless_simd::{Select, Simd, SimdBase, SimdFloat, dispatch};
 use rayon::prelude::*;
 
 /// Numbers of the longest row.
 const WIDEST: usize = SH + 3 * (MAX_SH_DEGREE + 1) * (MAX_SH_DEGREE + 1);
-const BETAS: [f32; 2] = [0.9, 0.999];
-const EPSILON: f32 = 1e-15;
 
 /// Rates of a step, and what regularisers weigh for one Gaussian.
 pub(crate) struct Adam {

@@ -14,8 +14,8 @@ use lumigrad_scene::camera::View;
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::{Options, save_transforms};
 use lumigrad_splat::{
-    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Strategy, TrainOptions, TrainState, Trainer,
-    TrainingPicture, formats,
+    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Strategy, Train, TrainOptions, TrainState,
+    Trainer, TrainingPicture, device::DeviceTrainer, formats,
 };
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,10 +35,6 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let start = Instant::now();
     let job: TrainSplatsJob = document.parse()?;
     let device = Device::from_name(&job.common.device)?;
-    if !device.is_cpu() {
-        let help = "train with --device cpu";
-        return Err(Error::usage("--device", format!("splats are not yet trained on {device}"), help));
-    }
     let data = job.data.clone().ok_or_else(|| {
         Error::usage("train splats", "DATA is missing", "give a folder of posed pictures: lumigrad train splats DIR")
     })?;
@@ -64,13 +60,18 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut saves = Saves::new(&place, job.checkpoint_every);
     let found = if job.resume { saves.latest(&place, &fingerprint)? } else { None };
     let mut spent = 0.0;
-    let mut trainer = match &found {
+    let start_state = match &found {
         Some(c) => {
             spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
-            Trainer::resume(restored(c, &gaussians)?, pictures, options).map_err(unusable)?
+            restored(c, &gaussians)?
         }
-        None => Trainer::new(gaussians, pictures, options).map_err(unusable)?,
+        None => TrainState { step: 0, gaussians, first: vec![], second: vec![] },
     };
+    let mut trainer: Box<dyn Train> = match device.is_cpu() {
+        true => Box::new(Trainer::resume(start_state, pictures, options).map_err(unusable)?),
+        false => Box::new(DeviceTrainer::new(start_state, &pictures, options, &device).map_err(unusable)?),
+    };
+    let first = found.as_ref().map_or(0, |c| c.step as usize);
     let folder = RunFolder::create(&place)?;
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(ITERATIONS)) };
     let budget = Budget { iterations, seconds: job.seconds, stop_loss: job.stop_loss };
@@ -80,9 +81,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         iterations,
         seconds: job.seconds,
     });
-    let mut run = Run { dataset: &dataset, background, history: vec![], times: vec![], spent };
-    let interrupted = run.train(&mut trainer, &budget, job.eval_every, stop, &mut |trainer, record, spent| {
-        if let Err(e) = saves.save_when_due(|| Ok(checkpoint(trainer, &fingerprint, job.common.seed, spent))) {
+    let mut run = Run { dataset: &dataset, background, history: vec![], times: vec![], first, spent };
+    let interrupted = run.train(&mut *trainer, &budget, job.eval_every, stop, &mut |trainer, record, spent| {
+        if let Err(e) = saves.save_when_due(|| checkpoint(trainer, &fingerprint, job.common.seed, spent)) {
             observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
         }
         observer.event(&Event::Step { iteration: record.iteration, seconds: record.seconds, loss: record.loss });
@@ -91,7 +92,8 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         }
     })?;
     observer.event(&Event::Phase("writing".into()));
-    let gaussians = trainer.gaussians();
+    let state = trainer.state().map_err(unusable)?;
+    let gaussians = state.gaussians.clone();
     let rendered = run.pictures(&gaussians, dataset.scored())?;
     let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);
@@ -102,13 +104,13 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut times = run.times.clone();
     times.sort_by(f64::total_cmp);
     summary.metric("ms_per_iteration", times.get(times.len() / 2).copied().unwrap_or(0.0));
-    summary.iterations = trainer.state().step;
+    summary.iterations = state.step;
     summary.history = run.history.clone();
     let file = formats::write(Path::new("splats.ply"), &gaussians).map_err(|e| Error::job(e.message))?;
     summary.metric("model_bytes", file.len() as f64);
     folder.write("splats.ply", &file)?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
-    checkpoint(&trainer, &fingerprint, job.common.seed, run.spent).save(&folder.path("checkpoint.safetensors"))?;
+    checkpoint(&*trainer, &fingerprint, job.common.seed, run.spent)?.save(&folder.path("checkpoint.safetensors"))?;
     write_views(&folder.path("views"), &dataset, &rendered, background)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
@@ -131,7 +133,8 @@ struct Run<'a> {
     history: Vec<Record>,
     /// Milliseconds of each step.
     times: Vec<f64>,
-    /// Seconds of all steps, those before a resumption too.
+    /// Steps, and seconds of all steps, before a resumption.
+    first: usize,
     spent: f64,
 }
 
@@ -139,23 +142,23 @@ impl Run<'_> {
     /// Steps until the budget is spent; true where it was interrupted.
     fn train(
         &mut self,
-        trainer: &mut Trainer,
+        trainer: &mut dyn Train,
         budget: &Budget,
         eval_every: Option<usize>,
         stop: &Stop,
-        each: &mut dyn FnMut(&Trainer, &Record, f64),
+        each: &mut dyn FnMut(&dyn Train, &Record, f64),
     ) -> Result<bool> {
         let planned = budget.iterations.unwrap_or(usize::MAX);
         let often = eval_every.unwrap_or(if planned == usize::MAX { 2000 } else { (planned / 10).max(1) });
         let window = self.dataset.train.len();
         let mut recent = std::collections::VecDeque::with_capacity(window);
-        let mut step = trainer.state().step;
+        let mut step = self.first;
         while !budget.is_spent(step, self.spent) {
             if stop.is_requested() {
                 return Ok(true);
             }
             let start = Instant::now();
-            let loss = trainer.step(budget.progress(step, self.spent)).loss as f64;
+            let loss = trainer.step(budget.progress(step, self.spent)).map_err(unusable)?.loss as f64;
             let took = start.elapsed().as_secs_f64();
             self.times.push(took * 1e3);
             self.spent += took;
@@ -167,7 +170,7 @@ impl Run<'_> {
             let mean = recent.iter().sum::<f64>() / recent.len() as f64;
             let mut record = Record { iteration: step, seconds: self.spent, loss: mean, test_psnr: None };
             if step.is_multiple_of(often) {
-                let rendered = self.pictures(&trainer.gaussians(), self.dataset.scored())?;
+                let rendered = self.pictures(&trainer.gaussians().map_err(unusable)?, self.dataset.scored())?;
                 record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.0);
             }
             if record.test_psnr.is_some() || step.is_multiple_of((often / 20).max(1)) {
@@ -315,8 +318,8 @@ fn write_views(folder: &Path, dataset: &Dataset, rendered: &[Image], background:
     Ok(())
 }
 
-fn checkpoint(trainer: &Trainer, job: &str, seed: u64, spent: f64) -> Checkpoint {
-    let state = trainer.state();
+fn checkpoint(trainer: &dyn Train, job: &str, seed: u64, spent: f64) -> Result<Checkpoint> {
+    let state = trainer.state().map_err(unusable)?;
     let mut c = Checkpoint { step: state.step as u64, seed, job: job.into(), ..Default::default() };
     c.facts.insert("seconds".into(), spent.to_string());
     let (g, n) = (&state.gaussians, state.gaussians.len());
@@ -328,7 +331,7 @@ fn checkpoint(trainer: &Trainer, job: &str, seed: u64, spent: f64) -> Checkpoint
     c.insert("sh", &[n, g.n_basis(), 3], flat(&g.sh));
     c.insert("first", &[state.first.len()], Array::F32(state.first));
     c.insert("second", &[state.second.len()], Array::F32(state.second));
-    c
+    Ok(c)
 }
 
 /// The state in a checkpoint, of Gaussians like those of the start.

@@ -5,8 +5,10 @@ mod lists;
 mod project;
 #[cfg(test)]
 mod tests;
+mod trainer;
 
 pub use kernels::KERNELS;
+pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
 use crate::{Gaussians, Kernel, View};

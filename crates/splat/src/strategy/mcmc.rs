@@ -17,14 +17,16 @@ const GROWTH: f64 = 1.05;
 /// Most copies that one Gaussian is split into at a time.
 const MOST: usize = 51;
 /// Noise in units of the rate of the means.
-const NOISE: f32 = 5e5;
+pub const NOISE: f32 = 5e5;
 
-pub fn act(state: &mut State, cap: usize) {
-    if state.step >= FIRST && state.step.is_multiple_of(EVERY) && state.progress < UNTIL {
-        jump(state);
-        grow(state, cap);
-    }
-    shake(state);
+/// Whether Gaussians jump after this step.
+pub fn is_due(step: usize, progress: f64) -> bool {
+    step >= FIRST && step.is_multiple_of(EVERY) && progress < UNTIL
+}
+
+pub fn resize(state: &mut State, cap: usize) {
+    jump(state);
+    grow(state, cap);
 }
 
 /// Dead Gaussians jump onto live ones.
@@ -118,8 +120,8 @@ fn share(o: f64, n: usize) -> (f64, f64) {
 }
 
 /// Moves means by noise in the shape of their Gaussians; those that are opaque stay.
-fn shake(state: &mut State) {
-    let (rows, size) = (&*state.rows, state.means_rate * NOISE);
+pub fn shake(state: &mut State, size: f32) {
+    let rows = &*state.rows;
     let seed = hash(hash(state.seed, 3), state.step as u64);
     let moved: Vec<(usize, [f32; 3])> = (0..rows.n)
         .into_par_iter()
@@ -185,7 +187,7 @@ mod tests {
         let mut moments = [Rows::zeros(40, 14), Rows::zeros(40, 14)];
         let (step, progress, seed, means_rate) = (500, 0.1, 7, 0.0);
         let mut state = State { rows: &mut rows, moments: &mut moments, step, progress, seed, means_rate };
-        act(&mut state, 41);
+        resize(&mut state, 41);
         assert_eq!((rows.n, moments[0].n), (41, 41));
         assert!((0..41).all(|i| opacity(&rows, i) > DEAD));
         assert!((0..10).all(|i| rows.get(i, 0) >= 10.0), "the dead are where live ones were");
