@@ -1,5 +1,11 @@
 //! What can go wrong.
 
+impl From<lumigrad_optim::Error> for Error {
+    fn from(e: lumigrad_optim::Error) -> Self {
+        Error::Device { message: e.to_string() }
+    }
+}
+
 /// Why Gaussians cannot be drawn or trained.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]

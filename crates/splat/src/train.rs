@@ -104,6 +104,8 @@ pub struct TrainState {
     pub first: Vec<f32>,
     /// Adam's second moments, laid out alike.
     pub second: Vec<f32>,
+    /// Damping of least squares, once it has begun.
+    pub damping: Option<f64>,
 }
 
 /// Decay rates of Adam's moments, and what is added to its denominator.
@@ -285,7 +287,7 @@ impl Train for Trainer {
 
     fn state(&self) -> Result<TrainState, Error> {
         let [first, second] = self.moments.each_ref().map(|m| (0..m.n).flat_map(|i| m.row(i)).collect());
-        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second })
+        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second, damping: None })
     }
 
     fn len(&self) -> usize {

@@ -15,7 +15,9 @@ use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::{Options, save_transforms};
 use lumigrad_splat::{
     Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Strategy, Train, TrainOptions, TrainState,
-    Trainer, TrainingPicture, device::DeviceTrainer, formats,
+    Trainer, TrainingPicture,
+    device::{DeviceTrainer, LeastSquares},
+    formats,
 };
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,6 +26,8 @@ use std::time::Instant;
 const ITERATIONS: usize = 7000;
 /// Gaussians of a random start.
 const RANDOM_START: usize = 10_000;
+/// Part of a run with `adam+lm` after which Levenberg-Marquardt takes up.
+const LM_FROM: f64 = 0.75;
 /// Least value of the largest number of Gaussians where the job does not say.
 const LEAST_CAP: usize = 20_000;
 
@@ -65,11 +69,19 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
             spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
             restored(c, &gaussians)?
         }
-        None => TrainState { step: 0, gaussians, first: vec![], second: vec![] },
+        None => TrainState { step: 0, gaussians, first: vec![], second: vec![], damping: None },
     };
-    let mut trainer: Box<dyn Train> = match device.is_cpu() {
-        true => Box::new(Trainer::resume(start_state, pictures, options).map_err(unusable)?),
-        false => Box::new(DeviceTrainer::new(start_state, &pictures, options, &device).map_err(unusable)?),
+    // Least squares take up where Adam ends; a checkpoint tells where that was.
+    let squares = |state: TrainState| -> Result<Box<dyn Train>> {
+        let damping = state.damping;
+        let trainer = DeviceTrainer::new(state, &pictures, options.clone(), &device).map_err(unusable)?;
+        Ok(Box::new(LeastSquares::new(trainer, damping).map_err(unusable)?))
+    };
+    let squared = start_state.damping.is_some();
+    let mut trainer: Box<dyn Train> = match (start_state.damping, device.is_cpu()) {
+        (Some(_), _) => squares(start_state)?,
+        (None, true) => Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?),
+        _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
     };
     let first = found.as_ref().map_or(0, |c| c.step as usize);
     let folder = RunFolder::create(&place)?;
@@ -81,8 +93,19 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         iterations,
         seconds: job.seconds,
     });
-    let mut run = Run { dataset: &dataset, background, history: vec![], times: vec![], first, spent };
-    let interrupted = run.train(&mut *trainer, &budget, job.eval_every, stop, &mut |trainer, record, spent| {
+    let lm_from = if job.optimizer == "adam+lm" { LM_FROM } else { 1.0 };
+    let mut run = Run {
+        dataset: &dataset,
+        background,
+        history: vec![],
+        times: vec![],
+        first,
+        spent,
+        lm_from,
+        squared,
+        squares: &squares,
+    };
+    let interrupted = run.train(&mut trainer, &budget, job.eval_every, stop, &mut |trainer, record, spent| {
         if let Err(e) = saves.save_when_due(|| checkpoint(trainer, &fingerprint, job.common.seed, spent)) {
             observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
         }
@@ -136,13 +159,18 @@ struct Run<'a> {
     /// Steps, and seconds of all steps, before a resumption.
     first: usize,
     spent: f64,
+    /// Part of the run after which least squares take up, and how.
+    lm_from: f64,
+    /// Whether they have.
+    squared: bool,
+    squares: &'a dyn Fn(TrainState) -> Result<Box<dyn Train>>,
 }
 
 impl Run<'_> {
     /// Steps until the budget is spent; true where it was interrupted.
     fn train(
         &mut self,
-        trainer: &mut dyn Train,
+        trainer: &mut Box<dyn Train>,
         budget: &Budget,
         eval_every: Option<usize>,
         stop: &Stop,
@@ -158,7 +186,13 @@ impl Run<'_> {
                 return Ok(true);
             }
             let start = Instant::now();
-            let loss = trainer.step(budget.progress(step, self.spent)).map_err(unusable)?.loss as f64;
+            let progress = budget.progress(step, self.spent);
+            if progress >= self.lm_from && !self.squared {
+                *trainer = (self.squares)(trainer.state().map_err(unusable)?)?;
+                self.squared = true;
+            }
+            // Schedules of Adam end where least squares begin.
+            let loss = trainer.step((progress / self.lm_from).min(1.0)).map_err(unusable)?.loss as f64;
             let took = start.elapsed().as_secs_f64();
             self.times.push(took * 1e3);
             self.spent += took;
@@ -176,7 +210,7 @@ impl Run<'_> {
             if record.test_psnr.is_some() || step.is_multiple_of((often / 20).max(1)) {
                 self.history.push(record.clone());
             }
-            each(trainer, &record, self.spent);
+            each(&**trainer, &record, self.spent);
             if recent.len() == window && budget.is_reached(mean) {
                 break;
             }
@@ -322,6 +356,9 @@ fn checkpoint(trainer: &dyn Train, job: &str, seed: u64, spent: f64) -> Result<C
     let state = trainer.state().map_err(unusable)?;
     let mut c = Checkpoint { step: state.step as u64, seed, job: job.into(), ..Default::default() };
     c.facts.insert("seconds".into(), spent.to_string());
+    if let Some(damping) = state.damping {
+        c.facts.insert("damping".into(), damping.to_string());
+    }
     let (g, n) = (&state.gaussians, state.gaussians.len());
     let flat = |a: &[[f32; 3]]| Array::F32(a.as_flattened().to_vec());
     c.insert("means", &[n, 3], flat(&g.means));
@@ -349,5 +386,7 @@ fn restored(c: &Checkpoint, like: &Gaussians) -> Result<TrainState> {
         kernel: like.kernel,
     };
     let moments = |name: &str| Ok::<_, Error>(c.f32(name, &[n * (11 + 3 * basis)])?.to_vec());
-    Ok(TrainState { step: c.step as usize, gaussians, first: moments("first")?, second: moments("second")? })
+    let damping = c.facts.get("damping").and_then(|d| d.parse().ok());
+    let (first, second) = (moments("first")?, moments("second")?);
+    Ok(TrainState { step: c.step as usize, gaussians, first, second, damping })
 }

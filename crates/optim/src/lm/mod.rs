@@ -7,6 +7,7 @@
 
 mod covariance;
 mod dense;
+mod subsets;
 
 pub use covariance::{Covariance, MAX_COVARIANCE_PARAMETERS, covariance};
 

@@ -2,12 +2,14 @@
 
 mod kernels;
 mod lists;
+mod lm;
 mod project;
 #[cfg(test)]
 mod tests;
 mod trainer;
 
 pub use kernels::KERNELS;
+pub use lm::LeastSquares;
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;

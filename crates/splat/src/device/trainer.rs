@@ -42,11 +42,11 @@ pub struct DeviceTrainer {
     step: usize,
 }
 
-fn core(e: lumigrad_core::Error) -> Error {
+pub(super) fn core(e: lumigrad_core::Error) -> Error {
     Error::Device { message: e.to_string() }
 }
 
-fn optim(e: lumigrad_optim::Error) -> Error {
+pub(super) fn optim(e: lumigrad_optim::Error) -> Error {
     Error::Device { message: e.to_string() }
 }
 
@@ -160,13 +160,16 @@ impl DeviceTrainer {
         Ok((rows_of(&self.arrays)?, [moments("first")?, moments("second")?]))
     }
 
-    /// Loss of the picture, and the gradients of the arrays.
-    fn gradients(&self, shot: &Shot, background: [f32; 3], sh_degree: usize) -> Result<(f32, Vec<Option<Tensor>>)> {
-        let tape = Tape::new();
-        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
+    /// The picture of some arrays [H, W, 3] over a background, and its target.
+    fn drawn(
+        &self,
+        vars: &GaussianVars,
+        shot: &Shot,
+        background: [f32; 3],
+        sh_degree: usize,
+    ) -> lumigrad_core::Result<(Var, Tensor)> {
         let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
-        let vars = GaussianVars::from_all(arrays.clone());
-        let picture = render_vars(&vars, &shot.camera, &options).map_err(core)?;
+        let picture = render_vars(vars, &shot.camera, &options)?;
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
@@ -174,31 +177,73 @@ impl DeviceTrainer {
             m.output("colour", &[r + left * x, g + left * y, b + left * z]);
         });
         let [width, height] = shot.camera.size;
-        let flat = picture.reshape(&[width * height, 5]).map_err(core)?;
-        let colour = over.apply_with(&[&flat], behind.clone()).map_err(core)?.remove(0);
+        let colour = over.apply_with(&[&picture.reshape(&[width * height, 5])?], behind.clone())?.remove(0);
         let target = Map::cached("splat/target", |m| {
             let [r, g, b, a] = m.item("rgba");
             let behind = std::array::from_fn::<Expr, 3, _>(|_| m.param());
             let mix = |c: Expr, k: usize| c * a + (1.0 - a) * behind[k];
             m.output("target", &[mix(r, 0), mix(g, 1), mix(b, 2)]);
         });
-        let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
+        let target = target.run(&[&shot.rgba], &behind)?.remove(0);
         let shape = [height, width, 3];
-        let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
+        Ok((colour.reshape(&shape)?, target.reshape(&shape)?))
+    }
+
+    /// Loss of the picture, and the gradients of the arrays.
+    fn gradients(&self, shot: &Shot, background: [f32; 3], sh_degree: usize) -> Result<(f32, Vec<Option<Tensor>>)> {
+        let tape = Tape::new();
+        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
+        let vars = GaussianVars::from_all(arrays.clone());
+        let (colour, target) = self.drawn(&vars, shot, background, sh_degree).map_err(core)?;
         let loss = self.loss.evaluate(&colour, &target, shot.mask.as_ref()).map_err(optim)?;
-        let o = &self.options;
-        let mut total = loss.clone();
-        if o.opacity_weight > 0.0 {
-            let opacity = vars.opacity_logits.sigmoid().and_then(|s| s.mean()).map_err(core)?;
-            total = total.add(&opacity.scale(o.opacity_weight as f64).map_err(core)?).map_err(core)?;
-        }
-        if o.scale_weight > 0.0 {
-            let scale = vars.log_scales.exp().and_then(|s| s.mean()).map_err(core)?;
-            total = total.add(&scale.scale(o.scale_weight as f64).map_err(core)?).map_err(core)?;
-        }
+        let total = self.regularised(&loss, &vars).map_err(core)?;
         let mut gradients = tape.backward(&total).map_err(core)?;
         let loss = loss.tensor().item().map_err(core)? as f32;
         Ok((loss, arrays.iter().map(|v| gradients.take(v)).collect()))
+    }
+
+    /// The loss with the regularisers.
+    fn regularised(&self, loss: &Var, vars: &GaussianVars) -> lumigrad_core::Result<Var> {
+        let (opacity, scale) = (self.options.opacity_weight as f64, self.options.scale_weight as f64);
+        let mut total = loss.clone();
+        if opacity > 0.0 {
+            total = total.add(&vars.opacity_logits.sigmoid()?.mean()?.scale(opacity)?)?;
+        }
+        if scale > 0.0 {
+            total = total.add(&vars.log_scales.exp()?.mean()?.scale(scale)?)?;
+        }
+        Ok(total)
+    }
+
+    /// Picture, target and mask of training picture `k` for least squares, all harmonics used.
+    pub(super) fn picture(&self, arrays: &[Var], k: usize, progress: f64) -> Result<(Var, Tensor, Option<&Tensor>)> {
+        let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
+        let vars = GaussianVars::from_all(arrays.to_vec());
+        let shot = &self.shots[k];
+        let (picture, target) = self.drawn(&vars, shot, plan.background, self.sh_degree).map_err(core)?;
+        Ok((picture, target, shot.mask.as_ref()))
+    }
+
+    pub(super) fn take_arrays(&self) -> Vec<Tensor> {
+        self.arrays.clone()
+    }
+
+    /// Ends a step that was made elsewhere.
+    pub(super) fn put_arrays(&mut self, arrays: Vec<Tensor>) {
+        self.arrays = arrays;
+        self.step += 1;
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.step
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    pub(super) fn pictures(&self) -> usize {
+        self.shots.len()
     }
 
     /// Moves means by noise in the shape of their Gaussians.
@@ -281,7 +326,7 @@ impl Train for DeviceTrainer {
     fn state(&self) -> Result<TrainState> {
         let moments = self.download()?.1;
         let [first, second] = moments.map(|m| (0..m.n).flat_map(|i| m.row(i).collect::<Vec<_>>()).collect());
-        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second })
+        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second, damping: None })
     }
 
     fn len(&self) -> usize {

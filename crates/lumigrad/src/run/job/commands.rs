@@ -156,6 +156,8 @@ job_keys! {
         max_splats: Option<usize>, Count(1), example "100000";
         /// How Gaussians are placed where they are needed: mcmc explores by noise, fixed keeps those of the start.
         strategy: String, Choice(&["mcmc", "fixed"]), default "\"mcmc\"";
+        /// Optimiser: adam+lm ends with Levenberg-Marquardt, for the last quarter of the run.
+        optimizer: String, Choice(&["adam", "adam+lm"]), default "\"adam\"";
         /// Degree of the spherical harmonics, 0 to 4.
         sh_degree: usize, Count(0), default "3";
         /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see.
