@@ -12,6 +12,8 @@ mod splat;
 mod spz;
 mod table;
 
+pub(crate) use common::bounds;
+
 #[cfg(test)]
 mod tests;
 

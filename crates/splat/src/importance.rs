@@ -16,7 +16,11 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
     let mut out = vec![0.0; gaussians.len()];
     for view in views {
         view::check(gaussians, view)?;
-        frame.update(&rows, &camera(gaussians, view, options.near), [view.width, view.height]);
+        frame.update(
+            &rows,
+            &camera(gaussians.kernel, gaussians.sh_degree, view, options.near),
+            [view.width, view.height],
+        );
         drawn.update(&frame, false);
         // The derivative of Σ red by a splat's red is its weight.
         let mut red = [[0.0; PIXELS]; PLANES];

@@ -15,6 +15,7 @@ mod project;
 mod render;
 #[cfg(test)]
 mod render_tests;
+mod robust;
 mod rows;
 mod sh;
 mod strategy;
@@ -25,7 +26,8 @@ mod view;
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
 pub use importance::importance;
-pub use render::{render, render_views};
+pub use render::{Renderer, render, render_views};
+pub use robust::{Robust, RobustTrainer};
 pub use strategy::Strategy;
 pub use train::{Background, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

@@ -115,7 +115,14 @@ fn column<N: Copy>(m: &Mat<N>, k: usize) -> [N; 3] {
 
 #[inline(always)]
 fn product<N: Number>(a: &Mat<N>, b: &Mat<N>) -> Mat<N> {
-    std::array::from_fn(|i| std::array::from_fn(|k| dot(a[i], column(b, k))))
+    // Loops: closures would not be compiled for the instruction set of their caller.
+    let mut out = *a;
+    for i in 0..3 {
+        for k in 0..3 {
+            out[i][k] = dot(a[i], column(b, k));
+        }
+    }
+    out
 }
 
 /// The matrix of a unit quaternion wxyz.
@@ -152,7 +159,10 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let get = |k: usize| row.get(simd, k);
     let mean = [get(0), get(1), get(2)];
-    let p: [V<S, T>; 3] = std::array::from_fn(|i| dot(camera.rotation[i], mean) + camera.translation[i]);
+    let mut p = camera.translation;
+    for i in 0..3 {
+        p[i] += dot(camera.rotation[i], mean);
+    }
     let z = p[2];
     let mut visible = z.simd_ge(camera.near);
     // NaN and infinity times zero are NaN.
@@ -169,18 +179,31 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
         let (low, high) = (-(centre / f) - margin, (camera.size[k] - centre) / f + margin);
         clamped[k] = slope[k].max(low).min(high);
     }
-    let t = clamped.map(|x| z * x);
-    let raw_q = [0, 1, 2, 3].map(|k| get(ROTATION + k));
+    let t = [z * clamped[0], z * clamped[1]];
+    let raw_q = [get(ROTATION), get(ROTATION + 1), get(ROTATION + 2), get(ROTATION + 3)];
     let norm2 = raw_q[0] * raw_q[0] + raw_q[1] * raw_q[1] + raw_q[2] * raw_q[2] + raw_q[3] * raw_q[3];
     visible &= norm2.simd_ge(c(1e-6));
     let q_norm = norm2.sqrt();
-    let q = raw_q.map(|x| x / q_norm);
-    let scale = [0, 1, 2].map(|k| exp::<S, T>(simd, get(SCALE + k)));
+    let q = [raw_q[0] / q_norm, raw_q[1] / q_norm, raw_q[2] / q_norm, raw_q[3] / q_norm];
+    let mut scale = mean;
+    for k in 0..3 {
+        scale[k] = exp::<S, T>(simd, get(SCALE + k));
+    }
     let turned = product(&camera.rotation, &rotation(q, c(1.0), c(2.0)));
-    let m: Mat<V<S, T>> = std::array::from_fn(|i| std::array::from_fn(|k| turned[i][k] * scale[k]));
+    let mut m = turned;
+    for i in 0..3 {
+        for k in 0..3 {
+            m[i][k] *= scale[k];
+        }
+    }
     let zz = z * z;
     let j = [[fx / z, c(0.0), -(fx * t[0] / zz)], [c(0.0), fy / z, -(fy * t[1] / zz)]];
-    let v: [[V<S, T>; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|k| dot(j[i], column(&m, k))));
+    let mut v = j;
+    for i in 0..2 {
+        for k in 0..3 {
+            v[i][k] = dot(j[i], column(&m, k));
+        }
+    }
     let raw = [dot(v[0], v[0]), dot(v[0], v[1]), dot(v[1], v[1])];
     let mip = camera.kernel == Kernel::Mip;
     let low_pass = c(if mip { 0.1 } else { 0.3 });
@@ -191,9 +214,13 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
     let opacity = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
     // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t).
-    let to_mean: [V<S, T>; 3] = std::array::from_fn(|k| dot(column(&camera.rotation, k), p));
+    let mut to_mean = p;
+    for k in 0..3 {
+        to_mean[k] = dot(column(&camera.rotation, k), p);
+    }
     let distance = dot(to_mean, to_mean).sqrt();
-    let basis = sh::basis(camera.sh_degree, to_mean.map(|x| x / distance), c);
+    let dir = [to_mean[0] / distance, to_mean[1] / distance, to_mean[2] / distance];
+    let basis = sh::basis(camera.sh_degree, dir, c);
     let mut colour = [c(0.5); 3];
     for b in 0..(camera.sh_degree + 1).pow(2) {
         for (ch, sum) in colour.iter_mut().enumerate() {
@@ -227,7 +254,7 @@ pub(crate) fn project<S: Simd, T: Precision>(
         let log2e = std::f64::consts::LOG2_E;
         let quadratic =
             [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
-        let colour = s.colour.map(|x| x.max(c(0.0)));
+        let colour = [s.colour[0].max(c(0.0)), s.colour[1].max(c(0.0)), s.colour[2].max(c(0.0))];
         // The largest number that is squared later on.
         let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
         let seen = seen & opacity.simd_ge(camera.alpha_min) & far.simd_lt(c(1e18));
@@ -291,15 +318,24 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         x[1][0] += off;
     }
     out[OPACITY] = by_opacity * s.rho * s.opacity * (c(1.0) - s.opacity);
-    let gv: [[V<S, T>; 3]; 2] =
-        std::array::from_fn(|i| std::array::from_fn(|l| two * (x[i][0] * s.v[0][l] + x[i][1] * s.v[1][l])));
-    let gm: Mat<V<S, T>> =
-        std::array::from_fn(|i| std::array::from_fn(|l| s.j[0][i] * gv[0][l] + s.j[1][i] * gv[1][l]));
-    let gj: [[V<S, T>; 3]; 2] = std::array::from_fn(|i| std::array::from_fn(|l| dot(gv[i], s.m[l])));
+    let (mut gv, mut gm, mut gj) = (s.v, s.m, s.j);
+    for l in 0..3 {
+        for i in 0..2 {
+            gv[i][l] = two * (x[i][0] * s.v[0][l] + x[i][1] * s.v[1][l]);
+        }
+        for i in 0..3 {
+            gm[i][l] = s.j[0][i] * gv[0][l] + s.j[1][i] * gv[1][l];
+        }
+    }
+    for l in 0..3 {
+        for i in 0..2 {
+            gj[i][l] = dot(gv[i], s.m[l]);
+        }
+    }
     let mut by_world = [[zero; 3]; 3];
     for l in 0..3 {
         out[SCALE + l] = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
-        let by_turned = column(&gm, l).map(|v| v * s.scale[l]);
+        let by_turned = [gm[0][l] * s.scale[l], gm[1][l] * s.scale[l], gm[2][l] * s.scale[l]];
         for i in 0..3 {
             by_world[i][l] = dot(column(&camera.rotation, i), by_turned);
         }
@@ -318,7 +354,10 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         gp[2] += inside.select(zero, -(f * s.t[a] / zzz * gj[a][2]));
     }
     let mut by_dir = [zero; 3];
-    let colour: [V<S, T>; 3] = std::array::from_fn(|ch| s.colour[ch].simd_gt(zero).select(g.channels[ch], zero));
+    let mut colour = s.colour;
+    for ch in 0..3 {
+        colour[ch] = s.colour[ch].simd_gt(zero).select(g.channels[ch], zero);
+    }
     for b in 0..(camera.sh_degree + 1).pow(2) {
         for (ch, by_colour) in colour.into_iter().enumerate() {
             out[SH + 3 * b + ch] = by_colour * s.basis[b].v;
@@ -331,7 +370,7 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     for b in (camera.sh_degree + 1).pow(2)..(block.len() / BLOCK - SH) / 3 {
         (0..3).for_each(|ch| out[SH + 3 * b + ch] = zero);
     }
-    let dir = s.to_mean.map(|v| v / s.distance);
+    let dir = [s.to_mean[0] / s.distance, s.to_mean[1] / s.distance, s.to_mean[2] / s.distance];
     let along = dot(dir, by_dir);
     for l in 0..3 {
         out[l] = dot(column(&camera.rotation, l), gp) + (by_dir[l] - along * dir[l]) / s.distance;
@@ -358,5 +397,6 @@ where
             - two * z * (d[0][0] + d[1][1])),
     ];
     let along = g[0] * s.q[0] + g[1] * s.q[1] + g[2] * s.q[2] + g[3] * s.q[3];
-    std::array::from_fn(|k| (g[k] - along * s.q[k]) / s.q_norm)
+    let share = |k: usize| (g[k] - along * s.q[k]) / s.q_norm;
+    [share(0), share(1), share(2), share(3)]
 }

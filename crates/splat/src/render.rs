@@ -5,21 +5,21 @@ use crate::frame::Frame;
 use crate::lanes::Precision;
 use crate::project::Camera;
 use crate::rows::Rows;
-use crate::{Error, Gaussians, Image, RenderOptions, View, view};
+use crate::{Error, Gaussians, Image, Kernel, RenderOptions, View, view};
 
 /// Alphas below this are not drawn.
 const ALPHA_MIN: f64 = 1.0 / 255.0;
 
 /// What the renderer sees of a view of Gaussians.
-pub(crate) fn camera<T: Precision>(gaussians: &Gaussians, view: &View, near: f32) -> Camera<T> {
+pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View, near: f32) -> Camera<T> {
     Camera {
         rotation: std::array::from_fn(|i| std::array::from_fn(|k| T::of(view.viewmat[i][k]))),
         translation: std::array::from_fn(|i| T::of(view.viewmat[i][3])),
         intrinsics: view.intrinsics.map(T::of),
         size: [view.width, view.height].map(|n| T::from_f64(n as f64)),
         near: T::of(near),
-        kernel: gaussians.kernel,
-        sh_degree: gaussians.sh_degree,
+        kernel,
+        sh_degree,
         alpha_min: T::from_f64(ALPHA_MIN),
     }
 }
@@ -33,42 +33,50 @@ pub(crate) fn camera<T: Precision>(gaussians: &Gaussians, view: &View, near: f32
 /// **Determinism**: the same bits for any number of threads.
 /// **Source**: Kerbl et al. 2023, 3D Gaussian Splatting.
 pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Image, Error> {
-    view::check(gaussians, view)?;
-    Ok(Renderer::new(gaussians).render(view, options))
+    Renderer::new(gaussians)?.render(view, options)
 }
 
 /// [`render`] of several views.
 ///
 /// **Errors**: as [`render`].
 pub fn render_views(gaussians: &Gaussians, views: &[View], options: &RenderOptions) -> Result<Vec<Image>, Error> {
-    views.iter().try_for_each(|view| view::check(gaussians, view))?;
-    let mut renderer = Renderer::new(gaussians);
-    Ok(views.iter().map(|view| renderer.render(view, options)).collect())
+    let mut renderer = Renderer::new(gaussians)?;
+    views.iter().map(|view| renderer.render(view, options)).collect()
 }
 
-/// Draws the same Gaussians from many views.
-struct Renderer<'a> {
-    gaussians: &'a Gaussians,
+/// Draws the same Gaussians from many views; they are prepared once.
+pub struct Renderer {
+    kernel: Kernel,
+    sh_degree: usize,
     rows: Rows<f32>,
     frame: Frame<f32>,
     drawn: Drawn<f32>,
 }
 
-impl<'a> Renderer<'a> {
-    pub fn new(gaussians: &'a Gaussians) -> Self {
-        Self { gaussians, rows: Rows::new(gaussians), frame: Frame::default(), drawn: Drawn::default() }
+impl Renderer {
+    /// Prepares Gaussians.
+    ///
+    /// **Errors**: arrays whose lengths disagree, surfels.
+    pub fn new(gaussians: &Gaussians) -> Result<Self, Error> {
+        view::check_gaussians(gaussians)?;
+        let (kernel, sh_degree) = (gaussians.kernel, gaussians.sh_degree);
+        Ok(Self { kernel, sh_degree, rows: Rows::new(gaussians), frame: Frame::default(), drawn: Drawn::default() })
     }
 
-    pub fn render(&mut self, view: &View, options: &RenderOptions) -> Image {
+    /// The picture of a view, as [`render`].
+    ///
+    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels.
+    pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
+        view::check_view(view)?;
         let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.gaussians, view, options.near), size);
+        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size);
         self.drawn.update(&self.frame, true);
-        image(&self.drawn, size, options.background)
+        Ok(image(&self.drawn, size, options.background))
     }
 }
 
 /// The picture over a background.
-pub(crate) fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
+fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
     let n = size[0] * size[1];
     let mut out =
         Image { width: size[0], height: size[1], colour: vec![[0.0; 3]; n], alpha: vec![0.0; n], depth: vec![0.0; n] };

@@ -80,7 +80,7 @@ fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; B
 fn gradients_match_finite_differences() {
     for (kernel, degree) in [(Kernel::Classic, 3), (Kernel::Mip, 4)] {
         let (gaussians, view) = (scene(kernel, degree), view());
-        let mut camera: Camera<f64> = camera(&gaussians, &view, 0.01);
+        let mut camera: Camera<f64> = camera(kernel, degree, &view, 0.01);
         camera.alpha_min = 1e-14; // no visible cut, so that the picture is smooth
         let size = [view.width, view.height];
         let rows = Rows::<f64>::new(&gaussians);

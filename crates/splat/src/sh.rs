@@ -17,7 +17,7 @@ impl<R: Number> Add for Dual<R> {
     type Output = Self;
     #[inline(always)]
     fn add(self, b: Self) -> Self {
-        Self { v: self.v + b.v, d: std::array::from_fn(|k| self.d[k] + b.d[k]) }
+        Self { v: self.v + b.v, d: [self.d[0] + b.d[0], self.d[1] + b.d[1], self.d[2] + b.d[2]] }
     }
 }
 
@@ -25,7 +25,7 @@ impl<R: Number> Sub for Dual<R> {
     type Output = Self;
     #[inline(always)]
     fn sub(self, b: Self) -> Self {
-        Self { v: self.v - b.v, d: std::array::from_fn(|k| self.d[k] - b.d[k]) }
+        Self { v: self.v - b.v, d: [self.d[0] - b.d[0], self.d[1] - b.d[1], self.d[2] - b.d[2]] }
     }
 }
 
@@ -34,7 +34,10 @@ impl<R: Number> Mul for Dual<R> {
     #[allow(clippy::suspicious_arithmetic_impl)] // the product rule adds
     #[inline(always)]
     fn mul(self, b: Self) -> Self {
-        Self { v: self.v * b.v, d: std::array::from_fn(|k| self.d[k] * b.v + self.v * b.d[k]) }
+        // Closures would not be compiled for the instruction set of their caller.
+        let d =
+            [self.d[0] * b.v + self.v * b.d[0], self.d[1] * b.v + self.v * b.d[1], self.d[2] * b.v + self.v * b.d[2]];
+        Self { v: self.v * b.v, d }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::composite::{Drawn, PIXELS, PLANES, Tiled, place};
 use crate::frame::{Frame, TILE};
 use crate::loss::{Planes, Scratch};
-use crate::project::Moments;
+use crate::project::{Camera, Moments};
 use crate::render::camera;
 use crate::rows::Rows;
 use crate::strategy::{State, Strategy};
@@ -185,25 +185,25 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
 /// **Determinism**: the same seed gives the same bits for any number of threads, interrupted or not.
 /// **Source**: Kerbl et al. 2023.
 pub struct Trainer {
-    options: TrainOptions,
-    pictures: Vec<TrainingPicture>,
+    pub(crate) options: TrainOptions,
+    pub(crate) pictures: Vec<TrainingPicture>,
     extent: f32,
     like: Gaussians,
-    rows: Rows<f32>,
-    moments: [Rows<f32>; 2],
-    step: usize,
-    work: Work,
+    pub(crate) rows: Rows<f32>,
+    pub(crate) moments: [Rows<f32>; 2],
+    pub(crate) step: usize,
+    pub(crate) work: Work,
 }
 
 /// Memory that steps use again.
 #[derive(Default)]
-struct Work {
+pub(crate) struct Work {
     frame: Frame<f32>,
     drawn: Drawn<f32>,
     loss: Scratch<f32>,
-    picture: Planes<f32>,
-    target: Planes<f32>,
-    by_picture: Planes<f32>,
+    pub(crate) picture: Planes<f32>,
+    pub(crate) target: Planes<f32>,
+    pub(crate) by_picture: Planes<f32>,
     grads: Tiled<f32>,
     sums: Vec<[f32; Moments::<f32>::COUNT]>,
 }
@@ -254,23 +254,41 @@ impl Trainer {
     }
 }
 
-impl Train for Trainer {
-    fn step(&mut self, progress: f64) -> Result<StepReport, Error> {
-        let plan = schedule(&self.options, self.extent, self.pictures.len(), self.step, progress);
-        let (picture, background) = (&self.pictures[plan.picture], plan.background);
-        let view = &picture.view;
-        let size = [view.width, view.height];
-        let mut camera = camera::<f32>(&self.like, view, self.options.near);
+/// A step in two halves, so that others can change what is learnt between them.
+impl Trainer {
+    pub(crate) fn plan(&self, progress: f64) -> Plan {
+        schedule(&self.options, self.extent, self.pictures.len(), self.step, progress)
+    }
+
+    fn camera(&self, plan: &Plan) -> Camera<f32> {
+        let mut camera =
+            camera::<f32>(self.like.kernel, self.like.sh_degree, &self.pictures[plan.picture].view, self.options.near);
         camera.sh_degree = camera.sh_degree.min(plan.sh_degree);
+        camera
+    }
+
+    /// Draws the picture and compares it; gives the loss.
+    pub(crate) fn draw(&mut self, plan: &Plan) -> f32 {
+        let camera = self.camera(plan);
+        let picture = &self.pictures[plan.picture];
+        let size = [picture.view.width, picture.view.height];
         let w = &mut self.work;
         w.frame.update(&self.rows, &camera, size);
         w.drawn.update(&w.frame, false);
-        over(&w.drawn.picture, size, background, &mut w.picture);
-        target(picture, background, &mut w.target);
+        over(&w.drawn.picture, size, plan.background, &mut w.picture);
+        target(picture, plan.background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
-        let loss = w.loss.loss(&w.picture, &w.target, view.width, &mut w.by_picture);
+        let loss = w.loss.loss(&w.picture, &w.target, size[0], &mut w.by_picture);
         hide(picture, &mut w.by_picture);
-        by_tiles(&w.by_picture, size, background, &mut w.grads);
+        loss
+    }
+
+    /// Moves all Gaussians by the derivative by the picture.
+    pub(crate) fn learn(&mut self, plan: &Plan, progress: f64, loss: f32) -> StepReport {
+        let camera = self.camera(plan);
+        let view = &self.pictures[plan.picture].view;
+        let w = &mut self.work;
+        by_tiles(&w.by_picture, [view.width, view.height], plan.background, &mut w.grads);
         w.drawn.backward(&w.frame, &w.grads, false, &mut w.sums);
         self.step += 1;
         let adam = self.adam(plan.means_rate);
@@ -278,7 +296,15 @@ impl Train for Trainer {
         let (rows, moments) = (&mut self.rows, &mut self.moments);
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
         self.options.strategy.act(&mut State { rows, moments, step, progress, seed, means_rate });
-        Ok(StepReport { step, loss, n_visible: self.work.frame.splats.len() })
+        StepReport { step, loss, n_visible: self.work.frame.splats.len() }
+    }
+}
+
+impl Train for Trainer {
+    fn step(&mut self, progress: f64) -> Result<StepReport, Error> {
+        let plan = self.plan(progress);
+        let loss = self.draw(&plan);
+        Ok(self.learn(&plan, progress, loss))
     }
 
     fn gaussians(&self) -> Result<Gaussians, Error> {

@@ -50,6 +50,11 @@ const MAX_PIXELS: usize = 1 << 28;
 
 /// Whether `view` and `gaussians` can be drawn.
 pub(crate) fn check(gaussians: &Gaussians, view: &View) -> Result<(), Error> {
+    check_gaussians(gaussians)?;
+    check_view(view)
+}
+
+pub(crate) fn check_gaussians(gaussians: &Gaussians) -> Result<(), Error> {
     let n = gaussians.len();
     let lengths = [
         ("log_scales", gaussians.log_scales.len(), n),
@@ -67,6 +72,10 @@ pub(crate) fn check(gaussians: &Gaussians, view: &View) -> Result<(), Error> {
     if gaussians.kernel == Kernel::Surfel {
         return Err(Error::Surfels);
     }
+    Ok(())
+}
+
+pub(crate) fn check_view(view: &View) -> Result<(), Error> {
     let finite = view.viewmat.iter().flatten().chain(&view.intrinsics).all(|x| x.is_finite());
     if !finite || !(view.intrinsics[0] > 0.0) || !(view.intrinsics[1] > 0.0) {
         return Err(Error::Camera);

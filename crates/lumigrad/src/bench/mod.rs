@@ -2,6 +2,7 @@
 
 mod core;
 mod raster;
+mod splats;
 mod timing;
 
 use crate::core::Device;
@@ -13,7 +14,8 @@ use crate::{Error, Result};
 type Case = fn(&Device, &mut Summary) -> Result<()>;
 
 /// Every case with its group.
-const CASES: &[(&str, Case)] = &[("core", core::gemm), ("core", raster::jacobian), ("raster", raster::steps)];
+const CASES: &[(&str, Case)] =
+    &[("core", core::gemm), ("core", raster::jacobian), ("raster", raster::steps), ("splats", splats::steps)];
 
 /// Runs the cases of the job's group; `all` runs what there is.
 ///

@@ -14,8 +14,8 @@ use lumigrad_scene::camera::View;
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::{Options, save_transforms};
 use lumigrad_splat::{
-    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Strategy, Train, TrainOptions, TrainState,
-    Trainer, TrainingPicture,
+    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Train,
+    TrainOptions, TrainState, Trainer, TrainingPicture,
     device::{DeviceTrainer, LeastSquares},
     formats,
 };
@@ -78,8 +78,19 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         Ok(Box::new(LeastSquares::new(trainer, damping).map_err(unusable)?))
     };
     let squared = start_state.damping.is_some();
+    let robust = match job.robust.as_str() {
+        "dual" => Some(Robust::Dual),
+        "ema" => Some(Robust::Ema),
+        _ => None,
+    };
+    if robust.is_some() && !device.is_cpu() {
+        return Err(Error::usage("--robust", format!("is not made on {device}"), "train with --device cpu"));
+    }
     let mut trainer: Box<dyn Train> = match (start_state.damping, device.is_cpu()) {
         (Some(_), _) => squares(start_state)?,
+        (None, true) if let Some(mode) = robust => {
+            Box::new(RobustTrainer::new(mode, start_state, pictures.clone(), options.clone()).map_err(unusable)?)
+        }
         (None, true) => Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?),
         _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
     };

@@ -8,8 +8,8 @@ use lumigrad_core::{Tensor, Var};
 use lumigrad_optim::{LevenbergMarquardt, LmOptions, Loss};
 
 /// Pictures of a subset, and subsets of a step at most.
-const SUBSET: usize = 20;
-const SUBSETS: usize = 2;
+const SUBSET: usize = 10;
+const SUBSETS: usize = 4;
 /// Pictures that judge a step: no less than so many, and this part of all.
 const JUDGES: usize = 4;
 const JUDGED: f64 = 0.3;

@@ -156,6 +156,9 @@ job_keys! {
         max_splats: Option<usize>, Count(1), example "100000";
         /// How Gaussians are placed where they are needed: mcmc explores by noise, fixed keeps those of the start.
         strategy: String, Choice(&["mcmc", "fixed"]), default "\"mcmc\"";
+        /// Photographs with passers-by and other changes: dual trains two models that must agree, ema one and its moving
+        /// average.
+        robust: String, Choice(&["none", "dual", "ema"]), default "\"none\"";
         /// Optimiser: adam+lm ends with Levenberg-Marquardt, for the last quarter of the run.
         optimizer: String, Choice(&["adam", "adam+lm"]), default "\"adam\"";
         /// Degree of the spherical harmonics, 0 to 4.
