@@ -1,0 +1,111 @@
+//! Gaussian splatting as a user does it: train, render, convert.
+
+mod common;
+
+use common::Run;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+
+const VIEWS: usize = 9;
+
+/// A folder of posed pictures: the globe from a circle, rendered by the program itself.
+fn photographs(folder: &Path) {
+    let frames: Vec<_> = (0..VIEWS)
+        .map(|k| {
+            let (sin, cos) = (k as f64 / VIEWS as f64 * std::f64::consts::TAU).sin_cos();
+            // OpenGL axes: the camera looks along −z, at the origin from a distance of 3.
+            let matrix =
+                [[cos, 0.0, sin, 3.0 * sin], [0.0, 1.0, 0.0, 0.0], [-sin, 0.0, cos, 3.0 * cos], [0.0, 0.0, 0.0, 1.0]];
+            json!({ "file_path": format!("view_{k}"), "transform_matrix": matrix })
+        })
+        .collect();
+    let data = folder.join("data");
+    fs::create_dir_all(&data).unwrap();
+    let file = data.join("transforms.json");
+    fs::write(&file, json!({ "camera_angle_x": 0.8, "w": 48, "h": 48, "frames": frames }).to_string()).unwrap();
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let cameras = file.to_str().unwrap();
+    let run =
+        Run::new(folder, &["render", globe, "--camera", cameras, "--size", "48x48", "--device", "cpu", "-o", "data"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+/// A training job, and more arguments.
+fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec!["train", "splats", "data", "--max-splats", "1500", "--iterations", "240", "--json"];
+    all.extend(more);
+    all
+}
+
+#[test]
+fn photographs_become_splats_that_every_command_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path());
+    let run = Run::new(folder.path(), &train(&["--device", "cpu", "--out", "run"]));
+    assert_eq!(run.code, 0, "{}", run.err);
+    let trained = run.json();
+    let psnr = trained["metrics"]["test_psnr"].as_f64().unwrap();
+    assert!(psnr > 17.0, "{psnr} dB");
+    for file in ["splats.ply", "report.html", "metrics.json", "job.toml", "views/transforms_test.json"] {
+        assert!(folder.path().join("run").join(file).is_file(), "{file}");
+    }
+
+    // Any number of threads, and a run in two parts, end at the same bytes.
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("splats.ply")).unwrap();
+    let one = Run::new(folder.path(), &train(&["--device", "cpu", "--threads", "1", "--out", "one"]));
+    assert_eq!(one.code, 0, "{}", one.err);
+    assert!(bytes("run") == bytes("one"), "one thread and two differ");
+
+    // The held-out views, rendered from the saved file, score what training said.
+    let cameras = "run/views/transforms_test.json";
+    let run =
+        Run::new(folder.path(), &["render", "run", "--camera", cameras, "--device", "cpu", "-o", "again", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = Run::new(folder.path(), &["eval", "again", "--against", "run/views", "--json"]);
+    assert!(run.json()["metrics"]["psnr"].as_f64().unwrap() > 45.0, "{}", run.out);
+
+    for file in ["a.compressed.ply", "a.splat", "a.spz", "a.sog", "a.glb", "b.ply"] {
+        let run = Run::new(folder.path(), &["convert", "run/splats.ply", file, "--json"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert_eq!(run.json()["metrics"]["n_splats"], trained["metrics"]["n_splats"], "{file}");
+    }
+    let run = Run::new(folder.path(), &["convert", "run/splats.ply", "small.spz", "--max-size", "9000", "--json"]);
+    assert!(fs::metadata(folder.path().join("small.spz")).unwrap().len() <= 9000, "{}", run.out);
+    assert!(run.json()["metrics"]["psnr_loss"].as_f64().unwrap() > 15.0, "{}", run.out);
+}
+
+#[test]
+fn variants_of_training_end() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path());
+    let variants: &[&[&str]] = &[
+        &["--robust", "dual"],
+        &["--robust", "ema"],
+        &["--kernel", "mip", "--strategy", "fixed", "--sh-degree", "0"],
+        &["--optimizer", "adam+lm"],
+    ];
+    for variant in variants {
+        let mut arguments = vec!["train", "splats", "data", "--max-splats", "300", "--iterations", "20", "--json"];
+        arguments.extend(["--device", "cpu", "--out", "run"].iter().chain(*variant));
+        let run = Run::new(folder.path(), &arguments);
+        assert_eq!(run.code, 0, "{variant:?}: {}", run.err);
+        assert!(run.json()["metrics"]["test_psnr"].as_f64().unwrap() > 5.0, "{variant:?}: {}", run.out);
+    }
+}
+
+#[test]
+fn what_is_no_splat_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = "ply\nformat binary_little_endian 1.0\nelement vertex 1000000\nproperty float x\nproperty float scale_0\nend_header\n";
+    let cases = [("truncated.ply", header.as_bytes(), "truncated"), ("empty.spz", b"".as_slice(), "damaged")];
+    for (name, content, said) in cases {
+        fs::write(folder.path().join(name), content).unwrap();
+        let run = Run::new(folder.path(), &["render", name, "--size", "16x16", "--device", "cpu", "-o", "out"]);
+        assert_eq!(run.code, 1, "{}", run.err);
+        assert!(run.err.contains(name) && run.err.contains(said), "{}", run.err);
+    }
+    let run = Run::new(folder.path(), &["train", "splats", ".", "--device", "cpu"]);
+    assert_eq!(run.code, 1, "{}", run.err);
+    assert!(run.err.contains("COLMAP") || run.err.contains("transforms.json"), "{}", run.err);
+}
