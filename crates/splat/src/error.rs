@@ -40,6 +40,16 @@ pub enum Error {
         /// Rows.
         height: usize,
     },
+    /// Too many Gaussians cover too much of a picture.
+    #[error(
+        "Gaussians touch {entries} tiles of a picture, expected at most {most}; draw a smaller picture or prune them"
+    )]
+    Lists {
+        /// Gaussians in tiles.
+        entries: usize,
+        /// The most that are listed.
+        most: usize,
+    },
     /// The device cannot do it.
     #[error("{message}")]
     Device {

@@ -1,5 +1,6 @@
 //! Splats of a view, listed by the tiles that they touch.
 
+use crate::Error;
 use crate::lanes::{Precision, level};
 use crate::project::{Camera, Splat, project};
 use crate::rows::{BLOCK, Rows};
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Pixels along a side of a tile.
 pub(crate) const TILE: usize = 16;
+/// Most entries of all lists: 2.5 GB of them.
+const MOST: usize = 1 << 27;
 /// Blocks that are projected together.
 const CHUNK: usize = 32;
 
@@ -88,7 +91,9 @@ impl<T: Precision> Frame<T> {
     }
 
     /// Projects all rows and lists the splats, in the memory of an earlier frame.
-    pub fn update(&mut self, rows: &Rows<T>, camera: &Camera<T>, size: [usize; 2]) {
+    ///
+    /// **Errors**: more entries than memory should hold; the lists are then empty.
+    pub fn update(&mut self, rows: &Rows<T>, camera: &Camera<T>, size: [usize; 2]) -> Result<(), Error> {
         self.size = size;
         self.least = camera.alpha_min.ln() * T::from_f64(std::f64::consts::LOG2_E);
         let chunks = rows.data.par_chunks(CHUNK * rows.width * BLOCK);
@@ -96,6 +101,12 @@ impl<T: Precision> Frame<T> {
         self.splats.clear();
         self.blocks.clear();
         self.slots.clear();
+        let entries: usize = parts.iter().map(|p| p.tiles.len()).sum();
+        if entries > MOST {
+            self.starts.clear();
+            self.entries.clear();
+            return Err(Error::Lists { entries, most: MOST });
+        }
         let mut slot = 0;
         for part in &parts {
             let first = self.splats.len() as u32;
@@ -137,6 +148,7 @@ impl<T: Precision> Frame<T> {
                 places[entry.slot as usize].store((first + k) as u32, Relaxed);
             }
         });
+        Ok(())
     }
 
     fn part(&self, chunk: &[T], width: usize, camera: &Camera<T>) -> Part<T> {

@@ -20,7 +20,7 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
             &rows,
             &camera(gaussians.kernel, gaussians.sh_degree, view, options.near),
             [view.width, view.height],
-        );
+        )?;
         drawn.update(&frame, false);
         // The derivative of Σ red by a splat's red is its weight.
         let mut red = [[0.0; PIXELS]; PLANES];

@@ -69,7 +69,7 @@ impl Renderer {
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
         view::check_view(view)?;
         let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size);
+        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size)?;
         self.drawn.update(&self.frame, true);
         Ok(image(&self.drawn, size, options.background))
     }

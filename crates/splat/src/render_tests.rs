@@ -91,7 +91,7 @@ fn gradients_match_finite_differences() {
         });
         let draw = |rows: &Rows<f64>| {
             let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
-            frame.update(rows, &camera, size);
+            frame.update(rows, &camera, size).unwrap();
             drawn.update(&frame, true);
             (frame, drawn)
         };

@@ -58,8 +58,8 @@ impl RobustTrainer {
     }
 
     /// The plan of the first model's step, for both.
-    fn draw(&mut self, plan: &Plan) -> (f32, f32) {
-        (self.first.draw(plan), self.second.draw(plan))
+    fn draw(&mut self, plan: &Plan) -> Result<(f32, f32), Error> {
+        Ok((self.first.draw(plan)?, self.second.draw(plan)?))
     }
 
     /// The moving average follows; what has jumped or is new is taken as it is.
@@ -81,7 +81,7 @@ impl RobustTrainer {
 impl Train for RobustTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport, Error> {
         let plan = self.first.plan(progress);
-        let (loss, other) = self.draw(&plan);
+        let (loss, other) = self.draw(&plan)?;
         let width = self.first.pictures[plan.picture].view.width;
         if progress >= WARM_UP {
             let residuals =

@@ -268,19 +268,21 @@ impl Trainer {
     }
 
     /// Draws the picture and compares it; gives the loss.
-    pub(crate) fn draw(&mut self, plan: &Plan) -> f32 {
+    ///
+    /// **Errors**: Gaussians that cover too much.
+    pub(crate) fn draw(&mut self, plan: &Plan) -> Result<f32, Error> {
         let camera = self.camera(plan);
         let picture = &self.pictures[plan.picture];
         let size = [picture.view.width, picture.view.height];
         let w = &mut self.work;
-        w.frame.update(&self.rows, &camera, size);
+        w.frame.update(&self.rows, &camera, size)?;
         w.drawn.update(&w.frame, false);
         over(&w.drawn.picture, size, plan.background, &mut w.picture);
         target(picture, plan.background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
         let loss = w.loss.loss(&w.picture, &w.target, size[0], &mut w.by_picture);
         hide(picture, &mut w.by_picture);
-        loss
+        Ok(loss)
     }
 
     /// Moves all Gaussians by the derivative by the picture.
@@ -303,7 +305,7 @@ impl Trainer {
 impl Train for Trainer {
     fn step(&mut self, progress: f64) -> Result<StepReport, Error> {
         let plan = self.plan(progress);
-        let loss = self.draw(&plan);
+        let loss = self.draw(&plan)?;
         Ok(self.learn(&plan, progress, loss))
     }
 

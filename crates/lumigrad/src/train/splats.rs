@@ -218,7 +218,7 @@ impl Run<'_> {
                 let rendered = self.pictures(&trainer.gaussians().map_err(unusable)?, self.dataset.scored())?;
                 record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.0);
             }
-            if record.test_psnr.is_some() || step.is_multiple_of((often / 20).max(1)) {
+            if record.test_psnr.is_some() || self.squared || step.is_multiple_of((often / 20).max(1)) {
                 self.history.push(record.clone());
             }
             each(&**trainer, &record, self.spent);
@@ -297,7 +297,11 @@ fn initial(job: &TrainSplatsJob, dataset: &Dataset) -> Result<Gaussians> {
         // Every n-th where there are too many.
         let stride = points.positions.len().div_ceil(most);
         let every = |list: &[[f32; 3]]| list.iter().step_by(stride).copied().collect::<Vec<_>>();
-        return Ok(Gaussians::from_points(&every(&points.positions), &every(&points.colors), job.sh_degree, kernel));
+        let found = Gaussians::from_points(&every(&points.positions), &every(&points.colors), job.sh_degree, kernel);
+        // Points may all be no numbers.
+        if !found.is_empty() {
+            return Ok(found);
+        }
     }
     let (centre, radius) = dataset.focus();
     let uniform = |i: usize, k: usize| random::uniform(job.common.seed ^ 0x5eed, (6 * i + k) as u64);
