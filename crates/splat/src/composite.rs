@@ -109,17 +109,16 @@ fn corner<T>(frame: &Frame<T>, tile: usize) -> [usize; 2] {
 
 /// Cells of a tile whose centres a splat (counted from the first one) may reach, as bits.
 #[inline(always)]
-fn cells<T: Precision>(splat: &Splat<T>, least: T) -> u32 {
-    let reach = (splat.log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2);
-    let range = |k: usize, pixels: f32| {
-        let half = (reach * splat.cov[k]).sqrt() + T::of(0.125);
+fn cells<T: Precision>(splat: &Splat<T>) -> u32 {
+    let range = |k: usize, per_pixel: f32| {
+        let half = splat.half[k] + T::of(0.125);
         let mean = splat.mean[k];
-        let first = ((mean - half) / T::of(pixels)).max(T::ZERO).floor();
-        let last = ((mean + half) / T::of(pixels)).min(T::of(15.0)).floor();
+        let first = ((mean - half) * T::of(per_pixel)).max(T::ZERO).floor();
+        let last = ((mean + half) * T::of(per_pixel)).min(T::of(15.0)).floor();
         (first.to_f64() as i32, last.to_f64() as i32)
     };
     // A cell reaches from its first centre to its last one: one of the left and upper neighbours may be in vain.
-    let ((x0, x1), (y0, y1)) = (range(0, 4.0), range(1, 2.0));
+    let ((x0, x1), (y0, y1)) = (range(0, 0.25), range(1, 0.5));
     let (x1, y1) = (x1.min(3), y1.min(7));
     if x0 > x1 || y0 > y1 {
         return 0;
@@ -199,7 +198,7 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
         }
         let splat = canvas.near(&frame.splats[entry.splat()]);
         let mut hits = 0;
-        let mut vectors = Vectors::new(cells(&splat, canvas.least) & open, len);
+        let mut vectors = Vectors::new(cells(&splat) & open, len);
         while let Some((at, own)) = vectors.next(len) {
             let Some(f) = canvas.falloff(&splat, at) else { continue };
             hits |= own;

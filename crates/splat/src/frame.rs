@@ -77,7 +77,7 @@ impl<T: Precision> Frame<T> {
                 quadratic: [r[2], r[3], r[4]],
                 log_opacity: r[5],
                 channels: [r[6], r[7], r[8], r[9]],
-                cov: [c / det, a / det],
+                half: [c, a].map(|x| (reach(r[5], least) * x / det).sqrt()),
             }
         };
         Self {
@@ -176,7 +176,7 @@ impl<T: Precision> Frame<T> {
 
     /// Adds the tiles in which alpha reaches its least value at a pixel.
     fn tiles_of(&self, splat: &Splat<T>, out: &mut Vec<u32>) {
-        let [xs, ys] = span(splat, self.size, self.least);
+        let [xs, ys] = span(splat, self.size);
         if xs.0 >= xs.1 || ys.0 >= ys.1 {
             return;
         }
@@ -217,11 +217,15 @@ pub(crate) fn lists<'a, E>(mut all: &'a mut [E], starts: &[u32]) -> Vec<(usize, 
     out
 }
 
+/// Twice the σ at which alpha is least.
+fn reach<T: Precision>(log_opacity: T, least: T) -> T {
+    (log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2)
+}
+
 /// Columns and rows (first, one past the last) of the pixels whose centres a splat may reach.
-fn span<T: Precision>(splat: &Splat<T>, size: [usize; 2], least: T) -> [(usize, usize); 2] {
-    let reach = (splat.log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2);
+fn span<T: Precision>(splat: &Splat<T>, size: [usize; 2]) -> [(usize, usize); 2] {
     std::array::from_fn(|k| {
-        let half = (reach * splat.cov[k]).sqrt();
+        let half = splat.half[k];
         let clamp = |x: T| x.to_f64().clamp(0.0, size[k] as f64) as usize;
         // Centres at +½; an eighth more than exact arithmetic needs.
         (

@@ -52,8 +52,8 @@ pub(crate) struct Splat<N> {
     pub log_opacity: N,
     /// Red, green, blue, depth.
     pub channels: [N; 4],
-    /// Diagonal of the covariance on the picture: σ is at least dx² / 2Σxx.
-    pub cov: [N; 2],
+    /// Half the size of the box outside of which alpha is below its least value.
+    pub half: [N; 2],
 }
 
 /// Derivative of a loss by a splat, as moments of s = ∂L/∂(−σ) over its pixels.
@@ -254,6 +254,12 @@ pub(crate) fn project<S: Simd, T: Precision>(
         let log2e = std::f64::consts::LOG2_E;
         let quadratic =
             [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
+        // σ is at least dx² / 2Σxx. Per lane: logarithms have no vectors.
+        let mut reach = opacity / camera.alpha_min;
+        for k in 0..V::<S, T>::LEN {
+            reach[k] = reach[k].max(T::ONE).ln() * T::of(2.0);
+        }
+        let half = [(reach * s.cov[0]).sqrt(), (reach * s.cov[2]).sqrt()];
         let colour = [s.colour[0].max(c(0.0)), s.colour[1].max(c(0.0)), s.colour[2].max(c(0.0))];
         // The largest number that is squared later on.
         let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
@@ -267,7 +273,7 @@ pub(crate) fn project<S: Simd, T: Precision>(
                     quadratic: quadratic.map(of),
                     log_opacity: opacity[k].ln() * T::from_f64(log2e),
                     channels,
-                    cov: [s.cov[0][k], s.cov[2][k]],
+                    half: half.map(of),
                 };
                 emit(lane + k, splat);
             }
