@@ -6,6 +6,7 @@
 use crate::loss::Planes;
 use crate::train::Plan;
 use crate::{Error, Gaussians, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
+use std::sync::Arc;
 
 /// How two models are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl RobustTrainer {
     pub fn new(
         mode: Robust,
         state: TrainState,
-        pictures: Vec<TrainingPicture>,
+        pictures: Arc<[TrainingPicture]>,
         options: TrainOptions,
     ) -> Result<Self, Error> {
         // The second model sees the same pictures in the same order, and explores in its own way.

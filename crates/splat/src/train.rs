@@ -11,6 +11,7 @@ use crate::update::{Adam, update};
 use crate::{Error, Gaussians, View, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// A picture to learn from.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,7 +187,7 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
 /// **Source**: Kerbl et al. 2023.
 pub struct Trainer {
     pub(crate) options: TrainOptions,
-    pub(crate) pictures: Vec<TrainingPicture>,
+    pub(crate) pictures: Arc<[TrainingPicture]>,
     extent: f32,
     like: Gaussians,
     pub(crate) rows: Rows<f32>,
@@ -212,7 +213,12 @@ impl Trainer {
     /// Prepares training.
     ///
     /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses.
-    pub fn new(gaussians: Gaussians, pictures: Vec<TrainingPicture>, options: TrainOptions) -> Result<Self, Error> {
+    pub fn new(
+        gaussians: Gaussians,
+        pictures: impl Into<Arc<[TrainingPicture]>>,
+        options: TrainOptions,
+    ) -> Result<Self, Error> {
+        let pictures = pictures.into();
         check(&gaussians, &pictures)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
@@ -224,7 +230,11 @@ impl Trainer {
     /// Goes on from a saved state; empty moments are zeros.
     ///
     /// **Errors**: as [`Trainer::new`]; moments that do not fit the Gaussians.
-    pub fn resume(state: TrainState, pictures: Vec<TrainingPicture>, options: TrainOptions) -> Result<Self, Error> {
+    pub fn resume(
+        state: TrainState,
+        pictures: impl Into<Arc<[TrainingPicture]>>,
+        options: TrainOptions,
+    ) -> Result<Self, Error> {
         let mut out = Self::new(state.gaussians, pictures, options)?;
         for ((name, moments), own) in
             [("first moments", state.first), ("second moments", state.second)].into_iter().zip(&mut out.moments)

@@ -74,5 +74,5 @@ fn pictures_that_disagree_with_their_views_are_refused() {
     bad[1].colour.pop();
     let error = Trainer::new(truth(), bad, TrainOptions::default()).err().unwrap();
     assert_eq!(error, Error::Picture { index: 1, found: 1023, expected: 1024 });
-    assert!(Trainer::new(truth(), Vec::new(), TrainOptions::default()).is_err());
+    assert!(Trainer::new(truth(), vec![], TrainOptions::default()).is_err());
 }

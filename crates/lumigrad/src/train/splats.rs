@@ -20,6 +20,7 @@ use lumigrad_splat::{
     formats,
 };
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Steps without a limit of either kind.
@@ -45,7 +46,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let background = background(&job.background)?;
     let mut summary = Summary::new("train splats", device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
-    let dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
+    let mut dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
     let gaussians = initial(&job, &dataset)?;
     let cap = job.max_splats.unwrap_or((10 * gaussians.len()).max(LEAST_CAP));
     let options = TrainOptions {
@@ -56,7 +57,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         scale_weight: if job.strategy == "mcmc" { 0.01 } else { 0.0 },
         ..TrainOptions::default()
     };
-    let pictures: Vec<TrainingPicture> = dataset.train.iter().map(training).collect();
+    // Training pictures are held once, but where they are what is scored.
+    let keep = dataset.test.is_empty();
+    let pictures: Arc<[TrainingPicture]> = dataset.train.iter_mut().map(|shot| training(shot, keep)).collect();
     let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "splats".into());
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(&name));
@@ -275,12 +278,16 @@ pub fn camera(view: &View) -> lumigrad_splat::View {
     }
 }
 
-fn training(shot: &Shot) -> TrainingPicture {
+/// A photograph to train on; its pixels move there unless they are to be kept.
+fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
+    fn take<T: Clone>(from: &mut Vec<T>, keep: bool) -> Vec<T> {
+        if keep { from.clone() } else { std::mem::take(from) }
+    }
     TrainingPicture {
         view: camera(&shot.view),
-        colour: shot.colour.clone(),
-        alpha: shot.alpha.clone(),
-        mask: shot.mask.clone(),
+        colour: take(&mut shot.colour, keep),
+        alpha: take(&mut shot.alpha, keep),
+        mask: take(&mut shot.mask, keep),
     }
 }
 
