@@ -1,6 +1,7 @@
 //! Runs the program as a user does.
 
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -16,7 +17,7 @@ pub struct Run {
 
 impl Run {
     /// Calls the program in `folder`.
-    pub fn new(folder: &Path, arguments: &[&str]) -> Self {
+    pub fn new<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Self {
         let Output { status, stdout, stderr } =
             Command::new(env!("CARGO_BIN_EXE_lumigrad")).args(arguments).current_dir(folder).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
