@@ -18,8 +18,10 @@ pub struct Run {
 impl Run {
     /// Calls the program in `folder`.
     pub fn new<A: AsRef<OsStr>>(folder: &Path, arguments: &[A]) -> Self {
-        let Output { status, stdout, stderr } =
-            Command::new(env!("CARGO_BIN_EXE_lumigrad")).args(arguments).current_dir(folder).output().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lumigrad"));
+        // Mesa's drivers complain on standard error where this variable is missing.
+        command.args(arguments).current_dir(folder).env("XDG_RUNTIME_DIR", folder);
+        let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }
     }
