@@ -22,13 +22,16 @@ pub struct Group {
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub decay: f64,
+    /// Each residual depends on one row of the array at most, as in [`LmOptions`](crate::LmOptions); Adam does not care.
+    pub separable: bool,
 }
 
 impl Group {
     /// A group with Adam's usual constants and no bounds.
     pub fn new(name: impl Into<String>, rate: f64) -> Self {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
-        Self { name: name.into(), rate, bounds, uniform: false, betas: (0.9, 0.999), epsilon: 1e-8, decay: 0.0 }
+        let betas = (0.9, 0.999);
+        Self { name: name.into(), rate, bounds, uniform: false, betas, epsilon: 1e-8, decay: 0.0, separable: false }
     }
 }
 

@@ -8,16 +8,18 @@
 mod adam;
 pub mod kernels;
 mod lm;
-mod loss;
+pub mod loss;
 pub mod method;
 pub mod pose;
 mod schedule;
 mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
-pub use lm::{Covariance, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, covariance};
+pub use lm::{
+    Covariance, Damping, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, Residuals, covariance,
+};
 pub use loss::mesh::MeshRegularizer;
-pub use loss::texture::total_variation;
+pub use loss::texture::{total_variation, total_variation_residuals};
 pub use loss::{LOSSES, Loss};
 pub use method::{METHODS, Method, Objective, Plan, Sample};
 pub use schedule::Schedule;

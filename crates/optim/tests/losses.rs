@@ -106,7 +106,7 @@ fn residuals_have_the_gradient_of_their_loss() {
     let shape = [18, 17, 3];
     let (a, b) = (real_in(&shape, 1, 0.0, 1.0), real_in(&shape, 2, 0.0, 1.0));
     let weight = real_in(&[18, 17, 1], 3, 0.0, 1.0);
-    for name in ["l1", "l2", "charbonnier", "log", "l2/pyramid"] {
+    for name in ["l1", "l2", "charbonnier", "huber", "log", "ssim", "l1+ssim", "iou", "l2/pyramid", "ssim/pyramid"] {
         for weight in [None, Some(&weight)] {
             let loss = Loss::from_name(name).unwrap();
             let tape = Tape::new();
@@ -114,20 +114,26 @@ fn residuals_have_the_gradient_of_their_loss() {
             let value = loss.evaluate(&x, &b, weight).unwrap();
             let residuals = loss.residuals(&x, &b, weight).unwrap();
             let half = residuals.square().unwrap().sum().unwrap().scale(0.5).unwrap();
-            if matches!(name, "l2" | "log" | "l2/pyramid") {
-                let (p, q) = (value.tensor().item().unwrap(), half.tensor().item().unwrap());
-                assert!((p - q).abs() < 1e-12, "{name}: {p} against {q}");
+            let (p, q) = (value.tensor().item().unwrap(), half.tensor().item().unwrap());
+            match name {
+                "l2" | "log" | "l2/pyramid" => {
+                    assert!(loss.is_sum_of_squares() && (p - q).abs() < 1e-12, "{name}: {p} against {q}");
+                }
+                "ssim" | "iou" | "ssim/pyramid" => assert!((q - p - 1e-5).abs() < 1e-7, "{name}: {p} against {q}"),
+                _ => assert!(!loss.is_sum_of_squares()),
             }
+            // Where both parts of a loss cancel, what L1's weights leave out remains.
+            let rest = if name == "l1+ssim" { 3e-4 / a.len() as f64 } else { 1e-12 };
             let gradient = |v: &Var| tape.backward(v).unwrap().take(&x).unwrap().to_f64_vec().unwrap();
             let pair = gradient(&value).into_iter().zip(gradient(&half)).zip(a.to_f64_vec().unwrap());
             for (((g, h), a), b) in pair.zip(b.to_f64_vec().unwrap()) {
-                let near = name == "l1" && (a - b).abs() < 0.05;
-                assert!(near || (g - h).abs() <= 1e-3 * g.abs() + 1e-12, "{name}: {g} against {h} at {a}, {b}");
+                let near = name.starts_with("l1") && (a - b).abs() < 0.05;
+                assert!(near || (g - h).abs() <= 1e-3 * g.abs() + rest, "{name}: {g} against {h} at {a}, {b}");
             }
         }
     }
-    let error = Loss::from_name("ssim").unwrap().residuals(&a.into(), &b, None).unwrap_err().to_string();
-    assert!(error.contains("choose l2"), "{error}");
+    let error = Loss::from_name("ssim").unwrap().per_pixel(&a, &b, None).unwrap_err().to_string();
+    assert!(error.contains("choose l1"), "{error}");
 }
 
 #[test]
@@ -159,10 +165,18 @@ fn names_resolve_and_wrong_ones_list_all() {
 
 #[test]
 fn total_variation_has_right_derivatives_and_known_values() {
-    use lumigrad_optim::total_variation;
+    use lumigrad_optim::{total_variation, total_variation_residuals};
     for shape in [[7, 5, 4], [1, 6, 1], [4, 1, 3]] {
-        Check::new("total variation", |x| Ok(vec![total_variation(&x[0]).unwrap()]))
-            .run(&[real_in(&shape, 8, 0.0, 1.0)]);
+        let start = real_in(&shape, 8, 0.0, 1.0);
+        Check::new("total variation", |x| Ok(vec![total_variation(&x[0]).unwrap()])).run(&[start.clone()]);
+        // Its residuals have the same gradient.
+        let tape = Tape::new();
+        let x = tape.variable(start);
+        let half = total_variation_residuals(&x).unwrap().square().unwrap().sum().unwrap().scale(0.5).unwrap();
+        let gradient = |v: &Var| tape.backward(v).unwrap().take(&x).unwrap().to_f64_vec().unwrap();
+        for (a, b) in gradient(&half).iter().zip(gradient(&total_variation(&x).unwrap())) {
+            assert!((a - b).abs() < 1e-12, "{a} against {b}");
+        }
     }
     let of = |values: &[f64], shape: &[usize]| {
         let texture = Tensor::from_slice(&Device::cpu(), values, shape).unwrap();

@@ -2,7 +2,7 @@
 
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_optim::method::{METHODS, Objective, Plan, Sample, find};
-use lumigrad_optim::{Group, Result};
+use lumigrad_optim::{Group, Residuals, Result};
 
 const CURVATURE: [f64; 3] = [1.0, 4.0, 0.3];
 const CENTRE: [f64; 3] = [0.5, -1.0, 2.0];
@@ -12,12 +12,12 @@ struct Quadratic;
 
 impl Objective for Quadratic {
     fn loss(&mut self, values: &[Var], _: Sample) -> Result<Var> {
-        Ok(self.residuals(values, 0)?.square()?.sum()?.scale(0.5)?)
+        Ok(self.residuals(values, 0, 0)?.vector.square()?.sum()?.scale(0.5)?)
     }
 
-    fn residuals(&mut self, values: &[Var], _: usize) -> Result<Var> {
+    fn residuals(&mut self, values: &[Var], _: usize, _: usize) -> Result<Residuals> {
         let constant = |x: [f64; 3]| Tensor::from_slice(&Device::cpu(), &x, &[3]).map(Var::from);
-        Ok(values[0].sub(&constant(CENTRE)?)?.mul(&constant(CURVATURE.map(f64::sqrt))?)?)
+        Ok(values[0].sub(&constant(CENTRE)?)?.mul(&constant(CURVATURE.map(f64::sqrt))?)?.into())
     }
 }
 
@@ -216,7 +216,7 @@ impl Objective for Saddle {
         Ok(values[0].square()?.mul(&signs.into())?.sum()?)
     }
 
-    fn residuals(&mut self, _: &[Var], _: usize) -> Result<Var> {
+    fn residuals(&mut self, _: &[Var], _: usize, _: usize) -> Result<Residuals> {
         unreachable!("no sum of squares")
     }
 }

@@ -7,9 +7,10 @@ use crate::{Error, Result};
 use lumigrad_core::ops::concat;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_optim::method::{Gradient, reverse_mode};
-use lumigrad_optim::{Objective, Sample, total_variation};
+use lumigrad_optim::{Objective, Residuals, Sample, total_variation, total_variation_residuals};
 use lumigrad_raster::Bindings;
 use lumigrad_scene::ParameterKind;
+use std::cell::Cell;
 
 /// The loss of one step.
 pub struct StepObjective<'a, 'p> {
@@ -17,6 +18,8 @@ pub struct StepObjective<'a, 'p> {
     pub optimizer: &'a Optimizer<'p>,
     /// Views of this step.
     pub batch: Vec<usize>,
+    /// Views whose residuals fit memory together.
+    pub part: usize,
 }
 
 impl Objective for StepObjective<'_, '_> {
@@ -54,20 +57,47 @@ impl Objective for StepObjective<'_, '_> {
         Ok((loss, gradients))
     }
 
-    fn residuals(&mut self, values: &[Var], coarseness: usize) -> lumigrad_optim::Result<Var> {
-        let o = self.optimizer;
-        let share = (1.0 / self.batch.len() as f64).sqrt();
-        let parts = self.of_views(values, &self.batch, |picture, k| {
-            let target = &o.problem.train[k];
-            let mask = target.mask.as_ref();
-            Ok(o.loss.reduced_residuals(picture, &target.encoded, mask, coarseness)?.scale(share)?)
-        });
-        let parts = parts.map_err(wrap_objective)?;
-        Ok(concat(&parts.iter().collect::<Vec<_>>(), 0)?)
+    fn parts(&self) -> usize {
+        self.batch.len().div_ceil(self.part)
+    }
+
+    fn residuals(&mut self, values: &[Var], part: usize, coarseness: usize) -> lumigrad_optim::Result<Residuals> {
+        let views: Vec<usize> = self.batch.iter().skip(part * self.part).take(self.part).copied().collect();
+        self.of_residuals(values, &views, coarseness).map_err(wrap_objective)
     }
 }
 
-impl StepObjective<'_, '_> {
+impl<'a, 'p> StepObjective<'a, 'p> {
+    /// Over `batch`.
+    pub fn new(optimizer: &'a Optimizer<'p>, batch: Vec<usize>) -> Self {
+        let all = batch.len().max(1);
+        let part = if optimizer.settings.needs_all_views() { optimizer.settings.batch.unwrap_or(all) } else { all };
+        Self { optimizer, batch, part: part.clamp(1, all) }
+    }
+
+    /// Every view is an equal share; where weights of residuals change from point to point, the loss stands beside them.
+    fn of_residuals(&self, values: &[Var], views: &[usize], coarseness: usize) -> Result<Residuals> {
+        let o = self.optimizer;
+        let (loss, share) = (o.loss.coarse(coarseness), 1.0 / views.len() as f64);
+        let textures = self.textures(values);
+        let judged = !loss.is_sum_of_squares() || !textures.is_empty();
+        let sum = Cell::new(0.0);
+        let mut parts = self.of_views(values, views, |picture, k| {
+            let (target, mask) = (&o.problem.train[k].encoded, o.problem.train[k].mask.as_ref());
+            if judged {
+                let here = loss.evaluate(&picture.stop_gradient(), target, mask)?.tensor().item()?;
+                sum.set(sum.get() + share * here);
+            }
+            Ok(loss.residuals(picture, target, mask)?.scale(share.sqrt())?)
+        })?;
+        for (texture, weight) in textures {
+            sum.set(sum.get() + weight * total_variation(&texture.stop_gradient())?.tensor().item()?);
+            parts.push(total_variation_residuals(texture)?.scale(weight.sqrt())?);
+        }
+        let vector = concat(&parts.iter().collect::<Vec<_>>(), 0)?;
+        Ok(Residuals { vector, loss: judged.then(|| sum.get()) })
+    }
+
     /// What `of` makes of each view's encoded picture.
     fn of_views(&self, values: &[Var], views: &[usize], of: impl Fn(&Var, usize) -> Result<Var>) -> Result<Vec<Var>> {
         let o = self.optimizer;
@@ -117,15 +147,17 @@ impl StepObjective<'_, '_> {
 
     /// What is added to the loss: the mean of the total variations of textures.
     fn regularisation(&self, values: &[Var]) -> Vec<Result<Var>> {
+        self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?)).collect()
+    }
+
+    /// Textures that are smoothed, with their weights.
+    fn textures<'v>(&self, values: &'v [Var]) -> Vec<(&'v Var, f64)> {
         let o = self.optimizer;
         let is_texture = |v: &Variable| matches!(v.parameter.kind, ParameterKind::Texture { .. });
         let textures: Vec<&Var> =
             o.variables.iter().zip(values).filter(|(v, _)| is_texture(v)).map(|(_, x)| x).collect();
         let weight = o.settings.texture_smoothness / textures.len().max(1) as f64;
-        if weight == 0.0 {
-            return vec![];
-        }
-        textures.into_iter().map(|t| Ok(total_variation(t)?.scale(weight)?)).collect()
+        if weight > 0.0 { textures.into_iter().map(|t| (t, weight)).collect() } else { vec![] }
     }
 }
 

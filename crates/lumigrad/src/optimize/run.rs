@@ -183,10 +183,10 @@ impl<'p> Optimizer<'p> {
             })
             .collect();
         if let Some(rate) = self.pose_rate {
-            groups.push(Group { betas: (0.8, 0.95), ..Group::new(POSE_GROUP, rate) });
+            groups.push(Group { betas: (0.8, 0.95), separable: true, ..Group::new(POSE_GROUP, rate) });
         }
         if let Some(rate) = self.intrinsics_rate {
-            groups.push(Group::new(INTRINSICS_GROUP, rate));
+            groups.push(Group { separable: true, ..Group::new(INTRINSICS_GROUP, rate) });
         }
         let steps = self.settings.budget.iterations.unwrap_or(1000);
         self.method = Some(find(&self.settings.optimizer)?.build(Plan { groups, steps, seed: self.settings.seed }));
@@ -197,7 +197,10 @@ impl<'p> Optimizer<'p> {
     fn batch(&self) -> Vec<usize> {
         let n = self.problem.train.len();
         let all = if self.settings.moves_cameras() || self.settings.needs_all_views() { n } else { 1 };
-        let size = self.settings.batch.unwrap_or(all).clamp(1, n);
+        let size = match self.settings.needs_all_views() {
+            true => n, // in parts of a batch
+            false => self.settings.batch.unwrap_or(all).clamp(1, n),
+        };
         if size == n {
             return (0..n).collect();
         }
@@ -242,7 +245,7 @@ impl<'p> Optimizer<'p> {
         let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;
         let mut values: Vec<Tensor> =
             self.arrays().into_iter().map(|array| std::mem::replace(array, nothing.clone())).collect();
-        let mut objective = StepObjective { optimizer: self, batch: self.batch() };
+        let mut objective = StepObjective::new(self, self.batch());
         let result = method.step(&mut values, &mut objective, self.schedule.factor(progress));
         for (array, value) in self.arrays().into_iter().zip(values) {
             *array = value;
@@ -293,7 +296,7 @@ impl<'p> Optimizer<'p> {
             if names.iter().all(Option::is_none) {
                 break;
             }
-            let mut objective = StepObjective { optimizer: self, batch: vec![view] };
+            let mut objective = StepObjective::new(self, vec![view]);
             let (_, gradients) = objective.gradient(&values, Sample::Batch).map_err(unwrap_objective)?;
             for (name, gradient) in names.iter_mut().zip(gradients) {
                 if let Some(gradient) = gradient

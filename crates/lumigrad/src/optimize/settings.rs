@@ -207,11 +207,11 @@ fn check_estimates(job: &OptimizeJob) -> Result<()> {
         return usage("--uncertainty", "standard errors need derivatives and cannot be had", "leave it out");
     }
     match job.loss.as_str() {
-        "l1" | "l2" | "charbonnier" | "log" | "log-l2" => Ok(()),
+        "l1" | "l2" | "charbonnier" | "huber" | "log" | "log-l2" => Ok(()),
         other => usage(
             "--loss",
             &format!("{other} is no sum over pixels and cannot be used"),
-            "l1, l2, charbonnier or log-l2",
+            "l1, l2, charbonnier, huber or log",
         ),
     }
 }

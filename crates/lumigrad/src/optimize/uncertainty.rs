@@ -1,7 +1,7 @@
 //! Standard errors of what a run recovered.
 
 use super::objective::{StepObjective, unwrap_objective};
-use super::run::{Optimizer, POSE_GROUP};
+use super::run::{INTRINSICS_GROUP, Optimizer, POSE_GROUP};
 use crate::{Error, Result};
 use lumigrad_core::{Tape, Tensor, Var};
 use lumigrad_optim::{MAX_COVARIANCE_PARAMETERS, Objective, covariance};
@@ -39,15 +39,18 @@ pub fn require_few(optimizer: &Optimizer) -> Result<()> {
 /// Standard errors at the present state, from the covariance of all training views' residuals.
 ///
 /// # Errors
-/// The loss is not a sum of squares.
+/// More unknowns than residuals.
 pub fn uncertainty(optimizer: &Optimizer) -> Result<Uncertainty> {
     let values = optimizer.values();
     let tape = Tape::new();
     let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
     let batch = (0..optimizer.problem.train.len()).collect();
-    let residuals = StepObjective { optimizer, batch }.residuals(&leaves, 0).map_err(unwrap_objective)?;
-    let jacobian = tape.linearize(&residuals, &leaves.iter().collect::<Vec<_>>())?;
-    let found = covariance(&jacobian, &values)?;
+    let mut objective = StepObjective { optimizer, batch, part: usize::MAX };
+    let residuals = objective.residuals(&leaves, 0, 0).map_err(unwrap_objective)?;
+    let jacobian = tape.linearize(&residuals.vector, &leaves.iter().collect::<Vec<_>>())?;
+    let separable: Vec<bool> =
+        optimizer.names().iter().map(|n| [POSE_GROUP, INTRINSICS_GROUP].contains(&n.as_str())).collect();
+    let found = covariance(&jacobian, &values, &separable)?;
     let mut result = Uncertainty::default();
     for (name, errors) in optimizer.names().into_iter().zip(&found.standard_errors) {
         match name.as_str() {

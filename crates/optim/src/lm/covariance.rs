@@ -1,5 +1,6 @@
 //! Uncertainty of fitted parameters.
 
+use super::columns::Columns;
 use super::dense::Matrix;
 use crate::vectors::dot;
 use crate::{Error, Result};
@@ -30,11 +31,12 @@ const SHARE: f64 = 1e-3;
 /// with equal, independent noise, first-order otherwise. What the residuals do not determine, alone (a light behind
 /// everything) or together (a light's intensity and the albedo of all that it lights), has an infinite standard error.
 ///
-/// **Cost**: a forward and a reverse pass per parameter, and n³.
+/// `separable` is as in [`LmOptions`](super::LmOptions). **Cost**: a forward and a reverse pass per parameter, or per row's
+/// element where rows are separable; and n³.
 ///
 /// # Errors
 /// With more than 2 000 parameters, or no more residuals than parameters.
-pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor]) -> Result<Covariance> {
+pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor], separable: &[bool]) -> Result<Covariance> {
     let n: usize = parameters.iter().map(Tensor::len).sum();
     let m = jacobian.value().len();
     let fail = |reason: String| Error::Numeric { what: "covariance", reason };
@@ -44,9 +46,9 @@ pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor]) -> Result<Covarian
     if m <= n {
         return Err(fail(format!("{m} residuals for {n} parameters leave no estimate of the noise")));
     }
-    let normal = Matrix::normal(jacobian, parameters)?;
+    let normal = Matrix::normal(jacobian, parameters, &Columns::new(parameters, separable))?;
     let scale: Vec<f64> = normal.diagonal().iter().map(|d| if *d > 0.0 { 1.0 / d.sqrt() } else { 0.0 }).collect();
-    let scaled = Mat::from_fn(n, n, |i, j| normal.data[i * n + j] * scale[i] * scale[j]);
+    let scaled = Mat::from_fn(n, n, |i, j| normal.0[(i, j)] * scale[i] * scale[j]);
     let eigen = scaled
         .self_adjoint_eigen(Side::Lower)
         .map_err(|_| fail("JᵀJ has no eigenvalues: the residuals' derivatives are not finite".into()))?;
@@ -62,11 +64,12 @@ pub fn covariance(jacobian: &Jacobian, parameters: &[Tensor]) -> Result<Covarian
         }
     }
     let unseen = |i: usize| (0..n).filter(|&k| !seen(k)).map(|k| vectors[(i, k)] * vectors[(i, k)]).sum::<f64>();
+    let variance = |i: usize| matrix[i * n + i];
     let error = |i: usize| match scale[i] == 0.0 || unseen(i) > SHARE {
         true => f64::INFINITY,
-        false => matrix[i * n + i].max(0.0).sqrt(),
+        false => variance(i).max(0.0).sqrt(),
     };
     let mut errors = (0..n).map(error);
     let standard_errors = parameters.iter().map(|t| errors.by_ref().take(t.len()).collect()).collect();
-    Ok(Covariance { matrix: matrix.clone(), standard_errors, residual_variance })
+    Ok(Covariance { matrix, standard_errors, residual_variance })
 }

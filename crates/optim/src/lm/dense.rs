@@ -1,94 +1,92 @@
 //! The normal matrix JᵀJ in full, for few parameters.
 
+use super::columns::Columns;
 use crate::Result;
 use crate::vectors::{flatten, unflatten};
+use faer::linalg::solvers::{Llt, Solve};
+use faer::{Mat, Side};
 use lumigrad_core::{Jacobian, Tensor};
 
-/// A symmetric matrix, row-major in f64.
+/// JᵀJ, in f64.
 #[derive(Clone, Debug)]
-pub struct Matrix {
-    /// Rows and columns.
-    pub n: usize,
-    /// n² elements.
-    pub data: Vec<f64>,
-}
+pub struct Matrix(pub Mat<f64>);
 
 impl Matrix {
-    /// JᵀJ, column by column as Jᵀ(J eₖ). Cost: one forward and one reverse pass per parameter.
-    pub fn normal(jacobian: &Jacobian, like: &[Tensor]) -> Result<Self> {
-        let n = like.iter().map(Tensor::len).sum();
-        let mut data = vec![0.0; n * n];
-        let mut unit = vec![0.0; n];
-        for k in 0..n {
-            unit[k] = 1.0;
-            let column = jacobian.apply_transpose(&jacobian.apply(&unflatten(&unit, like)?)?)?;
-            data[k * n..(k + 1) * n].copy_from_slice(&flatten(&column)?);
-            unit[k] = 0.0;
+    /// JᵀJ, by columns Jᵀ(J eₖ) that share passes as [`Columns`] says, or by rows of J where they are fewer.
+    /// **Cost**: one forward and one reverse pass per pass of `columns`, or a reverse pass per residual.
+    pub fn normal(jacobian: &Jacobian, like: &[Tensor], columns: &Columns) -> Result<Self> {
+        let (n, m) = (columns.elements(), jacobian.value().len());
+        let mut all = Mat::zeros(n, n);
+        if m < columns.passes() {
+            let mut unit = vec![0.0; m];
+            for k in 0..m {
+                unit[k] = 1.0;
+                let cotangent = unflatten(&unit, std::slice::from_ref(jacobian.value()))?.remove(0);
+                let row = flatten(&jacobian.apply_transpose(&cotangent)?)?;
+                for (i, a) in row.iter().enumerate().filter(|(_, a)| **a != 0.0) {
+                    row.iter().enumerate().for_each(|(j, b)| all[(i, j)] += a * b);
+                }
+                unit[k] = 0.0;
+            }
+            return Ok(Self(all));
         }
-        // Rounding makes the two halves differ.
-        for i in 0..n {
-            for j in 0..i {
-                let mean = 0.5 * (data[i * n + j] + data[j * n + i]);
-                data[i * n + j] = mean;
-                data[j * n + i] = mean;
+        let mut unit = vec![0.0; n];
+        for pass in 0..columns.passes() {
+            let members: Vec<usize> = columns.members(pass).collect();
+            members.iter().for_each(|&k| unit[k] = 1.0);
+            let sum = flatten(&jacobian.apply_transpose(&jacobian.apply(&unflatten(&unit, like)?)?)?)?;
+            members.iter().for_each(|&k| unit[k] = 0.0);
+            for &k in &members {
+                columns.seen_from(k).for_each(|i| all[(i, k)] = sum[i]);
             }
         }
-        Ok(Self { n, data })
+        // Rounding makes the halves differ, and shared passes know one of them only.
+        for i in 0..n {
+            for j in 0..i {
+                let (known, mirrored) = (columns.sees(j, i), columns.sees(i, j));
+                let element = match (known, mirrored) {
+                    (true, true) => 0.5 * (all[(i, j)] + all[(j, i)]),
+                    (true, false) => all[(i, j)],
+                    _ => all[(j, i)],
+                };
+                (all[(i, j)], all[(j, i)]) = (element, element);
+            }
+        }
+        Ok(Self(all))
     }
 
     /// The diagonal.
     pub fn diagonal(&self) -> Vec<f64> {
-        (0..self.n).map(|k| self.data[k * self.n + k]).collect()
+        (0..self.0.nrows()).map(|k| self.0[(k, k)]).collect()
     }
 
     /// Cholesky factor of the matrix scaled to a unit diagonal plus λ on the diagonal; rows where `fixed` are those of
     /// the identity. `None` when it is not positive definite.
     pub fn factor(&self, lambda: f64, fixed: &[bool]) -> Option<Factor> {
-        let n = self.n;
         let scale: Vec<f64> = self.diagonal().iter().map(|d| if *d > 0.0 { 1.0 / d.sqrt() } else { 1.0 }).collect();
-        let mut l = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                let free = !fixed[i] && !fixed[j];
-                let element = match (i == j, free) {
-                    (true, true) => 1.0 + lambda,
-                    (true, false) => 1.0,
-                    (false, true) => self.data[i * n + j] * scale[i] * scale[j],
-                    (false, false) => 0.0,
-                };
-                let (row, column) = (&l[i * n..i * n + j], &l[j * n..j * n + j]);
-                let rest = element - row.iter().zip(column).map(|(a, b)| a * b).sum::<f64>();
-                let positive = rest > 1e-14; // false for NaN
-                if i == j && !positive {
-                    return None;
-                }
-                l[i * n + j] = if i == j { rest.sqrt() } else { rest / l[j * n + j] };
-            }
-        }
-        Some(Factor { n, l, scale })
+        let element = |i: usize, j: usize| match (i == j, fixed[i] || fixed[j]) {
+            (true, true) => 1.0,
+            (true, false) => 1.0 + lambda,
+            (false, true) => 0.0,
+            (false, false) => self.0[(i, j)] * scale[i] * scale[j],
+        };
+        let scaled = Mat::from_fn(scale.len(), scale.len(), element);
+        let factor = scaled.llt(Side::Lower).ok()?;
+        Some(Factor { factor, scale })
     }
 }
 
 /// A factorised matrix.
 pub struct Factor {
-    n: usize,
-    l: Vec<f64>,
+    factor: Llt<f64>,
     scale: Vec<f64>,
 }
 
 impl Factor {
     /// x with A·x = b.
     pub fn solve(&self, b: &[f64]) -> Vec<f64> {
-        let n = self.n;
-        let mut x: Vec<f64> = b.iter().zip(&self.scale).map(|(b, s)| b * s).collect();
-        for i in 0..n {
-            let sum: f64 = (0..i).map(|j| self.l[i * n + j] * x[j]).sum();
-            x[i] = (x[i] - sum) / self.l[i * n + i];
-        }
-        for i in (0..n).rev() {
-            let sum: f64 = (i + 1..n).map(|j| self.l[j * n + i] * x[j]).sum();
-            x[i] = (x[i] - sum) / self.l[i * n + i];
-        }
-        x.iter().zip(&self.scale).map(|(x, s)| x * s).collect()
+        let right = Mat::from_fn(b.len(), 1, |i, _| b[i] * self.scale[i]);
+        let x = self.factor.solve(&right);
+        self.scale.iter().enumerate().map(|(i, s)| x[(i, 0)] * s).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Residuals in parts: memory is bounded by one of them.
 
-use super::{LevenbergMarquardt, LmStep};
+use super::{LevenbergMarquardt, LmStep, Residuals, linearize};
 use crate::Error;
 use crate::vectors::{add_scaled, dot, product, zeros_like};
 use lumigrad_core::{CallParams, Map, Tape, Tensor, Var};
@@ -18,11 +18,11 @@ impl LevenbergMarquardt {
     ///
     /// # Errors
     /// Those of `residuals` and `judge`.
-    pub fn step_subsets<E: From<Error>>(
+    pub fn step_subsets<R: Into<Residuals>, E: From<Error>>(
         &mut self,
         parameters: &mut [Tensor],
         subsets: usize,
-        residuals: impl Fn(usize, &[Var]) -> Result<Var, E>,
+        residuals: impl Fn(usize, &[Var]) -> Result<R, E>,
         judge: impl Fn(&[Tensor]) -> Result<f64, E>,
     ) -> Result<LmStep, E> {
         let before = judge(parameters)?;
@@ -30,14 +30,9 @@ impl LevenbergMarquardt {
         let (mut weighted, mut weights) = (zeros_like(parameters)?, zeros_like(parameters)?);
         self.steps += 1;
         for subset in 0..subsets {
-            let tape = Tape::new();
-            let variables: Vec<Var> = parameters.iter().map(|t| tape.variable(t.clone())).collect();
-            let residual = residuals(subset, &variables)?;
-            if !residual.is_recorded() {
-                continue;
-            }
-            let jacobian = tape.linearize(&residual, &variables.iter().collect::<Vec<_>>()).map_err(Error::from)?;
-            let system = self.system(&jacobian, parameters)?;
+            let (jacobian, _) = linearize(parameters, &|_: &Tape, leaves: &[Var]| residuals(subset, leaves))?;
+            let Some(jacobian) = jacobian else { continue };
+            let system = self.system(&jacobian, parameters, false)?;
             let (delta, iterations) = self.conjugate_gradients(&system)?;
             report.inner_iterations += iterations;
             weighted = add_scaled(&weighted, 1.0, &product(1.0, &delta, &system.diagonal)?)?;

@@ -28,7 +28,11 @@ enum Form {
     /// The mean over elements of a function of an element and its target.
     Pixel(pixel::Pixel),
     /// A number for the whole picture.
-    Picture(fn(&Var, &Tensor, Option<&Tensor>) -> Result<Var>),
+    Picture {
+        value: fn(&Var, &Tensor, Option<&Tensor>) -> Result<Var>,
+        /// Flat, with ½‖r‖² as [`Loss::residuals`] says.
+        residuals: fn(&Var, &Tensor, Option<&Tensor>) -> Result<Var>,
+    },
 }
 
 /// A loss between a picture and its target.
@@ -40,10 +44,11 @@ pub struct Loss {
     pub about: &'static str,
     form: Form,
     pyramid: bool,
+    coarseness: usize,
 }
 
 const fn loss(name: &'static str, about: &'static str, form: Form) -> Loss {
-    Loss { name, about, form, pyramid: false }
+    Loss { name, about, form, pyramid: false, coarseness: 0 }
 }
 
 /// All losses. Each one also has a multi-scale form, `NAME/pyramid`: the mean over levels of a 2 × 2 box pyramid.
@@ -51,15 +56,34 @@ pub const LOSSES: &[Loss] = &[
     loss("l1", "mean |a − b|", Form::Pixel(pixel::L1)),
     loss("l2", "mean (a − b)²", Form::Pixel(pixel::L2)),
     loss("charbonnier", "mean √((a − b)² + ε²) − ε, ε = 0.001", Form::Pixel(pixel::CHARBONNIER)),
-    loss("ssim", "1 − mean SSIM (11 × 11 Gaussian window, σ = 1.5)", Form::Picture(ssim::ssim)),
-    loss("l1+ssim", "0.8 L1 + 0.2 (1 − SSIM)", Form::Picture(ssim::mixed)),
+    loss("huber", "mean e²/2 for |e| = |a − b| ≤ δ, else δ(|e| − δ/2), δ = 0.1", Form::Pixel(pixel::HUBER)),
+    loss(
+        "ssim",
+        "1 − mean SSIM (11 × 11 Gaussian window, σ = 1.5)",
+        Form::Picture { value: ssim::ssim, residuals: ssim::residuals },
+    ),
+    loss("l1+ssim", "0.8 L1 + 0.2 (1 − SSIM)", Form::Picture { value: ssim::mixed, residuals: ssim::mixed_residuals }),
     loss("log", "mean (ln(1 + a) − ln(1 + b))², for high dynamic range", Form::Pixel(pixel::LOG)),
-    loss("iou", "1 − intersection over union of the last channel, a soft silhouette", Form::Picture(silhouette::iou)),
+    loss(
+        "iou",
+        "1 − intersection over union of the last channel, a soft silhouette",
+        Form::Picture { value: silhouette::iou, residuals: silhouette::residuals },
+    ),
 ];
 
 /// Other names, as they stand in older jobs.
 const ALIASES: &[(&str, &str)] =
     &[("mse", "l2"), ("log-l2", "log"), ("silhouette-iou", "iou"), ("pyramid", "l1/pyramid")];
+
+/// The names of [`LOSSES`], and their older ones.
+pub const NAMES: [&str; LOSSES.len() + ALIASES.len()] = {
+    let (mut names, mut k) = ([""; LOSSES.len() + ALIASES.len()], 0);
+    while k < names.len() {
+        names[k] = if k < LOSSES.len() { LOSSES[k].name } else { ALIASES[k - LOSSES.len()].0 };
+        k += 1;
+    }
+    names
+};
 
 impl std::fmt::Debug for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,69 +114,71 @@ impl Loss {
     /// # Errors
     /// When shapes do not fit.
     pub fn evaluate(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
-        check(picture, target, weight)?;
-        let one = |picture: &Var, target: &Tensor, weight: Option<&Tensor>| match self.form {
-            Form::Pixel(pixel) => pixel.mean(picture, target, weight),
-            Form::Picture(f) => f(picture, target, weight),
-        };
-        if !self.pyramid {
-            return one(picture, target, weight);
-        }
-        let levels = pyramid::levels(picture, target, weight)?;
+        let levels = self.levels(picture, target, weight)?;
         let mut total: Option<Var> = None;
         for (picture, target, weight) in &levels {
-            let loss = one(picture, target, weight.as_ref())?;
+            let loss = match self.form {
+                Form::Pixel(pixel) => pixel.mean(picture, target, weight.as_ref())?,
+                Form::Picture { value, .. } => value(picture, target, weight.as_ref())?,
+            };
             total = Some(match total {
                 None => loss,
                 Some(t) => t.add(&loss)?,
             });
         }
-        Ok(total.expect("a pyramid has a first level").scale(1.0 / levels.len() as f64)?)
+        let total = total.expect("a picture has a level");
+        Ok(if levels.len() == 1 { total } else { total.scale(1.0 / levels.len() as f64)? })
     }
 
-    /// Residuals r for least-squares methods, such that ½‖r‖² has the loss's gradient (for L1: but within 0.001 of the
-    /// target).
+    /// Residuals r for least-squares methods, flat, such that ½‖r‖² has the loss's gradient (for L1: but within 0.001 of
+    /// the target).
     ///
-    /// For L2 and log, ½‖r‖² is the loss. For L1 and Charbonnier, r carries the weights of iteratively reweighted least
-    /// squares, through which no derivative flows; there ½‖r‖² is about half the loss.
+    /// For L2 and log, ½‖r‖² is the loss. For L1, Charbonnier and Huber, r carries the weights of iteratively reweighted
+    /// least squares, through which no derivative flows; there ½‖r‖² is about half the loss. Of SSIM r is √(1 − SSIM) per
+    /// pixel and channel, of a silhouette √(1 − IoU), guarded at 0: ½‖r‖² is the loss and at most 10⁻⁵.
     ///
     /// # Errors
-    /// For losses that are not sums over elements, and when shapes do not fit.
+    /// When shapes do not fit.
     pub fn residuals(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
-        let pixel = self.pixel(picture, target, weight)?;
-        if !self.pyramid {
-            return pixel.residuals(picture, target, weight);
-        }
-        let levels = pyramid::levels(picture, target, weight)?;
+        let levels = self.levels(picture, target, weight)?;
         let scale = (1.0 / levels.len() as f64).sqrt();
-        let parts = levels
-            .iter()
-            .map(|(p, t, w)| Ok(pixel.residuals(p, t, w.as_ref())?.scale(scale)?))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(lumigrad_core::ops::concat(&parts.iter().collect::<Vec<_>>(), 0)?)
-    }
-}
-
-impl Loss {
-    /// [`Loss::residuals`] of pictures whose sides were halved `times` times, or as often as 8 pixels remain: means of
-    /// pixels see edges that are still far apart.
-    ///
-    /// # Errors
-    /// As [`Loss::residuals`].
-    pub fn reduced_residuals(
-        &self,
-        picture: &Var,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        times: usize,
-    ) -> Result<Var> {
-        if times == 0 {
-            return self.residuals(picture, target, weight);
+        let parts = levels.iter().map(|(picture, target, weight)| {
+            let part = match self.form {
+                Form::Pixel(pixel) => pixel.residuals(picture, target, weight.as_ref()),
+                Form::Picture { residuals, .. } => residuals(picture, target, weight.as_ref()),
+            };
+            Ok(if levels.len() == 1 { part? } else { part?.scale(scale)? })
+        });
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
+        match parts.len() {
+            1 => Ok(parts.remove(0)),
+            _ => Ok(lumigrad_core::ops::concat(&parts.iter().collect::<Vec<_>>(), 0)?),
         }
-        let pixel = self.pixel(picture, target, weight)?;
+    }
+
+    /// The loss of pictures whose sides were halved `times` times, or as often as 8 pixels remain: means of pixels see
+    /// edges that are still far apart.
+    pub fn coarse(self, times: usize) -> Self {
+        Self { coarseness: times, ..self }
+    }
+
+    /// True where ½‖r‖² of [`Loss::residuals`] is the loss itself.
+    pub fn is_sum_of_squares(&self) -> bool {
+        matches!(self.form, Form::Pixel(pixel) if pixel.is_square())
+    }
+
+    /// The pictures that are compared, the mean over which is the loss.
+    fn levels(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Vec<pyramid::Level>> {
+        check(picture, target, weight)?;
+        if !self.pyramid && self.coarseness == 0 {
+            return Ok(vec![(picture.clone(), target.clone(), weight.cloned())]);
+        }
         let mut levels = pyramid::levels(picture, target, weight)?;
-        let (picture, target, weight) = levels.swap_remove(times.min(levels.len() - 1));
-        pixel.residuals(&picture, &target, weight.as_ref())
+        if self.coarseness > 0 {
+            let level = self.coarseness.min(levels.len() - 1);
+            levels = vec![levels.swap_remove(level)];
+        }
+        Ok(levels)
     }
 
     /// What each element adds to the loss, [H, W, C], for methods that attribute it to pixels and channels.
@@ -160,22 +186,15 @@ impl Loss {
     /// # Errors
     /// For losses that are not sums over pixels, and when shapes do not fit.
     pub fn per_pixel(&self, picture: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
-        let pixel = self.pixel(&picture.clone().into(), target, weight)?;
-        if self.pyramid {
-            let reason = "a pyramid has no loss of single pixels; choose l1, l2, charbonnier or log".into();
-            return Err(Error::Numeric { what: "the loss of pixels", reason });
+        check(&picture.clone().into(), target, weight)?;
+        match self.form {
+            Form::Pixel(pixel) if !self.pyramid => pixel.shares(picture, target, weight),
+            _ => {
+                let all = "l1, l2, charbonnier, huber or log";
+                let reason = format!("the loss {} is not a sum over pixels; choose {all}", self.name);
+                Err(Error::Numeric { what: "the loss of pixels", reason })
+            }
         }
-        pixel.shares(picture, target, weight)
-    }
-
-    /// The definition per element, of pictures that fit.
-    fn pixel(&self, picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<pixel::Pixel> {
-        check(picture, target, weight)?;
-        let Form::Pixel(pixel) = self.form else {
-            let reason = format!("the loss {} is not a sum over pixels; choose l2, l1, charbonnier or log", self.name);
-            return Err(Error::Numeric { what: "the loss of pixels", reason });
-        };
-        Ok(pixel)
     }
 }
 

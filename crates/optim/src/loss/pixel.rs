@@ -16,34 +16,45 @@ pub struct Pixel {
     error: fn(Expr, Expr) -> Expr,
     /// Loss ρ of an error.
     value: fn(Expr) -> Expr,
-    /// ρ'(e) / e, its weight in iteratively reweighted least squares.
-    weight: fn(Expr) -> Expr,
+    /// ρ'(e) / e, its weight in iteratively reweighted least squares; `None`: 2, of a square.
+    weight: Option<fn(Expr) -> Expr>,
 }
 
 fn charbonnier(e: Expr) -> Expr {
     (e.square() + EPSILON * EPSILON).sqrt()
 }
 
-pub const L1: Pixel = Pixel { name: "l1", error: |a, b| a - b, value: |e| e.abs(), weight: |e| 1.0 / charbonnier(e) };
+pub const L1: Pixel =
+    Pixel { name: "l1", error: |a, b| a - b, value: |e| e.abs(), weight: Some(|e| 1.0 / charbonnier(e)) };
 
-pub const L2: Pixel = Pixel { name: "l2", error: |a, b| a - b, value: |e| e.square(), weight: |_| 2.0.into() };
+pub const L2: Pixel = Pixel { name: "l2", error: |a, b| a - b, value: |e| e.square(), weight: None };
 
 pub const CHARBONNIER: Pixel = Pixel {
     name: "charbonnier",
     error: |a, b| a - b,
     value: |e| charbonnier(e) - EPSILON,
-    weight: |e| 1.0 / charbonnier(e),
+    weight: Some(|e| 1.0 / charbonnier(e)),
 };
 
 pub const LOG: Pixel = Pixel {
     name: "log",
     error: |a, b| (1.0 + a.max(0.0)).ln() - (1.0 + b.max(0.0)).ln(),
     value: |e| e.square(),
-    weight: |_| 2.0.into(),
+    weight: None,
+};
+
+/// Errors above this count linearly in Huber's loss.
+const DELTA: f64 = 0.1;
+
+pub const HUBER: Pixel = Pixel {
+    name: "huber",
+    error: |a, b| a - b,
+    value: |e| e.abs().less_eq(DELTA).select(0.5 * e.square(), DELTA * (e.abs() - 0.5 * DELTA)),
+    weight: Some(|e| DELTA / e.abs().max(DELTA)),
 };
 
 /// Σ weights · C as a tensor of one element, at least 1e-12.
-fn total<const C: usize>(weight: &Tensor) -> Result<Tensor> {
+pub fn total<const C: usize>(weight: &Tensor) -> Result<Tensor> {
     let map = Map::cached(&format!("optim/total_weight {C}"), |m| {
         let [w] = m.item("weight");
         m.sum("total", &[w * C as f64]);
@@ -67,7 +78,7 @@ fn weighted_residuals<const C: usize>(pixel: Pixel, picture: &Var, target: &Var,
     let roots = |m: &mut Builder| {
         let (a, b) = (m.item::<C>("picture"), m.item::<C>("target"));
         let ([w], [total]) = (m.item("weight"), m.uniform("total"));
-        let root = |k: usize| ((pixel.weight)((pixel.error)(a[k], b[k])) * w.max(0.0) / total).sqrt();
+        let root = |k: usize| (pixel.weight_of((pixel.error)(a[k], b[k])) * w.max(0.0) / total).sqrt();
         m.output("roots", &(0..C).map(root).collect::<Vec<_>>());
     };
     let map = Map::cached(&format!("optim/weighted_roots {} {C}", pixel.name), roots);
@@ -96,6 +107,15 @@ fn shares<const C: usize>(pixel: Pixel, picture: &Tensor, target: &Tensor, weigh
 }
 
 impl Pixel {
+    fn weight_of(self, error: Expr) -> Expr {
+        self.weight.map_or(2.0.into(), |weight| weight(error))
+    }
+
+    /// True where the loss is the square of the error.
+    pub fn is_square(self) -> bool {
+        self.weight.is_none()
+    }
+
     /// What each element adds to [`Pixel::mean`], [H, W, C].
     pub fn shares(self, picture: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
         let (h, w) = (picture.shape()[0], picture.shape()[1]);
@@ -132,7 +152,7 @@ impl Pixel {
         }
         let map = Map::cached(&format!("optim/roots {}", self.name), |m| {
             let ([a], [b], share) = (m.item("picture"), m.item("target"), m.param());
-            m.output("roots", &[((self.weight)((self.error)(a, b)) * share).sqrt()]);
+            m.output("roots", &[(self.weight_of((self.error)(a, b)) * share).sqrt()]);
         });
         let share = CallParams { items: 0, real: vec![1.0 / picture.len() as f64], int: vec![] };
         let roots = map.apply_with(&[&picture.stop_gradient(), &target], share)?.remove(0);

@@ -8,6 +8,11 @@ pub fn iou(picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Va
     with_channels!(picture.shape()[2], channels(picture, target, weight))
 }
 
+/// √(2(1 − IoU)), guarded at 0: one residual.
+pub fn residuals(picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
+    Ok(iou(picture, target, weight)?.scale(2.0)?.offset(2e-5)?.sqrt()?.reshape(&[1])?)
+}
+
 fn channels<const C: usize>(picture: &Var, target: &Tensor, weight: Option<&Tensor>) -> Result<Var> {
     let masked = weight.is_some();
     let map = Map::cached(&format!("optim/iou {C} {masked}"), |m| {

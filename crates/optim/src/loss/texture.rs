@@ -2,6 +2,7 @@
 
 use crate::Result;
 use lumigrad_core::map::IntExpr;
+use lumigrad_core::ops::concat;
 use lumigrad_core::{CallParams, Error as CoreError, Map, Var};
 
 /// Differences between neighbouring texels below this are noise, above it edges.
@@ -19,6 +20,33 @@ pub fn total_variation(texture: &Var) -> Result<Var> {
     match *texture.shape() {
         [h, w, c @ 1..=4] => with_channels!(c, of_channels(texture, h, w)),
         _ => Err(CoreError::shape("texture", texture.shape(), "[H, W, C], C at most 4").into()),
+    }
+}
+
+/// Residuals r, flat, such that ½‖r‖² has the gradient of [`total_variation`]: differences with the weights of iteratively
+/// reweighted least squares, through which no derivative flows.
+///
+/// # Errors
+/// As [`total_variation`].
+pub fn total_variation_residuals(texture: &Var) -> Result<Var> {
+    let &[h, w, 1..=4] = texture.shape() else {
+        return Err(CoreError::shape("texture", texture.shape(), "[H, W, C], C at most 4").into());
+    };
+    let map = Map::cached("optim/variation_roots", |m| {
+        let ([d], share) = (m.item("difference"), m.param());
+        m.output("roots", &[(share / (d.square() + EDGE * EDGE).sqrt()).sqrt()]);
+    });
+    let share = CallParams { items: 0, real: vec![1.0 / (h * w).max(1) as f64], int: vec![] };
+    let along = |axis: usize, n: usize| -> Result<Var> {
+        let d = texture.slice(axis, 1, n)?.sub(&texture.slice(axis, 0, n - 1)?)?;
+        let roots = map.apply_with(&[&d.stop_gradient()], share.clone())?.remove(0);
+        Ok(d.mul(&roots.reshape(d.shape())?)?.reshape(&[d.len()])?)
+    };
+    let sides = [(0, h), (1, w)].into_iter().filter(|(_, n)| *n > 1);
+    let parts = sides.map(|(axis, n)| along(axis, n)).collect::<Result<Vec<_>>>()?;
+    match parts.is_empty() {
+        true => Ok(texture.scale(0.0)?.reshape(&[texture.len()])?),
+        false => Ok(concat(&parts.iter().collect::<Vec<_>>(), 0)?),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Levenberg–Marquardt as a [`Method`].
 
 use super::{Method, Objective, Plan, Sample, State};
-use crate::{LevenbergMarquardt, LmOptions, Result};
-use lumigrad_core::{Tape, Tensor, Var};
+use crate::{Damping, LevenbergMarquardt, LmOptions, Result};
+use lumigrad_core::{Tensor, Var};
 use std::cell::RefCell;
 
 /// Coarseness of the first steps.
@@ -16,6 +16,7 @@ const STILL: f64 = 1e-6;
 /// pixel. Learning rates and schedules have no meaning here.
 pub struct LeastSquares {
     solver: LevenbergMarquardt,
+    options: LmOptions,
     coarseness: usize,
     converged: bool,
 }
@@ -24,30 +25,41 @@ impl LeastSquares {
     /// With the groups' bounds.
     pub fn new(plan: Plan) -> Self {
         let bounds = plan.groups.iter().map(|g| g.bounds).collect();
-        let options = LmOptions { bounds, seed: plan.seed, ..LmOptions::default() };
-        Self { solver: LevenbergMarquardt::new(options), coarseness: COARSEST, converged: false }
+        let separable = plan.groups.iter().map(|g| g.separable).collect();
+        let options = LmOptions { bounds, separable, seed: plan.seed, ..LmOptions::default() };
+        Self { solver: LevenbergMarquardt::new(options.clone()), options, coarseness: COARSEST, converged: false }
+    }
+
+    /// With another rule for λ.
+    pub fn with_damping(mut self, damping: Damping) -> Self {
+        let max_trials = if damping == Damping::GradientNormalized { 40 } else { self.options.max_trials };
+        self.options = LmOptions { damping, max_trials, ..self.options };
+        self.solver = LevenbergMarquardt::new(self.options.clone());
+        self
     }
 }
 
 impl Method for LeastSquares {
     fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, _: f64) -> Result<f64> {
         let coarseness = self.coarseness;
-        let loss = match coarseness {
-            0 => None,
-            _ => {
-                let constants: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-                Some(objective.loss(&constants, Sample::Batch)?.tensor().item()?)
-            }
-        };
+        let parts = objective.parts();
         let objective = RefCell::new(objective);
-        let residuals = |_: &Tape, leaves: &[Var]| objective.borrow_mut().residuals(leaves, coarseness);
-        let step = self.solver.step(values, residuals)?;
+        let loss = |values: &[Tensor]| {
+            let constants: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+            Ok(objective.borrow_mut().loss(&constants, Sample::Batch)?.tensor().item()?)
+        };
+        let before = if coarseness > 0 && parts == 1 { Some(loss(values)?) } else { None };
+        let residuals = |part: usize, leaves: &[Var]| objective.borrow_mut().residuals(leaves, part, coarseness);
+        let step = match parts {
+            1 => self.solver.step(values, |_, leaves| residuals(0, leaves))?,
+            _ => self.solver.step_subsets(values, parts, residuals, loss)?,
+        };
         let gone = step.previous_loss - step.loss;
         self.converged = coarseness == 0 && gone <= STILL * step.previous_loss;
         if !step.accepted || step.loss > EXHAUSTED * step.previous_loss {
             self.coarseness = coarseness.saturating_sub(1);
         }
-        Ok(loss.unwrap_or(step.previous_loss))
+        Ok(before.unwrap_or(step.previous_loss))
     }
 
     fn converged(&self) -> bool {

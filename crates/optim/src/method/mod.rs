@@ -13,7 +13,7 @@ mod saddle_free;
 
 pub use rule::Rule;
 
-use crate::{Adam, Error, Group, Result};
+use crate::{Adam, Damping, Error, Group, Residuals, Result};
 use lumigrad_core::{Tape, Tensor, Var};
 use std::collections::BTreeMap;
 
@@ -43,12 +43,17 @@ pub trait Objective {
         false
     }
 
-    /// Records residuals r with ½‖r‖² in place of the loss; where they compare pictures, of pictures whose sides were
+    /// Parts that residuals come in, each of which fits memory; their mean is the whole.
+    fn parts(&self) -> usize {
+        1
+    }
+
+    /// Records the residuals of a part, in place of the loss; where they compare pictures, of pictures whose sides were
     /// halved `coarseness` times.
     ///
     /// # Errors
-    /// When it cannot be evaluated, or is not a sum of squares.
-    fn residuals(&mut self, values: &[Var], coarseness: usize) -> Result<Var>;
+    /// When they cannot be evaluated.
+    fn residuals(&mut self, values: &[Var], part: usize, coarseness: usize) -> Result<Residuals>;
 
     /// The loss and its gradient.
     ///
@@ -166,6 +171,13 @@ pub const METHODS: &[Entry] = &[
     Entry {
         deterministic: true,
         takes_estimates: false,
+        ..entry("lm-gns", "Levenberg-Marquardt damped by gradient-normalised smoothness (2025)", |p| {
+            Box::new(least_squares::LeastSquares::new(p).with_damping(Damping::GradientNormalized))
+        })
+    },
+    Entry {
+        deterministic: true,
+        takes_estimates: false,
         ..entry("adam+lm", "Adam until the loss stands still, then Levenberg-Marquardt", |p| {
             Box::new(hybrid::Hybrid::new(plain(adam(p.clone())), Box::new(least_squares::LeastSquares::new(p))))
         })
@@ -182,6 +194,16 @@ pub const METHODS: &[Entry] = &[
         )
     },
 ];
+
+/// The names of [`METHODS`].
+pub const NAMES: [&str; METHODS.len()] = {
+    let (mut names, mut k) = ([""; METHODS.len()], 0);
+    while k < names.len() {
+        names[k] = METHODS[k].name;
+        k += 1;
+    }
+    names
+};
 
 fn plain(rule: Box<dyn Rule>) -> Box<dyn Method> {
     Box::new(rule::Plain(rule))

@@ -3,6 +3,7 @@
 use super::Kind::*;
 use super::key::job_keys;
 use super::values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
+use lumigrad_optim::{loss, method};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -36,7 +37,8 @@ job_keys! {
         seconds: Option<f64>, Amount, example "60.0";
         /// Stop when the training loss, the mean over all training views, is at or below this.
         stop_loss: Option<f64>, Amount, example "0.001";
-        /// Views per step. Without it 1, or all where cameras are optimised and with Levenberg-Marquardt.
+        /// Views per step. Without it 1, or all where cameras are optimised. Levenberg-Marquardt takes all, this many at a
+        /// time, which bounds its memory; without it together.
         batch: Option<usize>, Count(1), example "1";
         /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
         resume: bool, Flag, default "false";
@@ -44,25 +46,6 @@ job_keys! {
         checkpoint_every: f64, Amount, default "30.0";
     }
 }
-
-/// Optimisers that the command line knows by name.
-pub const OPTIMIZERS: &[&str] = &[
-    "adam",
-    "adamw",
-    "ademamix",
-    "adamomentum",
-    "sam+adam",
-    "gam+adam",
-    "grokfast+adam",
-    "spider",
-    "saddle-free-newton",
-    "lm",
-    "adam+lm",
-    "forward-gradient",
-];
-
-/// Losses that the command line knows by name.
-pub const LOSSES: &[&str] = &["l1", "l2", "charbonnier", "ssim", "l1+ssim", "log-l2", "silhouette-iou", "pyramid"];
 
 job_keys! {
     /// Recover textures, shape, light, materials and cameras of a scene from pictures.
@@ -97,11 +80,11 @@ job_keys! {
         /// little, and fills what none of them sees; 0: none.
         texture_smoothness: f64, Amount, default "0.0";
         /// Optimiser.
-        optimizer: String, Choice(OPTIMIZERS), default "\"adam\"";
+        optimizer: String, Choice(&method::NAMES), default "\"adam\"";
         /// How derivatives are made.
         gradient: String, Choice(&["analytic", "stochastic"]), default "\"analytic\"";
         /// How pictures are compared.
-        loss: String, Choice(LOSSES), default "\"l1\"";
+        loss: String, Choice(&loss::NAMES), default "\"l1\"";
         /// What shape is made of.
         representation: String, Choice(&["mesh", "flexicubes"]), default "\"mesh\"";
         /// Let the number and the connections of triangles change.

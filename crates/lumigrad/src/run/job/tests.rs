@@ -168,9 +168,3 @@ fn keys_are_declared_once() {
         assert!(command.positional.iter().all(|p| command.key(p).is_some()));
     }
 }
-
-#[test]
-fn every_optimiser_of_the_library_has_its_name_in_jobs() {
-    let known: Vec<&str> = lumigrad_optim::METHODS.iter().map(|m| m.name).collect();
-    assert_eq!(known, super::commands::OPTIMIZERS);
-}
