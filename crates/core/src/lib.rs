@@ -31,6 +31,7 @@ pub mod simd;
 mod storage;
 pub mod tape;
 mod tensor;
+mod trace;
 pub mod wgsl;
 
 #[doc(hidden)]
@@ -41,5 +42,6 @@ pub use map::{CallParams, Map};
 pub use real::{DType, Element, Real};
 pub use tape::{Gradients, Jacobian, Operator, Tape, Var, apply, checkpoint};
 pub use tensor::Tensor;
+pub use trace::Traced;
 #[cfg(feature = "gpu")]
 pub use wgpu;

@@ -88,17 +88,22 @@ impl Var {
         self.record.is_some()
     }
 
+    /// Its number on a tape, where it is recorded there.
+    pub(crate) fn id_on(&self, tape: &Tape) -> Option<usize> {
+        self.record.as_ref().filter(|(own, _)| Arc::ptr_eq(&own.0, &tape.0)).map(|(_, id)| *id)
+    }
+
     /// The same value, through which no derivative flows.
     pub fn stop_gradient(&self) -> Self {
         self.tensor.clone().into()
     }
 }
 
-struct Node {
-    operator: Arc<dyn Operator>,
-    inputs: Vec<Tensor>,
+pub(crate) struct Node {
+    pub(crate) operator: Arc<dyn Operator>,
+    pub(crate) inputs: Vec<Tensor>,
     input_ids: Vec<Option<usize>>,
-    outputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Tensor>,
     output_ids: Vec<usize>,
 }
 
@@ -176,7 +181,7 @@ impl Tape {
         Var { tensor, record: Some((self.clone(), record.values - 1)) }
     }
 
-    fn nodes(&self) -> Vec<Arc<Node>> {
+    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
         self.0.lock().unwrap().nodes.clone()
     }
 
@@ -217,6 +222,18 @@ impl Tape {
 }
 
 fn sweep_back(nodes: &[Arc<Node>], id: usize, cotangent: Tensor) -> Result<HashMap<usize, Tensor>> {
+    sweep_back_with(nodes, id, cotangent, &mut |_, _, _| Ok(()))
+}
+
+/// A node, its outputs' cotangents and its inputs' gradients, as the sweep passes it.
+type See<'a> = dyn FnMut(&Arc<Node>, &[Option<Tensor>], &[Option<Tensor>]) -> Result<()> + 'a;
+
+pub(crate) fn sweep_back_with(
+    nodes: &[Arc<Node>],
+    id: usize,
+    cotangent: Tensor,
+    see: &mut See<'_>,
+) -> Result<HashMap<usize, Tensor>> {
     let mut adjoints = HashMap::from([(id, cotangent)]);
     for node in nodes.iter().rev() {
         if !node.output_ids.iter().any(|id| adjoints.contains_key(id)) {
@@ -226,6 +243,7 @@ fn sweep_back(nodes: &[Arc<Node>], id: usize, cotangent: Tensor) -> Result<HashM
         let cotangents: Vec<Option<Tensor>> = node.output_ids.iter().map(|id| adjoints.remove(id)).collect();
         let wanted: Vec<bool> = node.input_ids.iter().map(Option::is_some).collect();
         let gradients = node.operator.vjp(&node.inputs, &node.outputs, &cotangents, &wanted)?;
+        see(node, &cotangents, &gradients)?;
         for ((gradient, id), input) in gradients.into_iter().zip(&node.input_ids).zip(&node.inputs) {
             let (Some(gradient), Some(id)) = (gradient, id) else {
                 continue;

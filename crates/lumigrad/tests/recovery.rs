@@ -1,7 +1,9 @@
 //! What runs recover, on problems small enough for a test: lenses, light from all around, shapes that are remeshed.
 
 use lumigrad::core::{DType, Device};
-use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target, bounds, encode, optimize};
+use lumigrad::optim::Schedule;
+use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target};
+use lumigrad::optimize::{bounds, diagnose, encode, optimize, range_test};
 use lumigrad::raster::{Bindings, Camera, Options, Renderer};
 use lumigrad::run::{Budget, Stop};
 use lumigrad::scene::camera::{Framing, sphere_views};
@@ -66,6 +68,8 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         remesh: false,
         stochastic: false,
         optimizer: "adam".into(),
+        schedule: Schedule::Exponential { end: 0.05 },
+        find_lr: false,
         loss: "l2".into(),
         budget: Budget::new(Some(iterations), None, None),
         batch: Some(4),
@@ -260,4 +264,37 @@ fn levenberg_marquardt_finds_factors_in_few_steps() {
             assert!((found - truth).abs() < 1e-3, "{optimizer}, {loss}: {found} against {truth}");
         }
     }
+}
+
+#[test]
+fn a_range_test_scales_rates_that_are_far_too_large_and_health_is_reported() {
+    let material = Material { unlit: true, double_sided: true, ..Default::default() };
+    let problem = problem(sphere(16, &material, true), 4, 32, None, None);
+    // Lenses move by two thirds of their focal length per step.
+    let settings = settings(INTRINSICS, 0.7, Some(Init::Noise(0.04)), 60);
+    let stop = Stop::default();
+    let test = range_test(&problem, &settings, &Device::cpu(), &stop).unwrap();
+    assert!(test.diverged && test.factor < 0.1, "{:?}", test.factor);
+    let run = |factor: f64| {
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        optimizer.rate_factor = factor;
+        optimize(&mut optimizer, &stop, |_, _| {}).unwrap();
+        let health = diagnose(&optimizer).unwrap();
+        assert_eq!(health.groups[0].name, INTRINSICS);
+        assert!(health.largest_singular_value.unwrap() > 0.0 && health.amplifier.is_some());
+        optimizer.psnr().unwrap()
+    };
+    let (with, without) = (run(test.factor), run(1.0));
+    assert!(with > without + 10.0, "{with} dB, {without} dB without the test");
+}
+
+#[test]
+fn what_is_not_a_number_is_traced_to_where_it_begins() {
+    let material = Material { unlit: true, ..Default::default() };
+    let problem = problem(sphere(8, &material, true), 2, 16, None, None);
+    const FACTOR: &str = "/materials/0/pbrMetallicRoughness/baseColorFactor";
+    let settings = settings(FACTOR, 0.02, Some(Init::Number(f32::NAN)), 5);
+    let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+    let error = optimizer.step(0.0).unwrap_err().to_string();
+    assert!(error.contains("holds numbers that are not finite") && error.contains(FACTOR), "{error}");
 }

@@ -122,6 +122,11 @@ impl Adam {
         &self.groups
     }
 
+    /// Its groups, to change rates or decays between steps.
+    pub fn groups_mut(&mut self) -> &mut [Group] {
+        &mut self.groups
+    }
+
     /// Steps that were left out because a gradient was not finite.
     pub fn skipped(&self) -> u32 {
         self.skipped

@@ -11,7 +11,8 @@ mod lm;
 pub mod loss;
 pub mod method;
 pub mod pose;
-mod schedule;
+pub mod schedule;
+mod spectrum;
 mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
@@ -23,6 +24,7 @@ pub use loss::texture::{total_variation, total_variation_residuals};
 pub use loss::{LOSSES, Loss};
 pub use method::{METHODS, Method, Objective, Plan, Sample};
 pub use schedule::Schedule;
+pub use spectrum::largest_singular_value;
 
 /// Errors of optimisation.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,21 @@ pub enum Schedule {
     OneCycle,
 }
 
+/// Schedules by name, as in jobs.
+pub const NAMES: [&str; 4] = ["exponential", "cosine", "one-cycle", "constant"];
+
 impl Schedule {
+    /// The schedule of one of [`NAMES`]; those that fall end at a twentieth of the rate.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "exponential" => Schedule::Exponential { end: 0.05 },
+            "cosine" => Schedule::Cosine { end: 0.05 },
+            "one-cycle" => Schedule::OneCycle,
+            "constant" => Schedule::Constant,
+            _ => return None,
+        })
+    }
+
     /// Factor of all rates at `progress`, which is clamped to [0, 1].
     pub fn factor(&self, progress: f64) -> f64 {
         let p = if progress.is_finite() { progress.clamp(0.0, 1.0) } else { 1.0 };
@@ -32,6 +46,14 @@ impl Schedule {
             Schedule::OneCycle if p < 0.3 => cosine(1.0 / 25.0, 1.0, p / 0.3),
             Schedule::OneCycle => cosine(1.0, 1.0 / 25.0 / 1e4, (p - 0.3) / 0.7),
         }
+    }
+
+    /// β₁ at `progress`, where the schedule cycles momentum against the rate: .95 at the ends of the rise, .85 at its top.
+    pub fn momentum(&self, progress: f64) -> Option<f64> {
+        let p = if progress.is_finite() { progress.clamp(0.0, 1.0) } else { 1.0 };
+        let rise = if p < 0.3 { p / 0.3 } else { 1.0 - (p - 0.3) / 0.7 };
+        let high = 0.5 * (1.0 - (std::f64::consts::PI * rise).cos());
+        matches!(self, Schedule::OneCycle).then_some(0.95 - 0.1 * high)
     }
 
     /// The same with a linear rise from 0 over the first `share` of the run.
@@ -54,6 +76,9 @@ mod tests {
         let o = Schedule::OneCycle;
         assert!((o.factor(0.0) - 0.04).abs() < 1e-12 && (o.factor(0.3) - 1.0).abs() < 1e-12);
         assert!((o.factor(1.0) - 4e-6).abs() < 1e-12);
+        let momenta = [0.0, 0.3, 1.0, 2.0].map(|p| o.momentum(p).unwrap());
+        assert!(momenta.iter().zip([0.95, 0.85, 0.95, 0.95]).all(|(a, b)| (a - b).abs() < 1e-12), "{momenta:?}");
+        assert_eq!(c.momentum(0.5), None);
         let c = Schedule::Constant;
         let warm = |p| c.factor_with_warm_up(p, 0.1);
         assert_eq!((warm(0.0), warm(0.05), warm(0.1), warm(1.0)), (0.0, 0.5, 1.0, 1.0));

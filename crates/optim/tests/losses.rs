@@ -168,7 +168,7 @@ fn total_variation_has_right_derivatives_and_known_values() {
     use lumigrad_optim::{total_variation, total_variation_residuals};
     for shape in [[7, 5, 4], [1, 6, 1], [4, 1, 3]] {
         let start = real_in(&shape, 8, 0.0, 1.0);
-        Check::new("total variation", |x| Ok(vec![total_variation(&x[0]).unwrap()])).run(&[start.clone()]);
+        Check::new("total variation", |x| Ok(vec![total_variation(&x[0]).unwrap()])).run(std::slice::from_ref(&start));
         // Its residuals have the same gradient.
         let tape = Tape::new();
         let x = tape.variable(start);

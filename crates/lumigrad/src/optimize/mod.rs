@@ -1,13 +1,18 @@
 //! Inverse rendering: textures, shape, light, materials and cameras of a glTF scene from pictures.
 
+mod diagnosis;
 mod display;
+mod drive;
 mod estimator;
 mod execute;
 mod intrinsics;
 mod objective;
+mod pages;
 mod poses;
 mod problem;
+mod range_test;
 mod remeshing;
+mod resume;
 mod run;
 mod score;
 mod settings;
@@ -15,10 +20,13 @@ mod start;
 mod uncertainty;
 mod variable;
 
+pub use diagnosis::{Diagnosis, GroupHealth, diagnose};
 pub use display::encode;
+pub use drive::{Outcome, mean_psnr, optimize, psnr};
 pub use execute::execute;
 pub use problem::{Problem, Target, bounds, environment};
-pub use run::{Optimizer, Outcome, mean_psnr, optimize, psnr};
+pub use range_test::{RangeTest, range_test};
+pub use run::Optimizer;
 pub use settings::{Init, ParamChoice, Settings, Source};
 pub use start::own_parameters;
 pub use variable::{Variable, default_rate};

@@ -20,6 +20,8 @@ pub struct StepObjective<'a, 'p> {
     pub batch: Vec<usize>,
     /// Views whose residuals fit memory together.
     pub part: usize,
+    /// Norms of the first gradient that was asked for, by group.
+    pub norms: Vec<f64>,
 }
 
 impl Objective for StepObjective<'_, '_> {
@@ -40,21 +42,15 @@ impl Objective for StepObjective<'_, '_> {
     }
 
     fn gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
-        let Some(estimator) = &self.optimizer.estimator else {
-            return reverse_mode(values, |leaves| self.loss(leaves, sample));
-        };
-        let all: Vec<usize> = (0..self.optimizer.problem.train.len()).collect();
-        let views = if sample == Sample::All { &all } else { &self.batch };
-        let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
-        if self.optimizer.settings.texture_smoothness > 0.0 {
-            let (_, smoothing) = reverse_mode(values, |leaves| self.smoothness(leaves).map_err(wrap_objective))?;
-            for (gradient, smoothing) in gradients.iter_mut().zip(smoothing) {
-                if let (Some(g), Some(s)) = (gradient.as_mut(), smoothing) {
-                    *g = Var::from(g.clone()).add(&s.into())?.tensor().clone();
-                }
-            }
+        let found = self.unseen_gradient(values, sample)?;
+        if self.norms.is_empty() && self.optimizer.is_logged(self.optimizer.iteration + 1) {
+            let norm = |g: &Option<Tensor>| match g {
+                Some(g) => Ok(Var::from(g.clone()).square()?.sum()?.tensor().item()?.sqrt()),
+                None => Ok(0.0),
+            };
+            self.norms = found.1.iter().map(norm).collect::<lumigrad_core::Result<_>>()?;
         }
-        Ok((loss, gradients))
+        Ok(found)
     }
 
     fn parts(&self) -> usize {
@@ -72,7 +68,25 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     pub fn new(optimizer: &'a Optimizer<'p>, batch: Vec<usize>) -> Self {
         let all = batch.len().max(1);
         let part = if optimizer.settings.needs_all_views() { optimizer.settings.batch.unwrap_or(all) } else { all };
-        Self { optimizer, batch, part: part.clamp(1, all) }
+        Self { optimizer, batch, part: part.clamp(1, all), norms: vec![] }
+    }
+
+    fn unseen_gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
+        let Some(estimator) = &self.optimizer.estimator else {
+            return reverse_mode(values, |leaves| self.loss(leaves, sample));
+        };
+        let all: Vec<usize> = (0..self.optimizer.problem.train.len()).collect();
+        let views = if sample == Sample::All { &all } else { &self.batch };
+        let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
+        if self.optimizer.settings.texture_smoothness > 0.0 {
+            let (_, smoothing) = reverse_mode(values, |leaves| self.smoothness(leaves).map_err(wrap_objective))?;
+            for (gradient, smoothing) in gradients.iter_mut().zip(smoothing) {
+                if let (Some(g), Some(s)) = (gradient.as_mut(), smoothing) {
+                    *g = Var::from(g.clone()).add(&s.into())?.tensor().clone();
+                }
+            }
+        }
+        Ok((loss, gradients))
     }
 
     /// Every view is an equal share; where weights of residuals change from point to point, the loss stands beside them.

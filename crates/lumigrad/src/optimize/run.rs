@@ -1,6 +1,8 @@
 //! The optimisation loop.
 
+use super::diagnosis::where_it_breaks;
 use super::display::encode;
+use super::drive::mean_psnr;
 use super::estimator::Estimator;
 use super::intrinsics::Intrinsics;
 use super::objective::{StepObjective, unwrap_objective};
@@ -9,11 +11,11 @@ use super::problem::{Problem, Target, bounds};
 use super::settings::Settings;
 use super::start::{initialise, initialise_intrinsics, optimised_environment};
 use super::variable::{Variable, default_rate};
-use crate::run::{Array, Checkpoint, Record, Stop};
+use crate::run::Record;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_optim::method::{State, find};
+use lumigrad_optim::method::find;
 use lumigrad_optim::{Group, Loss, Method, Objective, Plan, Sample, Schedule};
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_raster::{Bindings, Camera, Options, Renderer};
@@ -21,25 +23,6 @@ use lumigrad_scene::camera::View;
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{ParameterKind, Scene};
 use std::collections::HashMap;
-use std::time::Instant;
-
-/// What a run leaves behind.
-pub struct Outcome {
-    /// The optimised scene.
-    pub scene: Scene,
-    /// Loss over all training views at the end.
-    pub loss: f64,
-    /// Steps and evaluations.
-    pub history: Vec<Record>,
-    /// Median milliseconds of a step.
-    pub ms_per_iteration: f64,
-    /// Camera errors (degrees, % of the distance) where truth is known and cameras moved.
-    pub camera_errors: Option<(f64, f64)>,
-    /// Error of optimised intrinsics, in %, where truth is known.
-    pub intrinsics_error: Option<f64>,
-    /// The run was stopped before its end.
-    pub interrupted: bool,
-}
 
 /// The state of a run, which checkpoints hold.
 pub struct Optimizer<'p> {
@@ -48,7 +31,7 @@ pub struct Optimizer<'p> {
     pub(super) device: Device,
     pub(super) renderer: Renderer,
     pub(super) variables: Vec<Variable>,
-    poses: Option<Poses>,
+    pub(super) poses: Option<Poses>,
     pub(super) motion: Option<Tensor>,
     pub(super) moves_poses: bool,
     pose_rate: Option<f64>,
@@ -59,21 +42,23 @@ pub struct Optimizer<'p> {
     pub(super) stage: usize,
     pub(super) intrinsics: Option<Intrinsics>,
     /// Absent while it works.
-    method: Option<Box<dyn Method>>,
+    pub(super) method: Option<Box<dyn Method>>,
     pub(super) loss: Loss,
     /// Where gradients are estimated from pictures.
     pub(super) estimator: Option<Estimator>,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
+    /// Factor of all learning rates, beside the schedule's.
+    pub rate_factor: f64,
+    /// Norms of the gradient by group, after steps that are logged.
+    norms: Vec<(usize, Vec<f64>)>,
     /// Steps done.
     pub iteration: usize,
-    history: Vec<Record>,
-    times: Vec<f64>,
+    pub(super) history: Vec<Record>,
+    pub(super) times: Vec<f64>,
     /// Seconds of steps before this run (of a resumed one).
-    seconds: f64,
+    pub(super) seconds: f64,
 }
 
-/// Before the names of what the optimiser remembers, in checkpoints.
-const METHOD: &str = "optimizer/";
 pub(super) const POSE_GROUP: &str = "/views/*/pose";
 pub(super) const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
 
@@ -151,7 +136,9 @@ impl<'p> Optimizer<'p> {
             stage: 0,
             loss: Loss::from_name(&settings.loss)?,
             estimator: None,
-            schedule: Schedule::Exponential { end: 0.05 },
+            schedule: settings.schedule,
+            rate_factor: 1.0,
+            norms: vec![],
             device: device.clone(),
             variables,
             poses,
@@ -194,7 +181,7 @@ impl<'p> Optimizer<'p> {
     }
 
     /// Views of a step: each epoch is a random order of all.
-    fn batch(&self) -> Vec<usize> {
+    pub(super) fn batch(&self) -> Vec<usize> {
         let n = self.problem.train.len();
         let all = if self.settings.moves_cameras() || self.settings.needs_all_views() { n } else { 1 };
         let size = match self.settings.needs_all_views() {
@@ -245,18 +232,26 @@ impl<'p> Optimizer<'p> {
         let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;
         let mut values: Vec<Tensor> =
             self.arrays().into_iter().map(|array| std::mem::replace(array, nothing.clone())).collect();
+        if let Some(beta) = self.schedule.momentum(progress) {
+            method.set_momentum(beta);
+        }
         let mut objective = StepObjective::new(self, self.batch());
-        let result = method.step(&mut values, &mut objective, self.schedule.factor(progress));
+        let factor = self.schedule.factor(progress) * self.rate_factor;
+        let result = method.step(&mut values, &mut objective, factor);
+        let norms = objective.norms;
         for (array, value) in self.arrays().into_iter().zip(values) {
             *array = value;
         }
         self.method = Some(method);
         let value = result.map_err(unwrap_objective)?;
         if !value.is_finite() {
-            return Err(Error::job(format!(
-                "the loss became {value} at step {}; lower the learning rates",
-                self.iteration
-            )));
+            let place = where_it_breaks(&mut StepObjective::new(self, self.batch()));
+            let place = place.map_or(String::new(), |p| format!(": {p}"));
+            let step = self.iteration;
+            return Err(Error::job(format!("the loss became {value} at step {step}{place}; lower the learning rates")));
+        }
+        if self.is_logged(self.iteration + 1) && !norms.is_empty() {
+            self.norms.push((self.iteration + 1, norms));
         }
         if let (true, Some(poses), Some(motion)) = (self.moves_poses, &mut self.poses, &mut self.motion) {
             poses.absorb(motion)?;
@@ -265,6 +260,17 @@ impl<'p> Optimizer<'p> {
         self.device.submit();
         self.iteration += 1;
         Ok(value)
+    }
+
+    /// True for steps that the history keeps: some two hundred of a run.
+    pub(super) fn is_logged(&self, iteration: usize) -> bool {
+        let planned = self.settings.budget.iterations.unwrap_or(1000);
+        iteration.is_multiple_of((planned / 200).max(1)) || iteration.is_multiple_of((planned / 10).max(1))
+    }
+
+    /// Norms of the gradient by group, in the order of [`Optimizer::names`], after logged steps.
+    pub fn norms(&self) -> &[(usize, Vec<f64>)] {
+        &self.norms
     }
 
     /// Optimised arrays, in the order of the groups.
@@ -282,7 +288,7 @@ impl<'p> Optimizer<'p> {
     }
 
     /// Pointers of the groups.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         let motion = self.motion.as_ref().filter(|_| self.moves_poses).map(|_| POSE_GROUP.to_owned());
         let lens = self.intrinsics.as_ref().map(|_| INTRINSICS_GROUP.to_owned());
         self.variables.iter().map(|v| v.parameter.pointer.clone()).chain(motion).chain(lens).collect()
@@ -359,66 +365,6 @@ impl<'p> Optimizer<'p> {
         Ok(scene)
     }
 
-    /// The whole state, for `--resume`.
-    pub fn checkpoint(&self, job: String) -> Result<Checkpoint> {
-        let state = self.method.as_ref().map(|m| m.state()).unwrap_or_default();
-        let mut c = Checkpoint { step: self.iteration as u64, seed: self.settings.seed, job, ..Default::default() };
-        c.facts.extend(state.numbers.iter().map(|(name, x)| (format!("{METHOD}{name}"), x.to_string())));
-        c.facts.insert("seconds".into(), self.seconds.to_string());
-        self.save_meshes(&mut c);
-        for v in &self.variables {
-            c.insert(v.parameter.pointer.clone(), v.value.shape(), Array::F32(v.value.to_vec::<f32>()?));
-        }
-        for (name, t) in &state.tensors {
-            c.insert(format!("{METHOD}{name}"), t.shape(), Array::F32(t.to_vec::<f32>()?));
-        }
-        if let Some(intrinsics) = &self.intrinsics {
-            let value = &intrinsics.value;
-            c.insert(INTRINSICS_GROUP, value.shape(), Array::F32(value.to_vec::<f32>()?));
-        }
-        if let Some(poses) = &self.poses {
-            let flat = poses.base.iter().flatten().flatten().copied().collect();
-            c.insert("/views", &[poses.base.len(), 4, 4], Array::F64(flat));
-        }
-        Ok(c)
-    }
-
-    /// Goes on from a checkpoint.
-    pub fn restore(&mut self, c: &Checkpoint) -> Result<()> {
-        self.iteration = c.step as usize;
-        self.seconds = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
-        self.restore_meshes(c)?;
-        for v in &mut self.variables {
-            let shape = v.value.shape().to_vec();
-            v.value = Tensor::from_slice(&self.device, c.f32(&v.parameter.pointer, &shape)?, &shape)?;
-        }
-        if let Some(intrinsics) = &mut self.intrinsics {
-            let shape = intrinsics.value.shape().to_vec();
-            intrinsics.value = Tensor::from_slice(&self.device, c.f32(INTRINSICS_GROUP, &shape)?, &shape)?;
-        }
-        if let Some(poses) = &mut self.poses {
-            let flat = c.f64("/views", &[poses.base.len(), 4, 4])?;
-            for (pose, values) in poses.base.iter_mut().zip(flat.chunks_exact(16)) {
-                *pose = std::array::from_fn(|r| std::array::from_fn(|k| values[4 * r + k]));
-            }
-        }
-        let mut state = State::default();
-        for (name, text) in &c.facts {
-            if let (Some(name), Ok(x)) = (name.strip_prefix(METHOD), text.parse()) {
-                state.numbers.insert(name.into(), x);
-            }
-        }
-        for (name, (shape, array)) in &c.tensors {
-            if let (Some(name), Array::F32(data)) = (name.strip_prefix(METHOD), array) {
-                state.tensors.insert(name.into(), Tensor::from_slice(&self.device, data, shape)?);
-            }
-        }
-        if let Some(method) = &mut self.method {
-            method.load_state(&state);
-        }
-        Ok(())
-    }
-
     /// The light from all around at the present state, where it is optimised.
     pub fn environment(&self) -> Result<Option<Environment>> {
         for v in &self.variables {
@@ -433,92 +379,4 @@ impl<'p> Optimizer<'p> {
     pub fn variables(&self) -> &[Variable] {
         &self.variables
     }
-}
-
-/// Mean PSNR of pictures against targets over RGB.
-pub fn mean_psnr(pictures: &[Tensor], targets: &[Target]) -> Result<f64> {
-    let mut sum = 0.0;
-    for (picture, target) in pictures.iter().zip(targets) {
-        sum += psnr(&picture.to_vec::<f32>()?, &target.encoded.to_vec::<f32>()?);
-    }
-    Ok(sum / targets.len().max(1) as f64)
-}
-
-/// PSNR over RGB of [.., 4] pictures.
-pub fn psnr(a: &[f32], b: &[f32]) -> f64 {
-    let rgb = |x: &[f32]| x.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect::<Vec<f32>>();
-    lumigrad_metrics::psnr(&rgb(a), &rgb(b)).unwrap_or(0.0)
-}
-
-/// Runs to the end of the budget, or until `stop` is requested.
-pub fn optimize(
-    optimizer: &mut Optimizer,
-    stop: &Stop,
-    mut observe: impl FnMut(&Optimizer, &Record),
-) -> Result<Outcome> {
-    let settings = optimizer.settings;
-    let budget = settings.budget;
-    let start = Instant::now();
-    let mut interrupted = false;
-    let planned = budget.iterations.unwrap_or(1000);
-    let steps_per_epoch = optimizer.problem.train.len().div_ceil(optimizer.batch().len());
-    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
-    let mut recent: Vec<f64> = vec![];
-    let (often, sparse) = ((planned / 10).max(1), (planned / 200).max(1));
-    loop {
-        let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
-        if budget.is_spent(optimizer.iteration, seconds) {
-            break;
-        }
-        if stop.is_requested() {
-            interrupted = true;
-            break;
-        }
-        let step = Instant::now();
-        let loss = optimizer.step(budget.progress(optimizer.iteration, seconds))?;
-        optimizer.times.push(step.elapsed().as_secs_f64() * 1e3);
-        let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
-        let mut record = Record { iteration: optimizer.iteration, seconds, loss, test_psnr: None };
-        let scored = optimizer.iteration.is_multiple_of(often);
-        if scored {
-            record.test_psnr = Some(optimizer.psnr()?);
-        }
-        if scored || optimizer.iteration.is_multiple_of(sparse) {
-            optimizer.history.push(record.clone());
-        }
-        observe(optimizer, &record);
-        if optimizer.method.as_ref().is_some_and(|m| m.converged()) {
-            break;
-        }
-        recent.push(loss);
-        if recent.len() > steps_per_epoch {
-            recent.remove(0);
-        }
-        // The mean over an epoch of steps is cheap and nearly the loss.
-        let likely = recent.len() == steps_per_epoch && budget.is_reached(mean(&recent));
-        if (likely || scored) && budget.stop_loss.is_some() && budget.is_reached(optimizer.total_loss()?) {
-            break;
-        }
-    }
-    optimizer.seconds += start.elapsed().as_secs_f64();
-    let views: Vec<&View> = optimizer.problem.train.iter().map(|t| &t.view).collect();
-    let camera_errors = match (&optimizer.poses, settings.moves_cameras(), &optimizer.problem.truth) {
-        (Some(p), true, Some(_)) => Some(p.errors(&views)),
-        _ => None,
-    };
-    let intrinsics_error = match (&optimizer.intrinsics, &optimizer.problem.truth) {
-        (Some(i), Some(_)) => Some(i.error_percent(&views)?),
-        _ => None,
-    };
-    let mut times = optimizer.times.clone();
-    times.sort_by(f64::total_cmp);
-    Ok(Outcome {
-        scene: optimizer.scene()?,
-        loss: optimizer.total_loss()?,
-        history: optimizer.history.clone(),
-        ms_per_iteration: times.get(times.len() / 2).copied().unwrap_or(0.0),
-        camera_errors,
-        intrinsics_error,
-        interrupted,
-    })
 }

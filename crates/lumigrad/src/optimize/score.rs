@@ -1,7 +1,8 @@
 //! How good a result is: pictures against held-out ones, and parameters against the truth where it is known.
 
+use super::drive::{Outcome, mean_psnr, psnr};
 use super::problem::Problem;
-use super::run::{Optimizer, Outcome, mean_psnr, psnr};
+use super::run::Optimizer;
 use crate::run::{Summary, flatten};
 use crate::{Error, Result};
 use lumigrad_core::Tensor;

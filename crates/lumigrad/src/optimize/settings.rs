@@ -4,6 +4,7 @@ use crate::run::Budget;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::job::{EnvironmentChoice, InitEntry, ViewSource};
 use crate::{Error, Result};
+use lumigrad_optim::Schedule;
 use lumigrad_optim::method::find;
 use lumigrad_scene::environment::Environment;
 use std::path::PathBuf;
@@ -77,6 +78,10 @@ pub struct Settings {
     pub texture_smoothness: f64,
     /// Name of the optimiser.
     pub optimizer: String,
+    /// How learning rates change over the run.
+    pub schedule: Schedule,
+    /// Learning rates are scaled by a range test first.
+    pub find_lr: bool,
     /// Gradients are estimated from pictures alone.
     pub stochastic: bool,
     /// Name of the loss.
@@ -144,9 +149,6 @@ impl Settings {
         if job.representation != "mesh" || job.topology {
             return later("--representation", "changing topology", "mesh");
         }
-        if job.find_lr {
-            return later("--find-lr", "this analysis", "a plain run");
-        }
         let environment = match &job.environment {
             Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(*rgb)),
             Some(EnvironmentChoice::File(path)) => Some(Environment::load(path)?),
@@ -183,6 +185,8 @@ impl Settings {
             uncertainty: job.uncertainty,
             stochastic,
             optimizer: job.optimizer.clone(),
+            schedule: Schedule::from_name(&job.schedule).expect("a name of the list"),
+            find_lr: job.find_lr,
             loss: job.loss.clone(),
             budget: Budget::new(job.budget.iterations, job.budget.seconds, job.budget.stop_loss),
             batch: job.budget.batch,

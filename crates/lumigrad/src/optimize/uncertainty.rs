@@ -45,7 +45,7 @@ pub fn uncertainty(optimizer: &Optimizer) -> Result<Uncertainty> {
     let tape = Tape::new();
     let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
     let batch = (0..optimizer.problem.train.len()).collect();
-    let mut objective = StepObjective { optimizer, batch, part: usize::MAX };
+    let mut objective = StepObjective { part: usize::MAX, ..StepObjective::new(optimizer, batch) };
     let residuals = objective.residuals(&leaves, 0, 0).map_err(unwrap_objective)?;
     let jacobian = tape.linearize(&residuals.vector, &leaves.iter().collect::<Vec<_>>())?;
     let separable: Vec<bool> =

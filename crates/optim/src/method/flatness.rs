@@ -41,6 +41,10 @@ impl Method for Sam {
         Ok(loss)
     }
 
+    fn set_momentum(&mut self, beta: f64) {
+        self.base.set_momentum(beta);
+    }
+
     fn state(&self) -> State {
         self.base.state()
     }
@@ -95,6 +99,10 @@ impl Method for Gam {
             self.base.update(values, &gradients, factor)?;
         }
         Ok(loss)
+    }
+
+    fn set_momentum(&mut self, beta: f64) {
+        self.base.set_momentum(beta);
     }
 
     fn state(&self) -> State {

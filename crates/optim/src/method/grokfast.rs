@@ -40,6 +40,10 @@ impl Rule for Grokfast {
         self.base.update(values, &filtered, factor)
     }
 
+    fn set_momentum(&mut self, beta: f64) {
+        self.base.set_momentum(beta);
+    }
+
     fn state(&self) -> State {
         let mut state = self.base.state();
         for (k, slow) in self.slow.iter().enumerate() {

@@ -45,6 +45,10 @@ impl Method for Hybrid {
         Ok(loss)
     }
 
+    fn set_momentum(&mut self, beta: f64) {
+        self.first.set_momentum(beta);
+    }
+
     fn converged(&self) -> bool {
         self.changed && self.second.converged()
     }

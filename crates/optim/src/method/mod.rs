@@ -100,6 +100,9 @@ pub trait Method: Send {
     /// When the objective cannot be evaluated.
     fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, factor: f64) -> Result<f64>;
 
+    /// Sets the decay β₁ of the momentum, where there is one: schedules may cycle it.
+    fn set_momentum(&mut self, _beta: f64) {}
+
     /// True when further steps would change nothing.
     fn converged(&self) -> bool {
         false

@@ -12,6 +12,9 @@ pub trait Rule: Send {
     /// When sizes do not fit.
     fn update(&mut self, values: &mut [Tensor], gradients: &[Option<Tensor>], factor: f64) -> Result<()>;
 
+    /// Sets the decay β₁ of the momentum of all groups.
+    fn set_momentum(&mut self, beta: f64);
+
     /// What it remembers.
     fn state(&self) -> State;
 
@@ -31,6 +34,10 @@ impl Method for Plain {
         Ok(loss)
     }
 
+    fn set_momentum(&mut self, beta: f64) {
+        self.0.set_momentum(beta);
+    }
+
     fn state(&self) -> State {
         self.0.state()
     }
@@ -44,6 +51,10 @@ impl Rule for Adam {
     fn update(&mut self, values: &mut [Tensor], gradients: &[Option<Tensor>], factor: f64) -> Result<()> {
         let mut values: Vec<&mut Tensor> = values.iter_mut().collect();
         self.step(&mut values, gradients, factor).map(|_| ())
+    }
+
+    fn set_momentum(&mut self, beta: f64) {
+        self.groups_mut().iter_mut().for_each(|g| g.betas.0 = beta);
     }
 
     fn state(&self) -> State {
@@ -120,6 +131,10 @@ impl Rule for Averaging {
             self.averages[k] = Some(kept);
         }
         Ok(())
+    }
+
+    fn set_momentum(&mut self, beta: f64) {
+        self.groups.iter_mut().for_each(|g| g.betas.0 = beta);
     }
 
     fn state(&self) -> State {

@@ -3,7 +3,7 @@
 use super::Kind::*;
 use super::key::job_keys;
 use super::values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
-use lumigrad_optim::{loss, method};
+use lumigrad_optim::{loss, method, schedule};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -96,7 +96,9 @@ job_keys! {
         perturb_cameras: Option<[f64; 2]>, Numbers(2), example "[5.0, 5.0]";
         /// Estimate standard errors of the result.
         uncertainty: bool, Flag, default "false";
-        /// Search a learning rate first.
+        /// How learning rates change over the run; one-cycle rises and falls once, with momentum against it (Smith 2018).
+        schedule: String, Choice(&schedule::NAMES), default "\"exponential\"";
+        /// Scale all learning rates by a range test first: they rise until the loss does, a tenth of that is used (Smith 2017).
         find_lr: bool, Flag, default "false";
         /// Print the parameters of the scene with their shapes, and end.
         list_params: bool, Flag, default "false";
