@@ -87,6 +87,7 @@ fn every_command_answers_with_one_object_and_profiles_its_kernels() {
     for (arguments, kernel) in [
         (&render[..], "raster/"),
         (&optimize, "raster/"),
+        (&["landscape", "r", "--samples", "3", "--device", "cpu"], "raster/"),
         (&["eval", "p", "--against", "p"], "kernel"),
         (&["convert", "m.glb", "n.gltf"], "kernel"),
         (&["devices"], "kernel"),

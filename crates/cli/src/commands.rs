@@ -51,6 +51,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::optimize::execute(document, stop, &mut progress);
         }
+        "landscape" => {
+            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
+            return lumigrad::optimize::landscape(&document.parse()?, stop, &mut progress);
+        }
         "train splats" => {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::train::splats(document, stop, &mut progress);

@@ -71,7 +71,11 @@ fn cell(name: &str, value: &Value) -> String {
         Value::String(s) => s.clone(),
         Value::Null => "-".into(),
         Value::Number(n) if n.is_f64() => {
-            let text = format!("{:.5}", n.as_f64().unwrap_or_default());
+            let x = n.as_f64().unwrap_or_default();
+            if x != 0.0 && x.abs() < 1e-3 {
+                return format!("{x:.3e}");
+            }
+            let text = format!("{x:.5}");
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
         Value::Array(items) => format!("[{}]", items.iter().map(|v| cell("", v)).collect::<Vec<_>>().join(", ")),

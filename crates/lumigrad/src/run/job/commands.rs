@@ -114,6 +114,21 @@ job_keys! {
 }
 
 job_keys! {
+    /// Draw the loss around the solution of an `optimize` run.
+    LandscapeJob {
+        include common: Common;
+        /// The run folder.
+        run: Option<PathBuf>, Path, example "\"runs/scene\"";
+        /// Losses along each of two random directions; an odd number.
+        samples: usize, Count(3), default "25";
+        /// How far the directions go, in lengths of what is optimised.
+        range: f64, Amount, default "1.0";
+        /// Folder for landscape.html, .png and .json. Without it the run folder.
+        out: Option<PathBuf>, Path, example "\"landscape\"";
+    }
+}
+
+job_keys! {
     /// Train Gaussian splats on posed photographs.
     TrainSplatsJob {
         include common: Common;

@@ -41,6 +41,7 @@ impl Command {
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
         vec![
             command("optimize", OptimizeJob::ABOUT, &["scene"], OptimizeJob::keys()),
+            command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("eval", EvalJob::ABOUT, &["a"], EvalJob::keys()),

@@ -34,11 +34,11 @@ pub(super) fn page(report: &Report) -> String {
     body += &sliders(&report.sliders);
     let charts: String = report.curves.iter().map(|c| c.to_html()).collect();
     if !charts.is_empty() {
-        let _ = write!(body, "<section><h2>Convergence</h2><div class=charts>{charts}</div></section>");
+        let _ = write!(body, "<section><h2>Curves</h2><div class=charts>{charts}</div></section>");
     }
     if !report.galleries.is_empty() {
         let rows: String = report.galleries.iter().map(gallery).collect();
-        let _ = write!(body, "<section><h2>Recovered textures</h2>{rows}</section>");
+        let _ = write!(body, "<section><h2>Pictures</h2>{rows}</section>");
     }
     for t in report.tables.iter().filter(|t| !t.rows.is_empty()) {
         body += &table(t);
