@@ -90,7 +90,7 @@ mod tests {
         assert_eq!((fine[0].input, fine[0].output, fine.last().unwrap().cotangent), (4.0, 8.0, 1.0));
         // The root of a negative number, and the slope of the root at 0.
         let root = fine.iter().find(|t| t.output == 8f64.sqrt()).unwrap().operator.clone();
-        assert_eq!(names(&of(-1.0), Traced::breaks_forward), [root.clone()]);
+        assert_eq!(names(&of(-1.0), Traced::breaks_forward), std::slice::from_ref(&root));
         assert_eq!(names(&of(0.0), Traced::breaks_backward), [root]);
     }
 }

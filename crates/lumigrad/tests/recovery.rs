@@ -64,6 +64,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         environment: None,
         environment_smoothness: 1.0,
         texture_smoothness: 0.0,
+        auto_regularisers: false,
         uncertainty: false,
         remesh: false,
         stochastic: false,

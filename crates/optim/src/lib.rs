@@ -6,6 +6,7 @@
 //! optimisers behind one interface, by name.
 
 mod adam;
+mod implicit;
 pub mod kernels;
 mod lm;
 pub mod loss;
@@ -16,10 +17,12 @@ mod spectrum;
 mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
+pub use implicit::{NeumannOptions, inverse_hessian_product, weight_derivative};
 pub use lm::{
     Covariance, Damping, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, Residuals, covariance,
 };
 pub use loss::mesh::MeshRegularizer;
+pub use loss::perimeter::{PERIMETER, PhaseField, SegmentOptions};
 pub use loss::texture::{total_variation, total_variation_residuals};
 pub use loss::{LOSSES, Loss};
 pub use method::{METHODS, Method, Objective, Plan, Sample};

@@ -35,6 +35,7 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
         summary.warnings.push(warning.clone());
     }
     let mut optimizer = Optimizer::new(&problem, &settings, &device)?;
+    optimizer.require_tunable()?;
     if settings.uncertainty {
         require_few(&optimizer)?;
     }
@@ -101,6 +102,9 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
         summary.output("environment", &folder.final_path("environment.exr"));
     }
     summary.metric("rate_factor", optimizer.rate_factor);
+    if settings.auto_regularisers {
+        summary.metric("texture_smoothness", optimizer.texture_weight());
+    }
     let diagnosis = diagnose(&optimizer)?;
     for group in diagnosis.groups.iter().filter(|g| !g.advice.is_empty()) {
         summary.warnings.push(format!("the gradient of {}: {}", group.name, group.advice));

@@ -18,6 +18,7 @@ mod run;
 mod score;
 mod settings;
 mod start;
+mod tuning;
 mod uncertainty;
 mod variable;
 

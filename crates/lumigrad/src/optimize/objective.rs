@@ -30,7 +30,7 @@ impl Objective for StepObjective<'_, '_> {
         let views = match sample {
             Sample::Batch => &self.batch,
             Sample::All => {
-                all = (0..self.optimizer.problem.train.len()).collect();
+                all = self.optimizer.views().0;
                 &all
             }
         };
@@ -38,7 +38,7 @@ impl Objective for StepObjective<'_, '_> {
     }
 
     fn is_whole(&self) -> bool {
-        self.batch.len() == self.optimizer.problem.train.len()
+        self.batch.len() == self.optimizer.views().0.len()
     }
 
     fn gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
@@ -75,10 +75,10 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let Some(estimator) = &self.optimizer.estimator else {
             return reverse_mode(values, |leaves| self.loss(leaves, sample));
         };
-        let all: Vec<usize> = (0..self.optimizer.problem.train.len()).collect();
+        let all = self.optimizer.views().0;
         let views = if sample == Sample::All { &all } else { &self.batch };
         let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
-        if self.optimizer.settings.texture_smoothness > 0.0 {
+        if self.optimizer.texture_weight() > 0.0 {
             let (_, smoothing) = reverse_mode(values, |leaves| self.smoothness(leaves).map_err(wrap_objective))?;
             for (gradient, smoothing) in gradients.iter_mut().zip(smoothing) {
                 if let (Some(g), Some(s)) = (gradient.as_mut(), smoothing) {
@@ -135,44 +135,58 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     }
 
     fn sum(&self, values: &[Var], views: &[usize]) -> Result<Var> {
-        let o = self.optimizer;
+        let pictures = self.of_pictures(values, views)?;
+        let smooth = self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?));
+        add_up(std::iter::once(Ok(pictures)).chain(smooth), "a step without views")
+    }
+
+    /// The mean loss over views, without regularisers.
+    fn of_pictures(&self, values: &[Var], views: &[usize]) -> Result<Var> {
+        let (o, share) = (self.optimizer, 1.0 / views.len() as f64);
         let parts = self.of_views(values, views, |picture, k| {
             let target = &o.problem.train[k];
-            Ok(o.loss.evaluate(picture, &target.encoded, target.mask.as_ref())?)
+            Ok(o.loss.evaluate(picture, &target.encoded, target.mask.as_ref())?.scale(share)?)
         })?;
-        let share = 1.0 / views.len() as f64;
-        let terms = parts.into_iter().map(|loss| Ok(loss.scale(share)?)).chain(self.regularisation(values));
-        let mut total: Option<Var> = None;
-        for term in terms {
-            let term: Var = term?;
-            total = Some(match total {
-                None => term,
-                Some(total) => total.add(&term)?,
-            });
-        }
-        total.ok_or_else(|| Error::job("a step without views"))
+        add_up(parts.into_iter().map(Ok), "a step without views")
+    }
+
+    /// The mean loss over the batch, without regularisers.
+    pub fn pictures(&self, values: &[Var]) -> Result<Var> {
+        self.of_pictures(values, &self.batch)
+    }
+
+    /// The mean of the textures' total variations, with a weight of 1.
+    pub fn variation(&self, values: &[Var]) -> Result<Var> {
+        let textures = self.textures(values);
+        let share = 1.0 / textures.len().max(1) as f64;
+        add_up(textures.into_iter().map(|(t, _)| Ok(total_variation(t)?.scale(share)?)), "no texture is optimised")
     }
 
     fn smoothness(&self, values: &[Var]) -> Result<Var> {
-        let mut terms = self.regularisation(values).into_iter();
-        let first = terms.next().unwrap_or_else(|| Err(Error::job("no texture is optimised")))?;
-        terms.try_fold(first, |sum, term| Ok(sum.add(&term?)?))
+        Ok(self.variation(values)?.scale(self.optimizer.texture_weight())?)
     }
 
-    /// What is added to the loss: the mean of the total variations of textures.
-    fn regularisation(&self, values: &[Var]) -> Vec<Result<Var>> {
-        self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?)).collect()
-    }
-
-    /// Textures that are smoothed, with their weights.
+    /// Textures that are smoothed, with the weights of their total variations: what is added to the loss is their mean.
     fn textures<'v>(&self, values: &'v [Var]) -> Vec<(&'v Var, f64)> {
         let o = self.optimizer;
         let is_texture = |v: &Variable| matches!(v.parameter.kind, ParameterKind::Texture { .. });
         let textures: Vec<&Var> =
             o.variables.iter().zip(values).filter(|(v, _)| is_texture(v)).map(|(_, x)| x).collect();
-        let weight = o.settings.texture_smoothness / textures.len().max(1) as f64;
+        let weight = o.texture_weight() / textures.len().max(1) as f64;
         if weight > 0.0 { textures.into_iter().map(|t| (t, weight)).collect() } else { vec![] }
     }
+}
+
+fn add_up(terms: impl IntoIterator<Item = Result<Var>>, without: &str) -> Result<Var> {
+    let mut total: Option<Var> = None;
+    for term in terms {
+        let term = term?;
+        total = Some(match total {
+            None => term,
+            Some(total) => total.add(&term)?,
+        });
+    }
+    total.ok_or_else(|| Error::job(without))
 }
 
 pub fn wrap_objective(error: Error) -> lumigrad_optim::Error {

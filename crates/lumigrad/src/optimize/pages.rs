@@ -81,6 +81,10 @@ impl Pages<'_> {
             let series = names.map(|(k, name)| Series { name, points: norms(k) }).collect();
             curves.push(Curve { series, ..curve("Norm of the gradient", "", true, Series::default()) });
         }
+        if let Some(tuning) = &optimizer.tuning {
+            let points = tuning.history.iter().map(|(i, w)| (*i as f64, *w)).collect();
+            curves.push(curve("Weight of textures' smoothness", "", true, series("weight", points)));
+        }
         if let Some(test) = self.range_test {
             let points = test.points.iter().map(|(factor, loss)| (factor.log10(), *loss)).collect();
             let title = format!("Learning-rate range test: rates times {:.2} are used", test.factor);

@@ -18,6 +18,9 @@ impl Optimizer<'_> {
         c.facts.insert("seconds".into(), self.seconds.to_string());
         c.facts.insert("rate factor".into(), self.rate_factor.to_string());
         self.save_meshes(&mut c);
+        if let Some(tuning) = &self.tuning {
+            tuning.save(&mut c);
+        }
         for v in &self.variables {
             c.insert(v.parameter.pointer.clone(), v.value.shape(), Array::F32(v.value.to_vec::<f32>()?));
         }
@@ -41,6 +44,9 @@ impl Optimizer<'_> {
         self.seconds = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
         self.rate_factor = c.facts.get("rate factor").and_then(|s| s.parse().ok()).unwrap_or(1.0);
         self.restore_meshes(c)?;
+        if let Some(tuning) = &mut self.tuning {
+            tuning.restore(c);
+        }
         for v in &mut self.variables {
             let shape = v.value.shape().to_vec();
             v.value = Tensor::from_slice(&self.device, c.f32(&v.parameter.pointer, &shape)?, &shape)?;

@@ -10,6 +10,7 @@ use super::poses::Poses;
 use super::problem::{Problem, Target, bounds};
 use super::settings::Settings;
 use super::start::{initialise, initialise_intrinsics, optimised_environment};
+use super::tuning::Tuning;
 use super::variable::{Variable, default_rate};
 use crate::run::Record;
 use crate::{Error, Result};
@@ -49,6 +50,8 @@ pub struct Optimizer<'p> {
     pub(super) schedule: Schedule,
     /// Factor of all learning rates, beside the schedule's.
     pub rate_factor: f64,
+    /// The weight of textures' smoothness, where it tunes itself.
+    pub(super) tuning: Option<Tuning>,
     /// Norms of the gradient by group, after steps that are logged.
     norms: Vec<(usize, Vec<f64>)>,
     /// Steps done.
@@ -138,6 +141,7 @@ impl<'p> Optimizer<'p> {
             estimator: None,
             schedule: settings.schedule,
             rate_factor: 1.0,
+            tuning: settings.auto_regularisers.then(|| Tuning::new(settings.texture_smoothness)),
             norms: vec![],
             device: device.clone(),
             variables,
@@ -182,14 +186,15 @@ impl<'p> Optimizer<'p> {
 
     /// Views of a step: each epoch is a random order of all.
     pub(super) fn batch(&self) -> Vec<usize> {
-        let n = self.problem.train.len();
+        let views = self.views().0;
+        let n = views.len();
         let all = if self.settings.moves_cameras() || self.settings.needs_all_views() { n } else { 1 };
         let size = match self.settings.needs_all_views() {
             true => n, // in parts of a batch
             false => self.settings.batch.unwrap_or(all).clamp(1, n),
         };
         if size == n {
-            return (0..n).collect();
+            return views;
         }
         let first = self.iteration * size;
         (first..first + size)
@@ -197,7 +202,7 @@ impl<'p> Optimizer<'p> {
                 let (epoch, place) = ((i / n) as u64, i % n);
                 let mut order: Vec<usize> = (0..n).collect();
                 order.sort_by_key(|&k| random::hash(self.settings.seed ^ epoch.wrapping_mul(0x9e37), k as u64));
-                order[place]
+                views[order[place]]
             })
             .collect()
     }
@@ -227,6 +232,7 @@ impl<'p> Optimizer<'p> {
     /// One step; gives the loss before it.
     pub fn step(&mut self, progress: f64) -> Result<f64> {
         self.remesh_when_due(progress)?;
+        self.tune_when_due()?;
         // The method may write to arrays that nobody else holds; while it works, they are not here.
         let mut method = self.method.take().expect("a step does not begin within another");
         let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;
@@ -266,6 +272,11 @@ impl<'p> Optimizer<'p> {
     pub(super) fn is_logged(&self, iteration: usize) -> bool {
         let planned = self.settings.budget.iterations.unwrap_or(1000);
         iteration.is_multiple_of((planned / 200).max(1)) || iteration.is_multiple_of((planned / 10).max(1))
+    }
+
+    /// Weight of the textures' total variation.
+    pub fn texture_weight(&self) -> f64 {
+        self.tuning.as_ref().map_or(self.settings.texture_smoothness, |t| t.weight)
     }
 
     /// Norms of the gradient by group, in the order of [`Optimizer::names`], after logged steps.

@@ -74,6 +74,8 @@ pub struct Settings {
     pub remesh: bool,
     /// Standard errors are estimated at the end.
     pub uncertainty: bool,
+    /// The weight of `texture_smoothness` tunes itself.
+    pub auto_regularisers: bool,
     /// Weight of the total variation of textures.
     pub texture_smoothness: f64,
     /// Name of the optimiser.
@@ -181,6 +183,7 @@ impl Settings {
             environment,
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
+            auto_regularisers: job.auto_regularisers,
             remesh: job.remesh && !job.optimizer.contains("lm"),
             uncertainty: job.uncertainty,
             stochastic,
@@ -206,6 +209,9 @@ fn check_estimates(job: &OptimizeJob) -> Result<()> {
             &format!("{} needs derivatives and cannot be used", job.optimizer),
             "adam, for example",
         );
+    }
+    if job.auto_regularisers {
+        return usage("--auto-regularisers", "weights need derivatives and cannot be tuned", "leave it out");
     }
     if job.uncertainty {
         return usage("--uncertainty", "standard errors need derivatives and cannot be had", "leave it out");

@@ -13,6 +13,7 @@ macro_rules! with_channels {
 }
 
 pub mod mesh;
+pub mod perimeter;
 mod pixel;
 mod pyramid;
 mod silhouette;

@@ -79,6 +79,9 @@ job_keys! {
         /// Weight of the total variation of optimised textures beside the loss: keeps out noise where pictures say
         /// little, and fills what none of them sees; 0: none.
         texture_smoothness: f64, Amount, default "0.0";
+        /// Let the weight of `texture_smoothness` tune itself: every eighth training picture is held out and judges it, by
+        /// implicit differentiation (Lorraine et al. 2020).
+        auto_regularisers: bool, Flag, default "false";
         /// Optimiser.
         optimizer: String, Choice(&method::NAMES), default "\"adam\"";
         /// How derivatives are made.
