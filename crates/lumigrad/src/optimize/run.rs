@@ -232,7 +232,7 @@ impl<'p> Optimizer<'p> {
     /// One step; gives the loss before it.
     pub fn step(&mut self, progress: f64) -> Result<f64> {
         self.remesh_when_due(progress)?;
-        self.tune_when_due()?;
+        self.tune_when_due(progress)?;
         // The method may write to arrays that nobody else holds; while it works, they are not here.
         let mut method = self.method.take().expect("a step does not begin within another");
         let nothing = Tensor::zeros(&Device::cpu(), DType::F32, &[0])?;

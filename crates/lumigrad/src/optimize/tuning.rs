@@ -15,8 +15,8 @@ const HELD_OUT: usize = 8;
 /// The weight where the job gives none.
 const START: f64 = 1e-3;
 /// Change of the weight's logarithm at the first step, and its factor where the direction turns.
-const STEP: f64 = 0.7;
-const TURN: f64 = 0.6;
+const STEP: f64 = 1.5;
+const TURN: f64 = 0.5;
 /// The run is divided into so many parts, with a step after each but the first.
 const PARTS: usize = 20;
 /// Views of either sort that a step looks at.
@@ -40,12 +40,14 @@ impl Tuning {
         Self { weight, history: vec![(0, weight)], step: STEP, direction: 0.0 }
     }
 
-    fn turn(&mut self, derivative: f64, iteration: usize) {
+    /// Moves against the derivative, less far near the end of a run: what is optimised no longer follows.
+    fn turn(&mut self, derivative: f64, progress: f64, iteration: usize) {
         let direction = -derivative.signum();
         if direction * self.direction < 0.0 {
             self.step *= TURN;
         }
-        (self.direction, self.weight) = (direction, (self.weight * (direction * self.step).exp()).clamp(1e-8, 1e4));
+        (self.direction, self.weight) =
+            (direction, (self.weight * (direction * self.step * (1.0 - progress)).exp()).clamp(1e-8, 1e4));
         self.history.push((iteration, self.weight));
     }
 
@@ -89,17 +91,19 @@ impl Optimizer<'_> {
     }
 
     /// Changes the weight when it is time to.
-    pub(super) fn tune_when_due(&mut self) -> Result<()> {
+    pub(super) fn tune_when_due(&mut self, progress: f64) -> Result<()> {
         let part = (self.settings.budget.iterations.unwrap_or(1000) / PARTS).max(1);
         if self.tuning.is_none() || self.iteration < 2 * part || !self.iteration.is_multiple_of(part) {
             return Ok(());
         }
         let derivative = self.held_out_derivative()?;
         let iteration = self.iteration;
-        if let Some(tuning) = self.tuning.as_mut().filter(|_| derivative != 0.0 && derivative.is_finite()) {
-            tuning.turn(derivative, iteration);
-        }
-        Ok(())
+        let Some(tuning) = self.tuning.as_mut().filter(|_| derivative != 0.0 && derivative.is_finite()) else {
+            return Ok(());
+        };
+        tuning.turn(derivative, progress, iteration);
+        // Where the weight falls, averages of the larger gradients before would hold everything still.
+        if derivative > 0.0 { self.begin() } else { Ok(()) }
     }
 
     /// dL_v/dφ at the present state, which is taken for the training's minimum; its Hessian is JᵀJ of the residuals.
@@ -140,11 +144,11 @@ mod tests {
     fn weights_move_against_the_derivative_by_steps_that_shrink_where_they_turn() {
         let mut t = Tuning::new(0.0);
         assert_eq!(t.weight, START);
-        t.turn(-3.0, 10);
-        t.turn(-1e-9, 20);
-        assert!((t.weight / (START * (2.0 * STEP).exp()) - 1.0).abs() < 1e-12);
-        t.turn(0.5, 30);
-        assert!((t.weight / (START * ((2.0 - TURN) * STEP).exp()) - 1.0).abs() < 1e-12);
+        t.turn(-3.0, 0.0, 10);
+        t.turn(-1e-9, 0.5, 20);
+        assert!((t.weight / (START * (1.5 * STEP).exp()) - 1.0).abs() < 1e-12);
+        t.turn(0.5, 0.0, 30);
+        assert!((t.weight / (START * ((1.5 - TURN) * STEP).exp()) - 1.0).abs() < 1e-12);
         let mut c = Checkpoint { step: 30, ..Checkpoint::default() };
         t.save(&mut c);
         let mut other = Tuning::new(7.0);
