@@ -24,6 +24,8 @@ pub struct Group {
     pub decay: f64,
     /// Each residual depends on one row of the array at most, as in [`LmOptions`](crate::LmOptions); Adam does not care.
     pub separable: bool,
+    /// Longest change of a row in one step of Levenberg–Marquardt; Adam does not care.
+    pub reach: f64,
 }
 
 impl Group {
@@ -31,7 +33,17 @@ impl Group {
     pub fn new(name: impl Into<String>, rate: f64) -> Self {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
         let betas = (0.9, 0.999);
-        Self { name: name.into(), rate, bounds, uniform: false, betas, epsilon: 1e-8, decay: 0.0, separable: false }
+        Self {
+            name: name.into(),
+            rate,
+            bounds,
+            uniform: false,
+            betas,
+            epsilon: 1e-8,
+            decay: 0.0,
+            separable: false,
+            reach: f64::INFINITY,
+        }
     }
 }
 

@@ -62,6 +62,9 @@ pub struct Optimizer<'p> {
     pub(super) seconds: f64,
 }
 
+/// Longest motion of a camera in one step of Levenberg–Marquardt, in radians and distances to the scene: linear models of
+/// pictures reach no further, and a camera that leaves does not come back.
+const REACH: f64 = 0.1;
 pub(super) const POSE_GROUP: &str = "/views/*/pose";
 pub(super) const INTRINSICS_GROUP: &str = "/views/*/intrinsics";
 
@@ -174,7 +177,7 @@ impl<'p> Optimizer<'p> {
             })
             .collect();
         if let Some(rate) = self.pose_rate {
-            groups.push(Group { betas: (0.8, 0.95), separable: true, ..Group::new(POSE_GROUP, rate) });
+            groups.push(Group { betas: (0.8, 0.95), separable: true, reach: REACH, ..Group::new(POSE_GROUP, rate) });
         }
         if let Some(rate) = self.intrinsics_rate {
             groups.push(Group { separable: true, ..Group::new(INTRINSICS_GROUP, rate) });

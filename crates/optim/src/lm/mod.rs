@@ -76,6 +76,8 @@ pub struct LmOptions {
     /// For each parameter tensor, whether every residual depends on one of its rows (along the last dimension) at most, as
     /// on the motion of its own camera; empty: none is so. What is declared so and is not slows or stops convergence.
     pub separable: Vec<bool>,
+    /// Longest change of a row of each parameter tensor in one step; longer ones are shortened. Empty: any.
+    pub reach: Vec<f64>,
 }
 
 impl Default for LmOptions {
@@ -91,6 +93,7 @@ impl Default for LmOptions {
             seed: 0,
             bounds: vec![],
             separable: vec![],
+            reach: vec![],
         }
     }
 }

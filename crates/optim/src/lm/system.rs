@@ -85,6 +85,20 @@ impl LevenbergMarquardt {
         Ok(System { jacobian, gradient, diagonal, free, normal, blocks })
     }
 
+    /// Rows that would change more than they may, shortened.
+    fn within_reach(&self, mut delta: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        for (t, reach) in delta.iter_mut().zip(&self.options.reach).filter(|(_, reach)| reach.is_finite()) {
+            let mut values = t.to_f64_vec()?;
+            let width = t.shape().last().copied().unwrap_or(1).max(1);
+            for row in values.chunks_mut(width) {
+                let scale = reach / row.iter().map(|x| x * x).sum::<f64>().sqrt().max(*reach);
+                row.iter_mut().for_each(|x| *x *= scale);
+            }
+            *t = unflatten(&values, std::slice::from_ref(t))?.remove(0);
+        }
+        Ok(delta)
+    }
+
     /// Parameters of a trial, and the decrease that the linear model predicts; `None` when λ is too small for the
     /// factorisation.
     pub(super) fn propose(
@@ -106,6 +120,7 @@ impl LevenbergMarquardt {
                 delta
             }
         };
+        let delta = self.within_reach(delta)?;
         let mut next = add_scaled(parameters, 1.0, &delta)?;
         for (k, t) in next.iter_mut().enumerate().filter(|(k, _)| *k < self.options.bounds.len()) {
             let (lo, hi) = self.bounds(k);

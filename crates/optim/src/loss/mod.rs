@@ -158,9 +158,12 @@ impl Loss {
     }
 
     /// The loss of pictures whose sides were halved `times` times, or as often as 8 pixels remain: means of pixels see
-    /// edges that are still far apart.
+    /// edges that are still far apart. Where they are halved at all, `huber` stands for L1, Charbonnier and SSIM, whose
+    /// weights hold what is right already faster than they move what is not.
     pub fn coarse(self, times: usize) -> Self {
-        Self { coarseness: times, ..self }
+        let stands_in = times > 0 && ["l1", "charbonnier", "ssim", "l1+ssim"].contains(&self.name);
+        let form = if stands_in { Form::Pixel(pixel::HUBER) } else { self.form };
+        Self { coarseness: times, form, ..self }
     }
 
     /// True where ½‖r‖² of [`Loss::residuals`] is the loss itself.

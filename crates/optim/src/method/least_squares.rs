@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Coarseness of the first steps.
 const COARSEST: usize = 4;
 /// A step that leaves more than this of the loss ends its coarseness.
-const EXHAUSTED: f64 = 0.5;
+const EXHAUSTED: f64 = 0.8;
 /// The finest level has converged when a step takes no more than this fraction of the loss.
 const STILL: f64 = 1e-6;
 
@@ -26,7 +26,8 @@ impl LeastSquares {
     pub fn new(plan: Plan) -> Self {
         let bounds = plan.groups.iter().map(|g| g.bounds).collect();
         let separable = plan.groups.iter().map(|g| g.separable).collect();
-        let options = LmOptions { bounds, separable, seed: plan.seed, ..LmOptions::default() };
+        let reach = plan.groups.iter().map(|g| g.reach).collect();
+        let options = LmOptions { bounds, separable, reach, seed: plan.seed, ..LmOptions::default() };
         Self { solver: LevenbergMarquardt::new(options.clone()), options, coarseness: COARSEST, converged: false }
     }
 
