@@ -74,7 +74,15 @@ fn subcommand(command: &Command, name: &'static str) -> clap::Command {
 }
 
 fn argument(key: &Key, command: &Command) -> Arg {
+    let words = key.words();
     let arg = Arg::new(key.name).help(key.help());
+    let arg = match words.is_empty() {
+        true => arg,
+        false => {
+            let lines: String = words.iter().map(|(name, about)| format!("\n  {name:<18} {about}")).collect();
+            arg.long_help(key.help() + "\n" + &lines)
+        }
+    };
     if let Some(place) = command.positional.iter().position(|p| *p == key.name) {
         return arg.index(place + 1).value_name(key.name.to_uppercase());
     }

@@ -237,6 +237,10 @@ fn standard_errors_of_a_line_fit_are_the_textbook_ones() {
     for (found, expected) in c.standard_errors[0].iter().zip(expected) {
         assert!((found / expected - 1.0).abs() < 1e-9, "{found} against {expected}");
     }
+    // The textbook's correlation of intercept and slope.
+    let r = c.correlations();
+    let expected = -mean / (mean * mean + spread / n as f64).sqrt();
+    assert!((r[0] - 1.0).abs() < 1e-12 && (r[1] - expected).abs() < 1e-9, "{r:?}, {expected}");
     let same = Tensor::from_slice(&Device::cpu(), &[1.0f64; 40], &[20, 2]).unwrap();
     let tape = Tape::new();
     let v = tape.variable(x[0].clone());

@@ -4,7 +4,7 @@ use lumigrad_core::map::{Builder, Expr, vector};
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
 use lumigrad_raster::shading::lights::{UNBOUNDED, column, kind};
 use lumigrad_raster::shading::{
-    Clearcoat, Dielectric, EnvironmentTables, KERNELS, Prefilter, PrefilteredEnvironment, Substance, environment,
+    Clearcoat, Dielectric, EnvironmentTables, Prefilter, PrefilteredEnvironment, Substance, environment,
     punctual_radiance,
 };
 use lumigrad_scene::environment::{Environment, irradiance};
@@ -230,14 +230,6 @@ fn the_albedo_table_agrees_with_the_published_one() {
     }
     println!("albedo table: largest difference {worst:.1e}");
     assert!(worst < 0.02, "{worst}");
-}
-
-#[test]
-fn kernels_are_valid_wgsl() {
-    for spec in KERNELS {
-        let text = lumigrad_core::wgsl::resolve(spec.wgsl);
-        lumigrad_testkit::validate_wgsl(&text).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
-    }
 }
 
 /// Every extension at once.

@@ -18,6 +18,19 @@ pub struct Covariance {
     pub residual_variance: f64,
 }
 
+impl Covariance {
+    /// Correlations of all parameters, [n, n] row-major, in [−1, 1]; 0 with what is not determined at all.
+    pub fn correlations(&self) -> Vec<f64> {
+        let n = (self.matrix.len() as f64).sqrt().round() as usize;
+        let deviation: Vec<f64> = (0..n).map(|k| self.matrix[k * n + k].max(0.0).sqrt()).collect();
+        let of = |(k, c): (usize, &f64)| {
+            let product = deviation[k / n] * deviation[k % n];
+            if product > 0.0 { (c / product).clamp(-1.0, 1.0) } else { 0.0 }
+        };
+        self.matrix.iter().enumerate().map(of).collect()
+    }
+}
+
 /// Parameters that [`covariance`] takes at most: the matrix is decomposed in full.
 pub const MAX_COVARIANCE_PARAMETERS: usize = 2000;
 

@@ -16,5 +16,9 @@ pub use silhouettes::silhouettes;
 use lumigrad_core::kernel::KernelSpec;
 
 /// All hand-written kernels of this crate.
-pub const KERNELS: &[KernelSpec] =
-    &[rasterize::RasterizeDepth::SPEC, rasterize::RasterizeTriangle::SPEC, silhouettes::Silhouettes::SPEC];
+pub const KERNELS: &[KernelSpec] = &[
+    rasterize::RasterizeDepth::SPEC,
+    rasterize::RasterizeTriangle::SPEC,
+    silhouettes::Silhouettes::SPEC,
+    crate::shading::environment::SparseRows::SPEC,
+];

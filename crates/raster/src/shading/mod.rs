@@ -6,6 +6,6 @@ mod lighting;
 pub mod lights;
 
 pub use brdf::{Clearcoat, Dielectric, Substance};
-pub use environment::{EnvironmentTables, KERNELS, Prefilter, PrefilteredEnvironment};
+pub use environment::{EnvironmentTables, Prefilter, PrefilteredEnvironment};
 pub use lighting::{ENVIRONMENT_POINTER, Lighting, LightingVars};
 pub use lights::{incident, punctual_radiance};

@@ -47,6 +47,15 @@ impl Key {
         text
     }
 
+    /// The words of a long choice with what they mean, where the optimisers' or the losses' registry tells; else nothing.
+    pub fn words(&self) -> Vec<(&'static str, &'static str)> {
+        let Kind::Choice(words) = self.kind else { return vec![] };
+        let methods = lumigrad_optim::METHODS.iter().map(|m| (m.name, m.about));
+        let losses = lumigrad_optim::LOSSES.iter().map(|l| (l.name, l.about));
+        let known: Vec<_> = methods.chain(losses).filter(|(name, _)| words.contains(name)).collect();
+        if words.len() > 4 { known } else { vec![] }
+    }
+
     /// Name of the flag, without the leading dashes.
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")

@@ -1,38 +1,37 @@
 //! The update of Adam in place: hand-written, because texture-sized groups make it a matter of memory speed.
 
-use bytemuck::{Pod, Zeroable};
-use lumigrad_core::kernel;
+use lumigrad_core::{kernel, params};
 
 mod cpu;
 
-/// Parameters of [`AdamStep`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// 1 − β₁.
-    pub rest1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// 1 − β₂.
-    pub rest2: f32,
-    /// Learning rate, with the bias correction of the first moment.
-    pub rate: f32,
-    /// Bias correction of the second moment.
-    pub unbias2: f32,
-    /// Added to the denominator.
-    pub epsilon: f32,
-    /// Factor of the values before the step: decoupled decay.
-    pub shrink: f32,
-    /// Bounds of the new values.
-    pub lo: f32,
-    /// Bounds of the new values.
-    pub hi: f32,
-    /// Factor of the gradient (clipping by norm).
-    pub scale: f32,
-    /// Largest absolute value of a gradient's element after that.
-    pub limit: f32,
+params! {
+    /// Parameters of [`AdamStep`].
+    pub struct Params {
+        /// Decay of the first moment.
+        pub beta1: f32,
+        /// 1 − β₁.
+        pub rest1: f32,
+        /// Decay of the second moment.
+        pub beta2: f32,
+        /// 1 − β₂.
+        pub rest2: f32,
+        /// Learning rate, with the bias correction of the first moment.
+        pub rate: f32,
+        /// Bias correction of the second moment.
+        pub unbias2: f32,
+        /// Added to the denominator.
+        pub epsilon: f32,
+        /// Factor of the values before the step: decoupled decay.
+        pub shrink: f32,
+        /// Bounds of the new values.
+        pub lo: f32,
+        /// Bounds of the new values.
+        pub hi: f32,
+        /// Factor of the gradient (clipping by norm).
+        pub scale: f32,
+        /// Largest absolute value of a gradient's element after that.
+        pub limit: f32,
+    }
 }
 
 kernel! {

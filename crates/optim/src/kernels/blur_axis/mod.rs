@@ -1,7 +1,6 @@
 //! Gaussian blur of a picture along one axis: 11 taps, σ = 1.5 pixels, zeros outside.
 
-use bytemuck::{Pod, Zeroable};
-use lumigrad_core::{Error, Operator, Result, Tensor, Var, apply, kernel};
+use lumigrad_core::{Error, Operator, Result, Tensor, Var, apply, kernel, params};
 use std::sync::Arc;
 
 mod cpu;
@@ -13,17 +12,17 @@ const RADIUS: usize = 5;
 /// Standard deviation in pixels: with 11 taps the window of Wang et al. 2004.
 const SIGMA: f64 = 1.5;
 
-/// Parameters of [`BlurAxis`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    /// Elements of a run that taps do not leave.
-    length: u32,
-    /// Distance of neighbours along the axis.
-    shift: u32,
-    unused: [u32; 2],
-    /// Weights of distances 0 to 5; the rest is padding.
-    taps: [f32; 8],
+params! {
+    /// Parameters of [`BlurAxis`].
+    pub struct Params {
+        /// Elements of a run that taps do not leave.
+        length: u32,
+        /// Distance of neighbours along the axis.
+        shift: u32,
+        unused: [u32; 2],
+        /// Weights of distances 0 to 5; the rest is padding.
+        taps: [f32; 8],
+    }
 }
 
 kernel! {

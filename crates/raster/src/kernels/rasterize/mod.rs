@@ -8,18 +8,17 @@ mod cpu;
 mod tests;
 
 use crate::Result;
-use bytemuck::{Pod, Zeroable};
-use lumigrad_core::{DType, Tensor, kernel};
+use lumigrad_core::{DType, Tensor, kernel, params};
 
-/// Parameters of both passes.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    width: u32,
-    height: u32,
-    triangles: u32,
-    /// 1: only fragments behind `previous_depth`, `previous_triangle`.
-    peel: u32,
+params! {
+    /// Parameters of both passes.
+    pub struct Params {
+        width: u32,
+        height: u32,
+        triangles: u32,
+        /// 1: only fragments behind `previous_depth`, `previous_triangle`.
+        peel: u32,
+    }
 }
 
 /// Rows of a triangle's bounding box are dealt to this many invocations.

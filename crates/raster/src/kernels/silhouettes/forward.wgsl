@@ -1,7 +1,7 @@
 // Silhouette edge between a pixel and the one to its right (even items) or below (odd items).
 // One invocation per pair; the body of `follow` is that of cpu.rs.
 #import dispatch
-struct Params { width: u32, height: u32, a: u32, b: u32 }
+struct Params { width: u32, height: u32, unused_a: u32, unused_b: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> visible: array<u32>;
 @group(0) @binding(2) var<storage, read> depth: array<u32>;

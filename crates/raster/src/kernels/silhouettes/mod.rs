@@ -10,16 +10,15 @@ mod tests;
 
 use super::Layer;
 use crate::Result;
-use bytemuck::{Pod, Zeroable};
-use lumigrad_core::{DType, Tensor, kernel};
+use lumigrad_core::{DType, Tensor, kernel, params};
 
-/// Parameters.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    width: u32,
-    height: u32,
-    unused: [u32; 2],
+params! {
+    /// Parameters.
+    pub struct Params {
+        width: u32,
+        height: u32,
+        unused: [u32; 2],
+    }
 }
 
 kernel! {

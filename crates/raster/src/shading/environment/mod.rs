@@ -15,7 +15,7 @@ pub mod octahedral;
 mod sparse;
 mod weights;
 
-pub use sparse::KERNELS;
+pub(crate) use sparse::SparseRows;
 
 use super::brdf::{MIN_COSINE, Substance};
 use lumigrad_core::map::{Builder, Expr, IntExpr, IntTable, Table, vector};

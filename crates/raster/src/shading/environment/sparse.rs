@@ -1,18 +1,16 @@
 //! Products with a constant sparse matrix, row by row.
 
 use super::weights::Rows;
-use bytemuck::{Pod, Zeroable};
-use lumigrad_core::kernel::KernelSpec;
-use lumigrad_core::{DType, Device, Error, Operator, Result, Tensor, Var, kernel};
+use lumigrad_core::{DType, Device, Error, Operator, Result, Tensor, Var, kernel, params};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Parameters of [`SparseRows`].
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-pub struct Params {
-    rows: u32,
-    unused: [u32; 3],
+params! {
+    /// Parameters of [`SparseRows`].
+    pub struct Params {
+        rows: u32,
+        unused: [u32; 3],
+    }
 }
 
 kernel! {
@@ -27,9 +25,6 @@ kernel! {
     name: "raster/sparse_rows", wgsl: include_str!("sparse.wgsl"), entry: "sparse_rows", items_per_group: 64,
     params: Params, cpu: sparse_rows
 }
-
-/// The kernels of this module, for the registry.
-pub const KERNELS: &[KernelSpec] = &[SparseRows::SPEC];
 
 mod cpu {
     use super::*;

@@ -1,6 +1,6 @@
 // One item computes one row of a product with a sparse matrix; rows have three components.
 #import dispatch
-struct Params { rows: u32, a: u32, b: u32, c: u32 }
+struct Params { rows: u32, unused_a: u32, unused_b: u32, unused_c: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> starts: array<u32>;
 @group(0) @binding(2) var<storage, read> columns: array<u32>;
