@@ -42,25 +42,31 @@ impl LaplacianSolver {
         Ok(Self { neighbours, lambda, factor })
     }
 
-    /// (I + λL) x for x [n, 3].
+    /// (I + λL) x for x [n, C].
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let width = self.width(x);
         let mut out = Vec::with_capacity(x.len());
         for (i, list) in self.neighbours.iter().enumerate() {
-            for c in 0..3 {
-                let own = x[3 * i + c] as f64;
-                let sum: f64 = list.iter().map(|&j| x[3 * j as usize + c] as f64).sum();
+            for c in 0..width {
+                let own = x[width * i + c] as f64;
+                let sum: f64 = list.iter().map(|&j| x[width * j as usize + c] as f64).sum();
                 out.push((own + self.lambda * (list.len() as f64 * own - sum)) as f32);
             }
         }
         out
     }
 
-    /// (I + λL)⁻¹ b for b [n, 3], in f64 inside.
+    /// (I + λL)⁻¹ b for b [n, C], in f64 inside.
     pub fn solve(&self, b: &[f32]) -> Vec<f32> {
-        let n = self.neighbours.len();
-        let right = Mat::from_fn(n, 3, |i, c| b[3 * i + c] as f64);
+        let (n, width) = (self.neighbours.len(), self.width(b));
+        let right = Mat::from_fn(n, width, |i, c| b[width * i + c] as f64);
         let x = self.factor.solve(&right);
-        (0..3 * n).map(|k| x[(k / 3, k % 3)] as f32).collect()
+        (0..width * n).map(|k| x[(k / width, k % width)] as f32).collect()
+    }
+
+    /// Columns of an array with a row per vertex.
+    fn width(&self, x: &[f32]) -> usize {
+        x.len() / self.neighbours.len().max(1)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What runs recover, on problems small enough for a test: lenses, light from all around, shapes that are remeshed.
 
-use lumigrad::core::{DType, Device, Tensor};
-use lumigrad::optim::Schedule;
+use lumigrad::core::{DType, Device, Tape, Tensor, Var};
+use lumigrad::optim::{LevenbergMarquardt, LmOptions, Loss, Schedule};
 use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target};
 use lumigrad::optimize::{bounds, diagnose, encode, optimize, range_test};
 use lumigrad::raster::{Bindings, Camera, Options, Renderer};
@@ -67,6 +67,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         texture_smoothness: 0.0,
         auto_regularisers: false,
         uncertainty: false,
+        displacement: false,
         remesh: false,
         stochastic: false,
         optimizer: "adam".into(),
@@ -301,10 +302,10 @@ fn what_is_not_a_number_is_traced_to_where_it_begins() {
     assert!(error.contains("holds numbers that are not finite") && error.contains(FACTOR), "{error}");
 }
 
-#[test]
-fn the_weight_of_a_regulariser_finds_its_size_from_pictures_that_are_held_out() {
-    const TEXTURE: &str = "/materials/0/pbrMetallicRoughness/baseColorTexture";
-    let size = 24;
+const TEXTURE: &str = "/materials/0/pbrMetallicRoughness/baseColorTexture";
+
+/// A card with a texture of size × size texels.
+fn card(size: usize) -> Scene {
     let mesh = MeshData {
         positions: vec![[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [-1.0, 1.0, 0.0]],
         triangles: vec![[0, 1, 2], [0, 2, 3]],
@@ -322,7 +323,13 @@ fn the_weight_of_a_regulariser_finds_its_size_from_pictures_that_are_held_out() 
     };
     let texels: Vec<f32> = (0..size * size).flat_map(color).collect();
     scene.create_texture(TEXTURE, size as u32, size as u32, &texels).unwrap();
-    let mut problem = problem(scene, 20, size, None, None);
+    scene
+}
+
+#[test]
+fn the_weight_of_a_regulariser_finds_its_size_from_pictures_that_are_held_out() {
+    let size = 24;
+    let mut problem = problem(card(size), 20, size, None, None);
     problem.test = problem.train.split_off(16);
     for (k, target) in problem.train.iter_mut().enumerate() {
         let noise = real_in(&[size, size, 4], 100 + k as u64, -0.4, 0.4).to_f64_vec().unwrap();
@@ -344,5 +351,55 @@ fn the_weight_of_a_regulariser_finds_its_size_from_pictures_that_are_held_out() 
         let (psnr, weight) = run(start, true);
         println!("from {start}: weight {weight:.1e}, {psnr:.1} dB, {without:.1} dB without");
         assert!(psnr > without + 1.5 && (1e-3..0.05).contains(&weight));
+    }
+}
+
+#[test]
+fn a_sphere_is_displaced_along_its_normals_with_and_without_derivatives() {
+    // A sphere of another size lies along the normals: nothing else need move.
+    let sphere = sphere(8, &Material { metallic_factor: 0.0, ..Material::default() }, false);
+    let mut target = sphere.clone();
+    let pointer = POSITION.replace('*', "0");
+    let (_, positions) = target.get(&pointer).unwrap();
+    target.set(&pointer, &positions.iter().map(|x| 0.8 * x).collect::<Vec<_>>()).unwrap();
+    let white = Some(Environment::constant([1.0; 3]));
+    let problem = Problem { scene: sphere, ..problem(target, 6, 40, white.clone(), white) };
+    for (stochastic, rate) in [(false, 0.02), (true, 0.05)] {
+        let start = settings(POSITION, rate, None, 40);
+        let settings = Settings { displacement: true, stochastic, batch: Some(6), loss: "l1".into(), ..start };
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        assert_eq!(optimizer.variables()[0].value.shape()[1], 1, "one number per vertex");
+        go_on(&mut optimizer, 40);
+        let positions = optimizer.scene().unwrap().meshes()[0].primitives[0].positions.clone();
+        let lengths: Vec<f32> = positions.iter().map(|p| p.iter().map(|x| x * x).sum::<f32>().sqrt()).collect();
+        let mean = lengths.iter().sum::<f32>() / lengths.len() as f32;
+        assert!((mean - 0.8).abs() < 0.03, "mean radius {mean}, stochastic: {stochastic}");
+    }
+}
+
+#[test]
+fn conjugate_gradients_lower_the_energy_of_a_rendered_problem_in_every_iteration() {
+    let scene = card(12);
+    let problem = problem(scene.clone(), 1, 20, None, None);
+    let device = Device::cpu();
+    let renderer = Renderer::new(&scene, &device, &Options::default()).unwrap();
+    let camera = Camera::new(&problem.train[0].view, &device, DType::F32).unwrap();
+    let loss = Loss::from_name("l2").unwrap();
+    let residuals = |_: &Tape, x: &[Var]| -> lumigrad::Result<Var> {
+        let mut bindings = Bindings::new();
+        bindings.bind(TEXTURE, x[0].clone());
+        let picture = encode(&renderer.frame(&bindings)?.render(&camera)?.image)?;
+        Ok(loss.residuals(&picture, &problem.train[0].encoded, None)?)
+    };
+    let mut before = 0.0;
+    for max_inner in 1..12 {
+        let tight = LmOptions { lambda: 1e-9, dense_limit: 0, inner_tolerance: 0.0, ..LmOptions::default() };
+        let mut lm = LevenbergMarquardt::new(LmOptions { max_inner, max_trials: 1, ..tight });
+        let mut x = [Tensor::full(&device, DType::F32, &[12, 12, 4], 0.5).unwrap()];
+        let step = lm.step(&mut x, residuals).unwrap();
+        // What the linear model gains is the energy's decrease.
+        let gained = (step.previous_loss - step.loss) / step.gain;
+        assert!(step.accepted && gained >= before * (1.0 - 1e-5), "{gained} after {before}");
+        before = gained;
     }
 }

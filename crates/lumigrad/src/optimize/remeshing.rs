@@ -71,7 +71,8 @@ impl Optimizer<'_> {
             let old = &self.variables[k];
             if position_of(&old.parameter) == Some((mesh, primitive)) {
                 let parameter = self.base.resolve(&old.parameter.pointer)?.remove(0);
-                self.variables[k] = Variable::new(&self.base, parameter, old.rate, &self.device)?;
+                self.variables[k] =
+                    Variable::new(&self.base, parameter, old.rate, self.settings.displacement, &self.device)?;
             }
         }
         Ok(())

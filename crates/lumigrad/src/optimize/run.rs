@@ -102,7 +102,7 @@ impl<'p> Optimizer<'p> {
                     continue;
                 }
                 let rate = choice.rate.unwrap_or_else(|| default_rate(&parameter, radius));
-                variables.push(Variable::new(&problem.scene, parameter, rate, device)?);
+                variables.push(Variable::new(&problem.scene, parameter, rate, settings.displacement, device)?);
             }
         }
         if variables.is_empty() && pose_rate.is_none() && intrinsics_rate.is_none() {

@@ -70,6 +70,8 @@ pub struct Settings {
     pub environment: Option<Environment>,
     /// λ of the Laplacian over the texels of an environment that is optimised; 0: none.
     pub environment_smoothness: f64,
+    /// Vertices move along their normals only.
+    pub displacement: bool,
     /// Shapes are remeshed between stages.
     pub remesh: bool,
     /// Standard errors are estimated at the end.
@@ -184,6 +186,7 @@ impl Settings {
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
             auto_regularisers: job.auto_regularisers,
+            displacement: job.displacement,
             remesh: job.remesh && !job.optimizer.contains("lm"),
             uncertainty: job.uncertainty,
             stochastic,

@@ -8,7 +8,7 @@ use lumigrad_raster::Bindings;
 use lumigrad_raster::render::material::read_columns;
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
 use lumigrad_scene::environment::Environment;
-use lumigrad_scene::{Parameter, ParameterKind, Scene};
+use lumigrad_scene::{Parameter, ParameterKind, Scene, smooth_normals};
 use std::sync::Arc;
 
 /// Strength of the Laplacian in (I + λL), the "large steps" of Nicolet et al. 2021. Their 19 suits meshes of 10⁴ to 10⁵
@@ -24,6 +24,8 @@ enum Space {
     Direct,
     /// Vertex positions: u with (I + λL) v = u for the distinct positions v, spread over all vertices.
     LargeSteps { solver: Arc<LaplacianSolver>, index: Tensor },
+    /// Distances d along the normals of the distinct positions at the start: u with (I + λL) d = u.
+    Displacement { solver: Arc<LaplacianSolver>, index: Tensor, start: Tensor, normals: Tensor },
     /// Radiance from all around: u with (I + λL) ln v = u (without solver ln v = u) for the texels v. Always positive, and
     /// coarse before it is fine.
     Radiance { solver: Option<Arc<LaplacianSolver>>, shape: [usize; 3] },
@@ -69,8 +71,8 @@ pub(super) fn weld(positions: &[[f32; 3]]) -> (Vec<[f32; 3]>, Vec<u32>) {
 }
 
 impl Variable {
-    /// A variable that starts at the scene's value.
-    pub fn new(scene: &Scene, parameter: Parameter, rate: f64, device: &Device) -> Result<Self> {
+    /// A variable that starts at the scene's value. `displaced`: vertices move along their normals only.
+    pub fn new(scene: &Scene, parameter: Parameter, rate: f64, displaced: bool, device: &Device) -> Result<Self> {
         let (shape, data) = scene.get(&parameter.pointer)?;
         let (value, space) = match position_of(&parameter) {
             Some((mesh, primitive)) => {
@@ -81,11 +83,18 @@ impl Variable {
                     .iter()
                     .map(|t| t.map(|v| index[v as usize]))
                     .collect();
-                let solver = LaplacianSolver::new(distinct.len(), &triangles, LARGE_STEPS_LAMBDA)?;
-                let latent = solver.apply(distinct.as_flattened());
-                let value = Tensor::from_slice(device, &latent, &[distinct.len(), 3])?;
+                let solver = Arc::new(LaplacianSolver::new(distinct.len(), &triangles, LARGE_STEPS_LAMBDA)?);
                 let index = Tensor::from_slice(device, &index, &[index.len()])?;
-                (value, Space::LargeSteps { solver: Arc::new(solver), index })
+                let n = distinct.len();
+                let rows = |data: &[[f32; 3]]| Tensor::from_slice(device, data.as_flattened(), &[n, 3]);
+                if displaced {
+                    let normals = rows(&smooth_normals(&distinct, &triangles))?;
+                    let value = Tensor::zeros(device, DType::F32, &[n, 1])?;
+                    (value, Space::Displacement { solver, index, start: rows(&distinct)?, normals })
+                } else {
+                    let latent = solver.apply(distinct.as_flattened());
+                    (Tensor::from_slice(device, &latent, &[n, 3])?, Space::LargeSteps { solver, index })
+                }
             }
             None => (Tensor::from_slice(device, &data, &shape)?, Space::Direct),
         };
@@ -125,13 +134,13 @@ impl Variable {
     pub fn bounds(&self) -> (f64, f64) {
         match self.space {
             Space::Direct => (self.parameter.bounds.0 as f64, self.parameter.bounds.1 as f64),
-            Space::LargeSteps { .. } | Space::Radiance { .. } => (f64::NEG_INFINITY, f64::INFINITY),
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
         }
     }
 
     /// True for positions, whose rate is uniform over the array.
     pub fn is_geometry(&self) -> bool {
-        matches!(self.space, Space::LargeSteps { .. })
+        matches!(self.space, Space::LargeSteps { .. } | Space::Displacement { .. })
     }
 
     /// Binds what `leaf`, in the place of the array, stands for.
@@ -163,7 +172,7 @@ impl Variable {
     /// Row of [`Variable::points`] for each vertex, where vertices share them.
     pub fn rows(&self) -> Result<Option<Vec<u32>>> {
         match &self.space {
-            Space::LargeSteps { index, .. } => Ok(Some(index.to_vec()?)),
+            Space::LargeSteps { index, .. } | Space::Displacement { index, .. } => Ok(Some(index.to_vec()?)),
             _ => Ok(None),
         }
     }
@@ -173,6 +182,10 @@ impl Variable {
         match &self.space {
             Space::LargeSteps { solver, .. } | Space::Radiance { solver: Some(solver), .. } => {
                 Ok(Solve(solver.clone()).solve(&gradient)?)
+            }
+            Space::Displacement { solver, normals, .. } => {
+                let along = Var::from(gradient).mul(&normals.clone().into())?.sum_axis(1)?;
+                Ok(Solve(solver.clone()).solve(&along.tensor().reshape(&[along.len(), 1])?)?)
             }
             _ => Ok(gradient),
         }
@@ -188,6 +201,11 @@ impl Variable {
             Space::LargeSteps { solver, .. } | Space::Radiance { solver: Some(solver), .. } => {
                 Ok(apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0))
             }
+            Space::Displacement { solver, start, normals, .. } => {
+                let distances = apply(Arc::new(Solve(solver.clone())), &[leaf])?.remove(0);
+                let real = |t: &Tensor| t.cast(leaf.dtype()).map(Var::from);
+                Ok(distances.mul(&real(normals)?)?.add(&real(start)?)?)
+            }
             _ => Ok(leaf.clone()),
         }
     }
@@ -196,7 +214,7 @@ impl Variable {
     fn spread(&self, points: &Var) -> Result<Var> {
         match &self.space {
             Space::Direct => Ok(points.clone()),
-            Space::LargeSteps { index, .. } => {
+            Space::LargeSteps { index, .. } | Space::Displacement { index, .. } => {
                 let spread = Map::cached("optimize/spread", |m| {
                     let [row] = m.item_int("index");
                     let table = m.table::<3>("positions");
@@ -220,7 +238,7 @@ impl Variable {
 
     /// Replaces the value by one in the scene's space.
     pub fn set(&mut self, values: &[f32]) -> Result<()> {
-        if matches!(self.space, Space::LargeSteps { .. }) || values.len() != self.value.len() {
+        if self.is_geometry() || values.len() != self.value.len() {
             return Err(Error::job(format!(
                 "{} has {} numbers and cannot be initialised with {}",
                 self.parameter.pointer,

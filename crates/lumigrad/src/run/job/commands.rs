@@ -95,6 +95,8 @@ job_keys! {
         /// Give optimised shapes even triangles, and more of them, after 20, 40 and 60 % of the run (Botsch & Kobbelt 2004).
         /// Surfaces that carry textures, colours or joints keep their triangles, and so does Levenberg-Marquardt.
         remesh: bool, Flag, default "true";
+        /// Shapes are displaced: each vertex moves along its normal only, one number instead of three.
+        displacement: bool, Flag, default "false";
         /// Turn each view by DEGREES about a random axis and move it by PERCENT of its distance to the scene.
         perturb_cameras: Option<[f64; 2]>, Numbers(2), example "[5.0, 5.0]";
         /// Estimate standard errors of the result.
