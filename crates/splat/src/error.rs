@@ -11,7 +11,7 @@ impl From<lumigrad_optim::Error> for Error {
 #[non_exhaustive]
 pub enum Error {
     /// An array's length disagrees with the number of Gaussians.
-    #[error("{name} has {found} entries, expected {expected} (from means and sh_degree)")]
+    #[error("{name} has {found} entries, expected {expected} (from the number of Gaussians)")]
     Length {
         /// The array.
         name: &'static str,

@@ -1,6 +1,7 @@
 //! Gaussian splatting: scenes of [`Gaussians`] on the host, their pictures ([`render`]), and their training on pictures
 //! with known cameras ([`Trainer`]). All of it runs on the CPU.
 
+mod aov;
 mod composite;
 pub mod device;
 mod error;

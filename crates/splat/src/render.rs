@@ -49,8 +49,9 @@ pub struct Renderer {
     kernel: Kernel,
     sh_degree: usize,
     rows: Rows<f32>,
-    frame: Frame<f32>,
-    drawn: Drawn<f32>,
+    pub(crate) frame: Frame<f32>,
+    pub(crate) drawn: Drawn<f32>,
+    len: usize,
 }
 
 impl Renderer {
@@ -60,18 +61,36 @@ impl Renderer {
     pub fn new(gaussians: &Gaussians) -> Result<Self, Error> {
         view::check_gaussians(gaussians)?;
         let (kernel, sh_degree) = (gaussians.kernel, gaussians.sh_degree);
-        Ok(Self { kernel, sh_degree, rows: Rows::new(gaussians), frame: Frame::default(), drawn: Drawn::default() })
+        Ok(Self {
+            kernel,
+            sh_degree,
+            rows: Rows::new(gaussians),
+            frame: Frame::default(),
+            drawn: Drawn::default(),
+            len: gaussians.len(),
+        })
+    }
+
+    /// Number of Gaussians.
+    #[allow(clippy::len_without_is_empty)] // of something prepared, not of a container
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Projects and lists the splats of a view.
+    pub(crate) fn list(&mut self, view: &View, options: &RenderOptions) -> Result<(), Error> {
+        view::check_view(view)?;
+        let size = [view.width, view.height];
+        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size)
     }
 
     /// The picture of a view, as [`render`].
     ///
     /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels.
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
-        view::check_view(view)?;
-        let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size)?;
+        self.list(view, options)?;
         self.drawn.update(&self.frame, true);
-        Ok(image(&self.drawn, size, options.background))
+        Ok(image(&self.drawn, [view.width, view.height], options.background))
     }
 }
 

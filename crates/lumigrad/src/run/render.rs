@@ -238,6 +238,7 @@ fn channels_of(aov: &str) -> Result<(usize, &'static [&'static str])> {
         "uv" => (Aov::UV, &["U", "V"]),
         "id" => (Aov::DRAW, &["Y"]),
         "mask" => (Aov::MASK, &["Y"]),
+        "median_depth" => return Err(Error::usage("--aov", "surfaces have no median depth", "--aov depth")),
         _ => return Err(Error::usage("--aov", format!("unknown auxiliary picture {aov:?}"), "")),
     })
 }

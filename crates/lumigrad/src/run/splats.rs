@@ -7,7 +7,7 @@ use crate::train::camera;
 use crate::{Error, Result};
 use lumigrad_scene::camera::{Framing, View, orbit};
 use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
-use lumigrad_splat::{Gaussians, RenderOptions, formats, importance, render, render_views};
+use lumigrad_splat::{Gaussians, RenderOptions, Renderer, formats, importance, render_views};
 use std::path::{Path, PathBuf};
 
 /// Views that tell what Gaussians add to pictures, and their size.
@@ -55,14 +55,18 @@ pub fn render_splats(
     settings: &RenderSettings,
     folder: &Path,
 ) -> Result<usize> {
-    if let Some(other) = settings.aov.iter().find(|a| !["depth", "mask"].contains(&a.as_str())) {
-        return Err(Error::usage("--aov", format!("splats have no {other}"), "depth and mask"));
+    const AOVS: [&str; 4] = ["depth", "median_depth", "normal", "mask"];
+    if let Some(other) = settings.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
+        return Err(Error::usage("--aov", format!("splats have no {other}"), AOVS.join(", ")));
     }
+    let options = RenderOptions::default();
+    let mut renderer = Renderer::new(gaussians).map_err(unusable)?;
     let views = choose(vec![], cameras, size, &|n| Ok(orbits(gaussians, n, size)))?;
     make_folder(folder)?;
     let mut written = 0;
     for view in &views {
-        let image = render(gaussians, &camera(view), &RenderOptions::default()).map_err(unusable)?;
+        let camera = camera(view);
+        let image = renderer.render(&camera, &options).map_err(unusable)?;
         let pixels = image.colour.iter().zip(&image.alpha);
         let straight = |(c, a): (&[f32; 3], &f32)| {
             let [r, g, b] = c.map(|x| if *a > 0.0 { (x / a).clamp(0.0, 1.0) } else { 0.0 });
@@ -83,19 +87,29 @@ pub fn render_splats(
         }
         written += 1;
         for aov in &settings.aov {
-            let (channel, data) = match aov.as_str() {
+            let (channels, data): (&[&str], Vec<f32>) = match aov.as_str() {
                 "depth" => {
                     let depth = |(d, a): (&f32, &f32)| if *a > 0.0 { d / a } else { 0.0 };
-                    ("Z", image.depth.iter().zip(&image.alpha).map(depth).collect())
+                    (&["Z"], image.depth.iter().zip(&image.alpha).map(depth).collect())
                 }
-                _ => ("Y", image.alpha.clone()),
+                "median_depth" => (&["Z"], renderer.median_depth(&camera, &options).map_err(unusable)?),
+                "normal" => {
+                    let seen = renderer.normals(gaussians, &camera, &options).map_err(unusable)?;
+                    (&["X", "Y", "Z"], seen.chunks_exact(3).flat_map(|n| to_world(view, n)).collect())
+                }
+                _ => (&["Y"], image.alpha.clone()),
             };
             let path = folder.join(format!("{name}_{aov}.exr"));
-            save_exr(&path, (image.width, image.height), &[channel], &data, Precision::Float)?;
+            save_exr(&path, (image.width, image.height), channels, &data, Precision::Float)?;
             written += 1;
         }
     }
     Ok(written)
+}
+
+/// A direction in the camera's axes in the world's.
+fn to_world(view: &View, n: &[f32]) -> [f32; 3] {
+    std::array::from_fn(|k| (0..3).map(|i| view.viewmat[i][k] as f32 * n[i]).sum())
 }
 
 fn unusable(e: lumigrad_splat::Error) -> Error {

@@ -178,7 +178,7 @@ job_keys! {
 }
 
 /// Auxiliary pictures of `render`.
-pub const AOVS: &[&str] = &["depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
+pub const AOVS: &[&str] = &["depth", "median_depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
 
 job_keys! {
     /// Render a scene or the result of a run.
@@ -194,7 +194,8 @@ job_keys! {
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
         /// none where the scene has lights of its own.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
-        /// Auxiliary pictures beside colour, written as EXR: depth, normal, albedo, metallic, roughness, uv, id, mask.
+        /// Auxiliary pictures beside colour, written as EXR: depth, normal, albedo, metallic, roughness, uv, id, mask;
+        /// of splats depth (the mean), median_depth, normal and mask.
         aov: Vec<String>, Words(AOVS), default "[]";
         /// Format of colour: png is display-encoded, exr linear.
         format: String, Choice(&["png", "exr"]), default "\"png\"";

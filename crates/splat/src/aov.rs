@@ -1,0 +1,196 @@
+//! Auxiliary pictures of Gaussians: features, normals, median depth.
+
+use crate::Error;
+use crate::composite::for_pixels;
+use crate::frame::{Frame, TILE};
+use crate::render::Renderer;
+use crate::rows::BLOCK;
+use crate::{Gaussians, RenderOptions, View};
+use rayon::prelude::*;
+
+/// Transmittance at which a pixel's median depth lies.
+const MEDIAN: f32 = 0.5;
+/// Largest alpha of a splat, as in compositing.
+const ALPHA_MAX: f32 = 0.99;
+
+/// For each Gaussian its splat in a frame, as pairs (Gaussian, splat).
+fn drawn(frame: &Frame<f32>) -> impl Iterator<Item = (usize, usize)> + '_ {
+    frame.blocks.iter().enumerate().flat_map(|(block, &(first, bits))| {
+        let rows = (0..BLOCK).filter(move |k| bits >> k & 1 == 1);
+        rows.enumerate().map(move |(rank, k)| (block * BLOCK + k, first as usize + rank))
+    })
+}
+
+impl Renderer {
+    /// Σ wᵢ fᵢ of features fᵢ, `channels` numbers per Gaussian: any number of them, of any sign, in the place of colours.
+    /// The result is [H, W, channels], without a background; divide by alpha for the mean.
+    ///
+    /// **Cost**: a pass of compositing for every three channels.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`]; another number of features.
+    pub fn features(
+        &mut self,
+        view: &View,
+        features: &[f32],
+        channels: usize,
+        options: &RenderOptions,
+    ) -> Result<Vec<f32>, Error> {
+        if features.len() != self.len() * channels {
+            return Err(Error::Length { name: "features", found: features.len(), expected: self.len() * channels });
+        }
+        self.list(view, options)?;
+        let size = [view.width, view.height];
+        let mut out = vec![0.0; size[0] * size[1] * channels];
+        for first in (0..channels).step_by(3) {
+            let here = first..channels.min(first + 3);
+            let pairs: Vec<(usize, usize)> = drawn(&self.frame).collect();
+            for (gaussian, splat) in pairs {
+                let row = &features[gaussian * channels..(gaussian + 1) * channels];
+                self.frame.splats[splat].channels[..here.len()].copy_from_slice(&row[here.clone()]);
+            }
+            self.drawn.update(&self.frame, false);
+            let picture = &self.drawn.picture;
+            for_pixels(size, |pixel, tile, at| {
+                for (plane, channel) in here.clone().enumerate() {
+                    out[pixel * channels + channel] = picture[tile][plane][at];
+                }
+            });
+        }
+        Ok(out)
+    }
+
+    /// Unit normals in the camera's axes (x right, y down, z forward), towards the camera; [H, W, 3], zero where nothing is.
+    /// A Gaussian's normal is its shortest axis.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn normals(&mut self, gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
+        let rotation = |v: [f32; 3]| -> [f32; 3] {
+            std::array::from_fn(|i| (0..3).map(|k| view.viewmat[i][k] * v[k]).sum::<f32>())
+        };
+        let of = |i: usize| {
+            let (scales, mean) = (gaussians.log_scales[i], gaussians.means[i]);
+            let shortest = (0..3).fold(0, |a, b| if scales[b] < scales[a] { b } else { a });
+            let normal = rotation(axis(gaussians.rotations[i], shortest));
+            let place = rotation(mean);
+            let towards: f32 = (0..3).map(|k| normal[k] * (place[k] + view.viewmat[k][3])).sum();
+            normal.map(|x| if towards > 0.0 { -x } else { x })
+        };
+        let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
+        let mut sums = self.features(view, &all, 3, options)?;
+        for n in sums.chunks_exact_mut(3) {
+            let length = n.iter().map(|x| x * x).sum::<f32>().sqrt();
+            n.iter_mut().for_each(|x| *x = if length > 1e-6 { *x / length } else { 0.0 });
+        }
+        Ok(sums)
+    }
+
+    /// Depth (z of the camera) of the Gaussian at which half of the light is taken, [H, W]; 0 where it never is. Unlike the
+    /// mean depth it does not lie between surfaces.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn median_depth(&mut self, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
+        self.list(view, options)?;
+        let frame = &self.frame;
+        let columns = frame.tiles()[0];
+        let row = |y: usize| -> Vec<f32> {
+            let of = |x: usize| {
+                let tile = y / TILE * columns + x / TILE;
+                let list = &frame.entries[frame.starts[tile] as usize..frame.starts[tile + 1] as usize];
+                median(frame, list.iter().map(|e| e.splat()), [x as f32 + 0.5, y as f32 + 0.5])
+            };
+            (0..view.width).map(of).collect()
+        };
+        Ok((0..view.height).into_par_iter().flat_map_iter(row).collect())
+    }
+}
+
+fn median(frame: &Frame<f32>, splats: impl Iterator<Item = usize>, pixel: [f32; 2]) -> f32 {
+    let mut left = 1.0;
+    for splat in splats.map(|i| &frame.splats[i]) {
+        let (dx, dy) = (splat.mean[0] - pixel[0], splat.mean[1] - pixel[1]);
+        let [a, b, c] = splat.quadratic;
+        let power = dx * (dx * a + dy * b) + dy * dy * c + splat.log_opacity;
+        if power >= frame.least {
+            left *= 1.0 - power.exp2().min(ALPHA_MAX);
+            if left < MEDIAN {
+                return splat.channels[3];
+            }
+        }
+    }
+    0.0
+}
+
+/// Column `k` of the rotation matrix of a quaternion w, x, y, z of any length.
+fn axis(quaternion: [f32; 4], k: usize) -> [f32; 3] {
+    let length = quaternion.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    let [w, x, y, z] = quaternion.map(|q| q / length);
+    match k {
+        0 => [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y)],
+        1 => [2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x)],
+        _ => [2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render_tests::{scene, view};
+    use crate::{Kernel, render};
+
+    #[test]
+    fn features_composite_as_colours_do() {
+        let g = scene(Kernel::Classic, 0);
+        let (view, options) = (view(), RenderOptions::default());
+        // ½ + c₀ Y₀, which is positive here, and two channels more.
+        let color = |i: usize| g.sh[i].map(|c| 0.5 + 0.282_094_79 * c);
+        let features: Vec<f32> = (0..g.len()).flat_map(|i| [&color(i)[..], &[-1.0, i as f32]].concat()).collect();
+        let mut renderer = Renderer::new(&g).unwrap();
+        let found = renderer.features(&view, &features, 5, &options).unwrap();
+        let image = render(&g, &view, &options).unwrap();
+        assert!(image.alpha.iter().any(|a| *a > 0.3));
+        for (pixel, row) in found.chunks_exact(5).enumerate() {
+            (0..3).for_each(|c| assert!((row[c] - image.colour[pixel][c]).abs() < 1e-6));
+            assert!((row[3] + image.alpha[pixel]).abs() < 1e-5 && row[4] >= 0.0);
+        }
+        let error = renderer.features(&view, &features[1..], 5, &options).unwrap_err().to_string();
+        assert!(error.contains("features has 29 entries"), "{error}");
+    }
+
+    /// Two large flat Gaussians, the nearer one turned by 30° about the vertical axis and half transparent or not.
+    fn sheets(logit: f32) -> (Gaussians, View) {
+        let half = 15f32.to_radians();
+        let gaussians = Gaussians {
+            means: vec![[0.0, 0.0, 2.0], [0.0, 0.0, 5.0]],
+            log_scales: vec![[0.5, 0.5, -6.0]; 2],
+            rotations: vec![[half.cos(), 0.0, half.sin(), 0.0], [1.0, 0.0, 0.0, 0.0]],
+            opacity_logits: vec![logit, 6.0],
+            sh: vec![[0.0; 3]; 2],
+            ..Gaussians::default()
+        };
+        let viewmat = std::array::from_fn(|i| std::array::from_fn(|k| (i == k) as u8 as f32));
+        (gaussians, View { viewmat, intrinsics: [20.0, 20.0, 8.0, 8.0], width: 16, height: 16 })
+    }
+
+    #[test]
+    fn normals_face_the_camera_and_the_median_depth_is_that_of_a_surface() {
+        let options = RenderOptions::default();
+        let (g, view) = sheets(6.0);
+        let mut renderer = Renderer::new(&g).unwrap();
+        let normals = renderer.normals(&g, &view, &options).unwrap();
+        let middle = 8 * 16 + 8;
+        let expected = [-(30f32.to_radians().sin()), 0.0, -(30f32.to_radians().cos())];
+        for (found, expected) in normals[3 * middle..3 * middle + 3].iter().zip(expected) {
+            assert!((found - expected).abs() < 0.02, "{:?}", &normals[3 * middle..3 * middle + 3]);
+        }
+        assert_eq!(renderer.median_depth(&view, &options).unwrap()[middle], 2.0);
+        // A veil in front moves the mean, not the median.
+        let (g, view) = sheets(-1.0);
+        let median = Renderer::new(&g).unwrap().median_depth(&view, &options).unwrap()[middle];
+        let image = render(&g, &view, &options).unwrap();
+        let mean = image.depth[middle] / image.alpha[middle];
+        assert!(median == 5.0 && mean > 3.5 && mean < 4.7, "{median}, {mean}");
+    }
+}
