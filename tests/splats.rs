@@ -84,6 +84,7 @@ fn variants_of_training_end() {
         &["--robust", "ema"],
         &["--kernel", "mip", "--strategy", "fixed", "--sh-degree", "0"],
         &["--optimizer", "adam+lm"],
+        &["--preset", "quick", "--max-bytes", "30000"],
     ];
     for variant in variants {
         let mut arguments = vec!["train", "splats", "data", "--max-splats", "300", "--iterations", "20", "--json"];
@@ -92,6 +93,9 @@ fn variants_of_training_end() {
         assert_eq!(run.code, 0, "{variant:?}: {}", run.err);
         assert!(run.json()["metrics"]["test_psnr"].as_f64().unwrap() > 5.0, "{variant:?}: {}", run.out);
     }
+    // The last one: as many as fit, and hardly fewer.
+    let bytes = fs::metadata(folder.path().join("run/splats.ply")).unwrap().len();
+    assert!((29_000..=30_000).contains(&bytes), "{bytes} bytes");
 }
 
 #[test]

@@ -23,14 +23,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Steps without a limit of either kind.
-const ITERATIONS: usize = 7000;
+/// How long a run is, and how many Gaussians it may make, where the job does not say.
+struct Preset {
+    name: &'static str,
+    /// Steps without a limit of either kind.
+    iterations: usize,
+    /// Gaussians at most, as a multiple of those of the start, but no fewer than `least`.
+    growth: usize,
+    least: usize,
+}
+
+const PRESETS: [Preset; 3] = [
+    Preset { name: "quick", iterations: 2000, growth: 4, least: 10_000 },
+    Preset { name: "standard", iterations: 7000, growth: 10, least: 20_000 },
+    Preset { name: "best", iterations: 30_000, growth: 20, least: 100_000 },
+];
+
 /// Gaussians of a random start.
 const RANDOM_START: usize = 10_000;
 /// Part of a run with `adam+lm` after which Levenberg-Marquardt takes up.
 const LM_FROM: f64 = 0.75;
-/// Least value of the largest number of Gaussians where the job does not say.
-const LEAST_CAP: usize = 20_000;
 
 /// Trains, and writes the run folder.
 ///
@@ -48,7 +60,8 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     observer.event(&Event::Phase("loading".into()));
     let mut dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
     let gaussians = initial(&job, &dataset)?;
-    let cap = job.max_splats.unwrap_or((10 * gaussians.len()).max(LEAST_CAP));
+    let preset = PRESETS.iter().find(|p| p.name == job.preset).expect("a name of the list");
+    let cap = most(&job)?.unwrap_or((preset.growth * gaussians.len()).max(preset.least));
     let options = TrainOptions {
         seed: job.common.seed,
         background,
@@ -99,7 +112,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     let first = found.as_ref().map_or(0, |c| c.step as usize);
     let folder = RunFolder::create(&place)?;
-    let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(ITERATIONS)) };
+    let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let budget = Budget { iterations, seconds: job.seconds, stop_loss: job.stop_loss };
     observer.event(&Event::Started {
         what: format!("{} ({} pictures)", data.display(), dataset.train.len()),
@@ -291,6 +304,25 @@ fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
     }
 }
 
+/// Most Gaussians that the job allows: so many, or so many bytes of splats.ply.
+fn most(job: &TrainSplatsJob) -> Result<Option<usize>> {
+    let Some(bytes) = job.max_bytes else { return Ok(job.max_splats) };
+    let size = |n: usize| {
+        let points = vec![[0.0; 3]; n];
+        let gaussians = Gaussians::from_points(&points, &points, job.sh_degree.min(MAX_SH_DEGREE), Kernel::Classic);
+        formats::write(Path::new("splats.ply"), &gaussians).map(|file| file.len()).map_err(|e| Error::job(e.message))
+    };
+    // The header grows with the digits of the number.
+    let (header, row) = (size(1)? + 16, size(3)? - size(2)?);
+    match bytes.checked_sub(header).map(|rest| 1 + rest / row) {
+        Some(n) => Ok(Some(job.max_splats.map_or(n, |most| most.min(n)))),
+        None => {
+            let message = format!("{bytes} bytes hold not even one Gaussian");
+            Err(Error::usage("--max-bytes", message, "allow a larger file"))
+        }
+    }
+}
+
 /// Gaussians to start from.
 fn initial(job: &TrainSplatsJob, dataset: &Dataset) -> Result<Gaussians> {
     if job.sh_degree > MAX_SH_DEGREE {
@@ -299,7 +331,7 @@ fn initial(job: &TrainSplatsJob, dataset: &Dataset) -> Result<Gaussians> {
     }
     let kernel = if job.kernel == "mip" { Kernel::Mip } else { Kernel::Classic };
     let points = &dataset.points;
-    let most = job.max_splats.unwrap_or(usize::MAX);
+    let most = most(job)?.unwrap_or(usize::MAX);
     if job.init == "sfm" && !points.positions.is_empty() {
         // Every n-th where there are too many.
         let stride = points.positions.len().div_ceil(most);

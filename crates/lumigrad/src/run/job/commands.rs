@@ -139,7 +139,10 @@ job_keys! {
         include common: Common;
         /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
         data: Option<PathBuf>, Path, example "\"photos\"";
-        /// Steps, of one picture each. Without it 7000, or no limit where `seconds` is given.
+        /// How much is spent where nothing else is said: 2000, 7000 or 30000 steps, and at most 4, 10 or 20 times the Gaussians
+        /// of the start.
+        preset: String, Choice(&["quick", "standard", "best"]), default "\"standard\"";
+        /// Steps, of one picture each. Without it the preset's, or no limit where `seconds` is given.
         iterations: Option<usize>, Count(0), example "7000";
         /// Time limit of the training; evaluation and writing come on top.
         seconds: Option<f64>, Amount, example "600.0";
@@ -157,8 +160,10 @@ job_keys! {
         max_size: Option<usize>, Count(1), example "800";
         /// What stands behind Gaussians and transparent pictures: white, black, random or R,G,B.
         background: String, Text, default "\"black\"";
-        /// Most Gaussians. Without it ten times those of the start, at least 20000.
+        /// Most Gaussians. Without it the preset's multiple of those of the start, at least 10000, 20000 or 100000.
         max_splats: Option<usize>, Count(1), example "100000";
+        /// Most bytes of splats.ply: as many Gaussians as fit.
+        max_bytes: Option<usize>, Count(1), example "20000000";
         /// How Gaussians are placed where they are needed: mcmc explores by noise, fixed keeps those of the start.
         strategy: String, Choice(&["mcmc", "fixed"]), default "\"mcmc\"";
         /// Photographs with passers-by and other changes: dual trains two models that must agree, ema one and its moving
