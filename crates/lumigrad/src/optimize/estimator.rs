@@ -24,6 +24,8 @@ pub struct Estimator {
 struct View<'a, 'p> {
     optimizer: &'a Optimizer<'p>,
     number: usize,
+    /// Values of arrays that keep still, which are not given.
+    still: &'a [Option<Tensor>],
 }
 
 impl ImageRenderer for View<'_, '_> {
@@ -31,7 +33,9 @@ impl ImageRenderer for View<'_, '_> {
 
     fn render(&mut self, values: &[Tensor]) -> Result<Picture> {
         let o = self.optimizer;
-        let mut values = values.iter().cloned().map(Var::from);
+        let mut moved = values.iter();
+        let all = self.still.iter().filter_map(|still| still.as_ref().or_else(|| moved.next()));
+        let mut values = all.cloned().map(Var::from);
         let mut bindings = Bindings::new();
         for (variable, points) in o.variables.iter().zip(values.by_ref()) {
             variable.bind_points(&points, &mut bindings)?;
@@ -52,25 +56,36 @@ impl Estimator {
     pub fn new(o: &Optimizer) -> Result<Self> {
         let points = points(o, &o.values())?;
         let views = 0..o.problem.train.len();
+        let still = vec![None; points.len()];
         let unknowns = views.map(|number| {
-            let picture = View { optimizer: o, number }.render(&points)?;
+            let picture = View { optimizer: o, number, still: &still }.render(&points)?;
             unknowns(o, number, &picture.layers)
         });
         Ok(Self { unknowns: unknowns.collect::<Result<_>>()? })
     }
 
-    /// The mean loss of views and an estimate of its gradient: one draw for each view and step.
+    /// The mean loss of views and an estimate of its gradient: one draw for each view and step. Where shapes are optimised
+    /// beside other things, both take turns: what a moved edge does to a pixel would be noise to its texel.
     pub fn gradient(&self, o: &Optimizer, values: &[Tensor], views: &[usize]) -> Result<Gradient> {
         let points = points(o, values)?;
+        let is_shape = |k: usize| o.variables.get(k).is_some_and(|v| v.is_geometry());
+        let both = (0..points.len()).any(is_shape) && !(0..points.len()).all(is_shape);
+        let moves = |k: usize| !both || is_shape(k) == o.iteration.is_multiple_of(2);
+        let moving: Vec<usize> = (0..points.len()).filter(|&k| moves(k)).collect();
+        let still: Vec<Option<Tensor>> =
+            points.iter().enumerate().map(|(k, p)| (!moves(k)).then(|| p.clone())).collect();
+        let moved: Vec<Tensor> = moving.iter().map(|&k| points[k].clone()).collect();
         let share = 1.0 / views.len() as f64;
         let (mut loss, mut sums): (f64, Vec<Option<Var>>) = (0.0, vec![None; values.len()]);
         for &number in views {
             let target = &o.problem.train[number];
             let seed = random::hash(o.settings.seed ^ ((number as u64) << 32), o.iteration as u64);
             let of = |color: &Tensor| Ok(o.loss.per_pixel(color, &target.encoded, target.mask.as_ref())?);
-            let drawn = estimate(&mut View { optimizer: o, number }, &points, &self.unknowns[number], of, seed)?;
+            let unknowns: Vec<Unknown> = moving.iter().map(|&k| self.unknowns[number][k].clone()).collect();
+            let drawn = estimate(&mut View { optimizer: o, number, still: &still }, &moved, &unknowns, of, seed)?;
             loss += share * drawn.loss;
-            for (sum, gradient) in sums.iter_mut().zip(drawn.gradients) {
+            for (&k, gradient) in moving.iter().zip(drawn.gradients) {
+                let sum = &mut sums[k];
                 let part = match views.len() {
                     1 => gradient.into(),
                     _ => Var::from(gradient).scale(share)?,
@@ -82,7 +97,7 @@ impl Estimator {
             }
         }
         let gradients = sums.into_iter().enumerate().map(|(k, sum)| {
-            let gradient = sum.expect("at least one view").tensor().clone();
+            let Some(gradient) = sum.map(|sum| sum.tensor().clone()) else { return Ok(None) };
             Ok(Some(match o.variables.get(k) {
                 Some(variable) => variable.pull_back(gradient)?,
                 None => gradient,
