@@ -403,3 +403,18 @@ fn conjugate_gradients_lower_the_energy_of_a_rendered_problem_in_every_iteration
         before = gained;
     }
 }
+
+#[test]
+fn regression_estimates_of_shape_and_colour_see_both_in_every_step() {
+    const FACTOR: &str = "/materials/0/pbrMetallicRoughness/baseColorFactor";
+    let problem = problem(sphere(6, &Material { unlit: true, ..Material::default() }, false), 2, 20, None, None);
+    let mut settings = Settings { stochastic: true, ..settings(POSITION, 0.01, None, 10) };
+    settings.params.push(ParamChoice { pattern: FACTOR.into(), rate: Some(0.02) });
+    settings.init = vec![(FACTOR.into(), Init::Number(0.5))];
+    for steps in [3, 4] {
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        go_on(&mut optimizer, steps);
+        assert_eq!(optimizer.unobserved().unwrap(), [""; 0], "after {steps} steps");
+        assert!(optimizer.norms().iter().all(|(_, norms)| norms.iter().all(|n| *n > 0.0)), "{:?}", optimizer.norms());
+    }
+}

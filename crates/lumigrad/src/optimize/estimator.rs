@@ -64,40 +64,42 @@ impl Estimator {
         Ok(Self { unknowns: unknowns.collect::<Result<_>>()? })
     }
 
-    /// The mean loss of views and an estimate of its gradient: one draw for each view and step. Where shapes are optimised
-    /// beside other things, both take turns: what a moved edge does to a pixel would be noise to its texel.
+    /// The mean loss of views and an estimate of its gradient: one draw for each view, and where shapes are optimised beside
+    /// other things, one for either: what a moved edge does to a pixel would be noise to its texel.
     pub fn gradient(&self, o: &Optimizer, values: &[Tensor], views: &[usize]) -> Result<Gradient> {
         let points = points(o, values)?;
-        let is_shape = |k: usize| o.variables.get(k).is_some_and(|v| v.is_geometry());
-        let both = (0..points.len()).any(is_shape) && !(0..points.len()).all(is_shape);
-        let moves = |k: usize| !both || is_shape(k) == o.iteration.is_multiple_of(2);
-        let moving: Vec<usize> = (0..points.len()).filter(|&k| moves(k)).collect();
-        let still: Vec<Option<Tensor>> =
-            points.iter().enumerate().map(|(k, p)| (!moves(k)).then(|| p.clone())).collect();
-        let moved: Vec<Tensor> = moving.iter().map(|&k| points[k].clone()).collect();
+        let is_shape = |k: &usize| o.variables.get(*k).is_some_and(|v| v.is_geometry());
+        let (shapes, others): (Vec<usize>, Vec<usize>) = (0..points.len()).partition(is_shape);
+        let draws: Vec<Vec<usize>> = [shapes, others].into_iter().filter(|moving| !moving.is_empty()).collect();
         let share = 1.0 / views.len() as f64;
         let (mut loss, mut sums): (f64, Vec<Option<Var>>) = (0.0, vec![None; values.len()]);
-        for &number in views {
-            let target = &o.problem.train[number];
-            let seed = random::hash(o.settings.seed ^ ((number as u64) << 32), o.iteration as u64);
-            let of = |color: &Tensor| Ok(o.loss.per_pixel(color, &target.encoded, target.mask.as_ref())?);
-            let unknowns: Vec<Unknown> = moving.iter().map(|&k| self.unknowns[number][k].clone()).collect();
-            let drawn = estimate(&mut View { optimizer: o, number, still: &still }, &moved, &unknowns, of, seed)?;
-            loss += share * drawn.loss;
-            for (&k, gradient) in moving.iter().zip(drawn.gradients) {
-                let sum = &mut sums[k];
-                let part = match views.len() {
-                    1 => gradient.into(),
-                    _ => Var::from(gradient).scale(share)?,
-                };
-                *sum = Some(match sum.take() {
-                    None => part,
-                    Some(sum) => sum.add(&part)?,
-                });
+        for (draw, moving) in draws.iter().enumerate() {
+            let moves = |k: usize| moving.contains(&k);
+            let still: Vec<Option<Tensor>> =
+                points.iter().enumerate().map(|(k, p)| (!moves(k)).then(|| p.clone())).collect();
+            let moved: Vec<Tensor> = moving.iter().map(|&k| points[k].clone()).collect();
+            for &number in views {
+                let target = &o.problem.train[number];
+                let stream = o.settings.seed ^ ((number as u64) << 32) ^ ((draw as u64) << 62);
+                let seed = random::hash(stream, o.iteration as u64);
+                let of = |color: &Tensor| Ok(o.loss.per_pixel(color, &target.encoded, target.mask.as_ref())?);
+                let unknowns: Vec<Unknown> = moving.iter().map(|&k| self.unknowns[number][k].clone()).collect();
+                let drawn = estimate(&mut View { optimizer: o, number, still: &still }, &moved, &unknowns, of, seed)?;
+                loss += share * drawn.loss / draws.len() as f64;
+                for (&k, gradient) in moving.iter().zip(drawn.gradients) {
+                    let part = match views.len() {
+                        1 => gradient.into(),
+                        _ => Var::from(gradient).scale(share)?,
+                    };
+                    sums[k] = Some(match sums[k].take() {
+                        None => part,
+                        Some(sum) => sum.add(&part)?,
+                    });
+                }
             }
         }
         let gradients = sums.into_iter().enumerate().map(|(k, sum)| {
-            let Some(gradient) = sum.map(|sum| sum.tensor().clone()) else { return Ok(None) };
+            let gradient = sum.expect("at least one view").tensor().clone();
             Ok(Some(match o.variables.get(k) {
                 Some(variable) => variable.pull_back(gradient)?,
                 None => gradient,
