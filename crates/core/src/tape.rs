@@ -208,10 +208,7 @@ impl Tape {
     /// The Jacobian of `result` by `variables` at the recorded point. It can be applied many times; the forward pass is
     /// not run again.
     pub fn linearize(&self, result: &Var, variables: &[&Var]) -> Result<Jacobian> {
-        let id = |v: &Var| match &v.record {
-            Some((tape, id)) if Arc::ptr_eq(&tape.0, &self.0) => Ok(*id),
-            _ => Err(Error::MixedTapes { operator: "linearize".into() }),
-        };
+        let id = |v: &Var| v.id_on(self).ok_or_else(|| Error::MixedTapes { operator: "linearize".into() });
         Ok(Jacobian {
             nodes: self.nodes(),
             result: result.tensor.clone(),

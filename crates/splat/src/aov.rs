@@ -1,7 +1,7 @@
 //! Auxiliary pictures of Gaussians: features, normals, median depth.
 
 use crate::Error;
-use crate::composite::for_pixels;
+use crate::composite::{ALPHA_MAX, for_pixels};
 use crate::frame::{Frame, TILE};
 use crate::render::Renderer;
 use crate::rows::BLOCK;
@@ -10,8 +10,6 @@ use rayon::prelude::*;
 
 /// Transmittance at which a pixel's median depth lies.
 const MEDIAN: f32 = 0.5;
-/// Largest alpha of a splat, as in compositing.
-const ALPHA_MAX: f32 = 0.99;
 
 /// For each Gaussian its splat in a frame, as pairs (Gaussian, splat).
 fn drawn(frame: &Frame<f32>) -> impl Iterator<Item = (usize, usize)> + '_ {
@@ -42,10 +40,10 @@ impl Renderer {
         self.list(view, options)?;
         let size = [view.width, view.height];
         let mut out = vec![0.0; size[0] * size[1] * channels];
+        let pairs: Vec<(usize, usize)> = drawn(&self.frame).collect();
         for first in (0..channels).step_by(3) {
             let here = first..channels.min(first + 3);
-            let pairs: Vec<(usize, usize)> = drawn(&self.frame).collect();
-            for (gaussian, splat) in pairs {
+            for &(gaussian, splat) in &pairs {
                 let row = &features[gaussian * channels..(gaussian + 1) * channels];
                 self.frame.splats[splat].channels[..here.len()].copy_from_slice(&row[here.clone()]);
             }
@@ -114,7 +112,7 @@ fn median(frame: &Frame<f32>, splats: impl Iterator<Item = usize>, pixel: [f32; 
         let [a, b, c] = splat.quadratic;
         let power = dx * (dx * a + dy * b) + dy * dy * c + splat.log_opacity;
         if power >= frame.least {
-            left *= 1.0 - power.exp2().min(ALPHA_MAX);
+            left *= 1.0 - power.exp2().min(ALPHA_MAX as f32);
             if left < MEDIAN {
                 return splat.channels[3];
             }

@@ -7,7 +7,7 @@ use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask, dispatch};
 use rayon::prelude::*;
 
 /// Largest alpha of a splat.
-const ALPHA_MAX: f64 = 0.99;
+pub(crate) const ALPHA_MAX: f64 = 0.99;
 /// A pixel is finished before the splat that would leave less transmittance than this.
 const T_MIN: f64 = 1e-4;
 /// Pixels of a tile.

@@ -1,10 +1,10 @@
 //! What the gradients of a run tell of its health.
 
-use super::objective::{StepObjective, unwrap_objective};
+use super::objective::StepObjective;
 use super::run::Optimizer;
 use crate::Result;
-use lumigrad_core::{Tape, Traced, Var};
-use lumigrad_optim::{Objective, Sample, largest_singular_value};
+use lumigrad_core::{Jacobian, Traced};
+use lumigrad_optim::largest_singular_value;
 
 /// Iterations of the estimate of the largest singular value.
 const ITERATIONS: usize = 8;
@@ -50,19 +50,10 @@ pub fn diagnose(optimizer: &Optimizer) -> Result<Diagnosis> {
     if optimizer.estimator.is_some() {
         return Ok(Diagnosis { groups, ..Diagnosis::default() });
     }
-    let values = optimizer.values();
-    let mut objective = StepObjective::new(optimizer, vec![0]);
-    let tape = Tape::new();
-    let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
-    let residuals = objective.residuals(&leaves, 0, 0).map_err(unwrap_objective)?.vector;
-    let largest_singular_value = match residuals.is_recorded() {
-        true => {
-            let jacobian = tape.linearize(&residuals, &leaves.iter().collect::<Vec<_>>())?;
-            Some(largest_singular_value(&jacobian, &values, ITERATIONS, optimizer.settings.seed)?)
-        }
-        false => None,
-    };
-    Ok(Diagnosis { groups, largest_singular_value, amplifier: amplifier(&trace(optimizer)?) })
+    let objective = StepObjective::new(optimizer, vec![0]);
+    let value = |j: Jacobian| largest_singular_value(&j, &optimizer.values(), ITERATIONS, optimizer.settings.seed);
+    let largest_singular_value = objective.jacobian()?.map(value).transpose()?;
+    Ok(Diagnosis { groups, largest_singular_value, amplifier: amplifier(&objective.trace()?) })
 }
 
 fn advice(first: f64, last: f64) -> &'static str {
@@ -75,14 +66,6 @@ fn advice(first: f64, last: f64) -> &'static str {
     }
 }
 
-/// The operators of one view's loss.
-fn trace(optimizer: &Optimizer) -> Result<Vec<Traced>> {
-    let tape = Tape::new();
-    let leaves: Vec<Var> = optimizer.values().into_iter().map(|t| tape.variable(t)).collect();
-    let loss = StepObjective::new(optimizer, vec![0]).loss(&leaves, Sample::Batch).map_err(unwrap_objective)?;
-    if loss.is_recorded() { Ok(tape.trace(&loss)?) } else { Ok(vec![]) }
-}
-
 fn amplifier(trace: &[Traced]) -> Option<(String, f64)> {
     let growth = |t: &Traced| if t.cotangent > 0.0 { t.gradient / t.cotangent } else { 0.0 };
     let most = trace.iter().filter(|t| growth(t).is_finite()).max_by(|a, b| growth(a).total_cmp(&growth(b)))?;
@@ -90,16 +73,14 @@ fn amplifier(trace: &[Traced]) -> Option<(String, f64)> {
 }
 
 /// Where numbers that are not finite begin, in words; `None`: nowhere in these views.
-pub(super) fn where_it_breaks(objective: &mut StepObjective) -> Option<String> {
-    let tape = Tape::new();
-    let leaves: Vec<Var> = objective.optimizer.values().into_iter().map(|t| tape.variable(t)).collect();
-    for (name, leaf) in objective.optimizer.names().into_iter().zip(&leaves) {
-        if leaf.tensor().to_f64_vec().ok()?.iter().any(|x| !x.is_finite()) {
+pub(super) fn where_it_breaks(objective: &StepObjective) -> Option<String> {
+    let arrays = objective.optimizer.names().into_iter().zip(objective.optimizer.values());
+    for (name, values) in arrays {
+        if values.to_f64_vec().ok()?.iter().any(|x| !x.is_finite()) {
             return Some(format!("{name} holds numbers that are not finite"));
         }
     }
-    let loss = objective.loss(&leaves, Sample::Batch).ok()?;
-    let trace = tape.trace(&loss).ok()?;
+    let trace = objective.trace().ok()?;
     if let Some(t) = trace.iter().find(|t| t.breaks_forward()) {
         return Some(format!("it began in {}, given numbers up to {:.2e}", t.operator, t.input));
     }

@@ -37,11 +37,9 @@ pub fn optimize(
     let budget = settings.budget;
     let start = Instant::now();
     let mut interrupted = false;
-    let planned = budget.iterations.unwrap_or(1000);
     let steps_per_epoch = optimizer.problem.train.len().div_ceil(optimizer.batch().len());
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let mut recent: Vec<f64> = vec![];
-    let often = (planned / 10).max(1);
     loop {
         let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
         if budget.is_spent(optimizer.iteration, seconds) {
@@ -56,7 +54,7 @@ pub fn optimize(
         optimizer.times.push(step.elapsed().as_secs_f64() * 1e3);
         let seconds = optimizer.seconds + start.elapsed().as_secs_f64();
         let mut record = Record { iteration: optimizer.iteration, seconds, loss, test_psnr: None };
-        let scored = optimizer.iteration.is_multiple_of(often);
+        let scored = optimizer.is_scored(optimizer.iteration);
         if scored {
             record.test_psnr = Some(optimizer.psnr()?);
         }

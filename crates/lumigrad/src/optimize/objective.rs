@@ -2,14 +2,12 @@
 
 use super::display::encode;
 use super::run::Optimizer;
-use super::variable::Variable;
 use crate::{Error, Result};
 use lumigrad_core::ops::concat;
-use lumigrad_core::{Tensor, Var};
+use lumigrad_core::{Jacobian, Tape, Tensor, Traced, Var};
 use lumigrad_optim::method::{Gradient, reverse_mode};
 use lumigrad_optim::{Objective, Residuals, Sample, total_variation, total_variation_residuals};
 use lumigrad_raster::Bindings;
-use lumigrad_scene::ParameterKind;
 use std::cell::Cell;
 
 /// The loss of one step.
@@ -69,6 +67,25 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let all = batch.len().max(1);
         let part = if optimizer.settings.needs_all_views() { optimizer.settings.batch.unwrap_or(all) } else { all };
         Self { optimizer, batch, part: part.clamp(1, all), norms: vec![] }
+    }
+
+    /// The Jacobian of the batch's residuals by all arrays of the run; `None` where they depend on none.
+    pub fn jacobian(&self) -> Result<Option<Jacobian>> {
+        let tape = Tape::new();
+        let leaves: Vec<Var> = self.optimizer.values().into_iter().map(|t| tape.variable(t)).collect();
+        let residuals = self.of_residuals(&leaves, &self.batch, 0)?.vector;
+        match residuals.is_recorded() {
+            true => Ok(Some(tape.linearize(&residuals, &leaves.iter().collect::<Vec<_>>())?)),
+            false => Ok(None),
+        }
+    }
+
+    /// The operators that the batch's loss is recorded from; none where it depends on nothing.
+    pub fn trace(&self) -> Result<Vec<Traced>> {
+        let tape = Tape::new();
+        let leaves: Vec<Var> = self.optimizer.values().into_iter().map(|t| tape.variable(t)).collect();
+        let loss = self.sum(&leaves, &self.batch)?;
+        if loss.is_recorded() { Ok(tape.trace(&loss)?) } else { Ok(vec![]) }
     }
 
     fn unseen_gradient(&mut self, values: &[Tensor], sample: Sample) -> lumigrad_optim::Result<Gradient> {
@@ -169,9 +186,8 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     /// Textures that are smoothed, with the weights of their total variations: what is added to the loss is their mean.
     fn textures<'v>(&self, values: &'v [Var]) -> Vec<(&'v Var, f64)> {
         let o = self.optimizer;
-        let is_texture = |v: &Variable| matches!(v.parameter.kind, ParameterKind::Texture { .. });
         let textures: Vec<&Var> =
-            o.variables.iter().zip(values).filter(|(v, _)| is_texture(v)).map(|(_, x)| x).collect();
+            o.variables.iter().zip(values).filter(|(v, _)| v.is_texture()).map(|(_, x)| x).collect();
         let weight = o.texture_weight() / textures.len().max(1) as f64;
         if weight > 0.0 { textures.into_iter().map(|t| (t, weight)).collect() } else { vec![] }
     }

@@ -166,6 +166,18 @@ impl<'p> Optimizer<'p> {
         if self.settings.stochastic {
             self.estimator = Some(Estimator::new(self)?);
         }
+        let (groups, steps) = (self.groups(), self.planned());
+        self.method = Some(find(&self.settings.optimizer)?.build(Plan { groups, steps, seed: self.settings.seed }));
+        Ok(())
+    }
+
+    /// Steps that the run will have, about.
+    pub(super) fn planned(&self) -> usize {
+        self.settings.budget.iterations.unwrap_or(1000)
+    }
+
+    /// Settings of the optimised arrays.
+    pub(super) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = self
             .variables
             .iter()
@@ -182,9 +194,7 @@ impl<'p> Optimizer<'p> {
         if let Some(rate) = self.intrinsics_rate {
             groups.push(Group { separable: true, ..Group::new(INTRINSICS_GROUP, rate) });
         }
-        let steps = self.settings.budget.iterations.unwrap_or(1000);
-        self.method = Some(find(&self.settings.optimizer)?.build(Plan { groups, steps, seed: self.settings.seed }));
-        Ok(())
+        groups
     }
 
     /// Views of a step: each epoch is a random order of all.
@@ -254,7 +264,7 @@ impl<'p> Optimizer<'p> {
         self.method = Some(method);
         let value = result.map_err(unwrap_objective)?;
         if !value.is_finite() {
-            let place = where_it_breaks(&mut StepObjective::new(self, self.batch()));
+            let place = where_it_breaks(&StepObjective::new(self, self.batch()));
             let place = place.map_or(String::new(), |p| format!(": {p}"));
             let step = self.iteration;
             return Err(Error::job(format!("the loss became {value} at step {step}{place}; lower the learning rates")));
@@ -273,8 +283,12 @@ impl<'p> Optimizer<'p> {
 
     /// True for steps that the history keeps: some two hundred of a run.
     pub(super) fn is_logged(&self, iteration: usize) -> bool {
-        let planned = self.settings.budget.iterations.unwrap_or(1000);
-        iteration.is_multiple_of((planned / 200).max(1)) || iteration.is_multiple_of((planned / 10).max(1))
+        iteration.is_multiple_of((self.planned() / 200).max(1)) || self.is_scored(iteration)
+    }
+
+    /// True for steps after which the held-out pictures are scored: ten of a run.
+    pub(super) fn is_scored(&self, iteration: usize) -> bool {
+        iteration.is_multiple_of((self.planned() / 10).max(1))
     }
 
     /// Weight of the textures' total variation.

@@ -5,10 +5,9 @@ use super::objective::{StepObjective, unwrap_objective, wrap_objective};
 use super::run::Optimizer;
 use crate::run::Checkpoint;
 use crate::{Error, Result};
-use lumigrad_core::{Tape, Tensor, Var};
-use lumigrad_optim::method::{Gradient, reverse_mode};
-use lumigrad_optim::{NeumannOptions, Objective, weight_derivative};
-use lumigrad_scene::ParameterKind;
+use lumigrad_core::Tensor;
+use lumigrad_optim::method::{filled, reverse_mode};
+use lumigrad_optim::{NeumannOptions, weight_derivative};
 
 /// One view of so many is held out.
 const HELD_OUT: usize = 8;
@@ -81,7 +80,7 @@ impl Optimizer<'_> {
             return Ok(());
         }
         let refuse = |what: String| Err(Error::usage("--auto-regularisers", what, "leave it out"));
-        if !self.variables.iter().any(|v| matches!(v.parameter.kind, ParameterKind::Texture { .. })) {
+        if !self.variables.iter().any(|v| v.is_texture()) {
             return refuse("no texture is optimised, and only their smoothness has a weight".into());
         }
         match self.views().1.is_empty() {
@@ -92,7 +91,7 @@ impl Optimizer<'_> {
 
     /// Changes the weight when it is time to.
     pub(super) fn tune_when_due(&mut self, progress: f64) -> Result<()> {
-        let part = (self.settings.budget.iterations.unwrap_or(1000) / PARTS).max(1);
+        let part = (self.planned() / PARTS).max(1);
         if self.tuning.is_none() || self.iteration < 2 * part || !self.iteration.is_multiple_of(part) {
             return Ok(());
         }
@@ -114,23 +113,12 @@ impl Optimizer<'_> {
             (0..views.len().min(VIEWS)).map(|k| views[(offset + k) % views.len()]).collect()
         };
         let values = self.values();
-        let filled = |(_, gradients): Gradient| -> Result<Vec<Tensor>> {
-            let one = |(g, v): (Option<Tensor>, &Tensor)| match g {
-                Some(g) => Ok(g.reshape(v.shape())?),
-                None => Ok(Tensor::zeros(v.device(), v.dtype(), v.shape())?),
-            };
-            gradients.into_iter().zip(&values).map(one).collect()
-        };
         let judge = StepObjective::new(self, some(judges));
         let pictures = reverse_mode(&values, |leaves| judge.pictures(leaves).map_err(wrap_objective));
         let variation = reverse_mode(&values, |leaves| judge.variation(leaves).map_err(wrap_objective));
-        let (held_out, regulariser) =
-            (filled(pictures.map_err(unwrap_objective)?)?, filled(variation.map_err(unwrap_objective)?)?);
-        let tape = Tape::new();
-        let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
-        let mut objective = StepObjective::new(self, some(learnt));
-        let residuals = objective.residuals(&leaves, 0, 0).map_err(unwrap_objective)?.vector;
-        let jacobian = tape.linearize(&residuals, &leaves.iter().collect::<Vec<_>>())?;
+        let held_out = filled(&pictures.map_err(unwrap_objective)?.1, &values)?;
+        let regulariser = filled(&variation.map_err(unwrap_objective)?.1, &values)?;
+        let Some(jacobian) = StepObjective::new(self, some(learnt)).jacobian()? else { return Ok(0.0) };
         let product = |v: &[Tensor]| -> Result<Vec<Tensor>> { Ok(jacobian.apply_transpose(&jacobian.apply(v)?)?) };
         weight_derivative(&held_out, &regulariser, &NeumannOptions::default(), product)
     }

@@ -1,10 +1,10 @@
 //! Standard errors of what a run recovered.
 
-use super::objective::{StepObjective, unwrap_objective};
-use super::run::{INTRINSICS_GROUP, Optimizer, POSE_GROUP};
+use super::objective::StepObjective;
+use super::run::{Optimizer, POSE_GROUP};
 use crate::{Error, Result};
-use lumigrad_core::{Tape, Tensor, Var};
-use lumigrad_optim::{MAX_COVARIANCE_PARAMETERS, Objective, covariance};
+use lumigrad_core::Tensor;
+use lumigrad_optim::{MAX_COVARIANCE_PARAMETERS, covariance};
 
 /// Standard errors, and what has none.
 #[derive(Default)]
@@ -42,14 +42,10 @@ pub fn require_few(optimizer: &Optimizer) -> Result<()> {
 /// More unknowns than residuals.
 pub fn uncertainty(optimizer: &Optimizer) -> Result<Uncertainty> {
     let values = optimizer.values();
-    let tape = Tape::new();
-    let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
     let batch = (0..optimizer.problem.train.len()).collect();
-    let mut objective = StepObjective { part: usize::MAX, ..StepObjective::new(optimizer, batch) };
-    let residuals = objective.residuals(&leaves, 0, 0).map_err(unwrap_objective)?;
-    let jacobian = tape.linearize(&residuals.vector, &leaves.iter().collect::<Vec<_>>())?;
-    let separable: Vec<bool> =
-        optimizer.names().iter().map(|n| [POSE_GROUP, INTRINSICS_GROUP].contains(&n.as_str())).collect();
+    let jacobian = StepObjective::new(optimizer, batch).jacobian()?;
+    let jacobian = jacobian.ok_or_else(|| Error::job("no training picture depends on what is optimised"))?;
+    let separable: Vec<bool> = optimizer.groups().iter().map(|g| g.separable).collect();
     let found = covariance(&jacobian, &values, &separable)?;
     let mut result = Uncertainty::default();
     for (name, errors) in optimizer.names().into_iter().zip(&found.standard_errors) {

@@ -143,6 +143,11 @@ impl Variable {
         matches!(self.space, Space::LargeSteps { .. } | Space::Displacement { .. })
     }
 
+    /// True for textures.
+    pub fn is_texture(&self) -> bool {
+        matches!(self.parameter.kind, ParameterKind::Texture { .. })
+    }
+
     /// Binds what `leaf`, in the place of the array, stands for.
     pub fn bind(&self, leaf: &Var, bindings: &mut Bindings) -> Result<()> {
         self.bind_points(&self.points(leaf)?, bindings)

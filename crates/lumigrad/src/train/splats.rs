@@ -59,9 +59,10 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut summary = Summary::new("train splats", device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
     let mut dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
-    let gaussians = initial(&job, &dataset)?;
+    let most = most(&job)?;
+    let gaussians = initial(&job, &dataset, most.unwrap_or(usize::MAX))?;
     let preset = PRESETS.iter().find(|p| p.name == job.preset).expect("a name of the list");
-    let cap = most(&job)?.unwrap_or((preset.growth * gaussians.len()).max(preset.least));
+    let cap = most.unwrap_or((preset.growth * gaussians.len()).max(preset.least));
     let options = TrainOptions {
         seed: job.common.seed,
         background,
@@ -323,15 +324,14 @@ fn most(job: &TrainSplatsJob) -> Result<Option<usize>> {
     }
 }
 
-/// Gaussians to start from.
-fn initial(job: &TrainSplatsJob, dataset: &Dataset) -> Result<Gaussians> {
+/// Gaussians to start from, at most `most`.
+fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<Gaussians> {
     if job.sh_degree > MAX_SH_DEGREE {
         let message = format!("{} is too high", job.sh_degree);
         return Err(Error::usage("--sh-degree", message, format!("0 to {MAX_SH_DEGREE}")));
     }
     let kernel = if job.kernel == "mip" { Kernel::Mip } else { Kernel::Classic };
     let points = &dataset.points;
-    let most = most(job)?.unwrap_or(usize::MAX);
     if job.init == "sfm" && !points.positions.is_empty() {
         // Every n-th where there are too many.
         let stride = points.positions.len().div_ceil(most);

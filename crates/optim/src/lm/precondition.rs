@@ -5,7 +5,7 @@ use crate::Result;
 use crate::vectors::{product, unflatten, zeros_like};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
-use lumigrad_core::{CallParams, DType, Device, Jacobian, Map, Tensor, Var};
+use lumigrad_core::{CallParams, Device, Jacobian, Map, Tensor, Var};
 
 /// Blocks have this many rows at most.
 const WIDEST: usize = 8;
@@ -77,8 +77,7 @@ impl Blocks {
             }
         }
         let shape = [self.data.len() / (w * w), w, w];
-        let real = if diagonal.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-        Ok(Tensor::from_slice(&Device::cpu(), &data, &shape)?.cast(real)?.to_device(diagonal.device())?)
+        Ok(Tensor::from_slice(&Device::cpu(), &data, &shape)?.cast(diagonal.dtype())?.to_device(diagonal.device())?)
     }
 }
 

@@ -16,27 +16,20 @@ const STILL: f64 = 1e-6;
 /// pixel. Learning rates and schedules have no meaning here.
 pub struct LeastSquares {
     solver: LevenbergMarquardt,
-    options: LmOptions,
     coarseness: usize,
     converged: bool,
 }
 
 impl LeastSquares {
-    /// With the groups' bounds.
-    pub fn new(plan: Plan) -> Self {
+    /// With the groups' bounds, and a rule for λ.
+    pub fn new(plan: Plan, damping: Damping) -> Self {
         let bounds = plan.groups.iter().map(|g| g.bounds).collect();
         let separable = plan.groups.iter().map(|g| g.separable).collect();
         let reach = plan.groups.iter().map(|g| g.reach).collect();
-        let options = LmOptions { bounds, separable, reach, seed: plan.seed, ..LmOptions::default() };
-        Self { solver: LevenbergMarquardt::new(options.clone()), options, coarseness: COARSEST, converged: false }
-    }
-
-    /// With another rule for λ.
-    pub fn with_damping(mut self, damping: Damping) -> Self {
-        let max_trials = if damping == Damping::GradientNormalized { 40 } else { self.options.max_trials };
-        self.options = LmOptions { damping, max_trials, ..self.options };
-        self.solver = LevenbergMarquardt::new(self.options.clone());
-        self
+        let options = LmOptions { bounds, separable, reach, damping, seed: plan.seed, ..LmOptions::default() };
+        let max_trials = if damping == Damping::GradientNormalized { 40 } else { options.max_trials };
+        let solver = LevenbergMarquardt::new(LmOptions { max_trials, ..options });
+        Self { solver, coarseness: COARSEST, converged: false }
     }
 }
 

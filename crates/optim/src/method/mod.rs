@@ -11,6 +11,7 @@ mod normalized;
 mod rule;
 mod saddle_free;
 
+pub use crate::vectors::filled;
 pub use rule::Rule;
 
 use crate::{Adam, Damping, Error, Group, Residuals, Result};
@@ -168,21 +169,24 @@ pub const METHODS: &[Entry] = &[
         deterministic: true,
         takes_estimates: false,
         ..entry("lm", "Levenberg-Marquardt, matrix-free: few large steps for sums of squares", |p| {
-            Box::new(least_squares::LeastSquares::new(p))
+            Box::new(least_squares::LeastSquares::new(p, Damping::GainRatio))
         })
     },
     Entry {
         deterministic: true,
         takes_estimates: false,
         ..entry("lm-gns", "Levenberg-Marquardt damped by gradient-normalised smoothness (2025)", |p| {
-            Box::new(least_squares::LeastSquares::new(p).with_damping(Damping::GradientNormalized))
+            Box::new(least_squares::LeastSquares::new(p, Damping::GradientNormalized))
         })
     },
     Entry {
         deterministic: true,
         takes_estimates: false,
         ..entry("adam+lm", "Adam until the loss stands still, then Levenberg-Marquardt", |p| {
-            Box::new(hybrid::Hybrid::new(plain(adam(p.clone())), Box::new(least_squares::LeastSquares::new(p))))
+            Box::new(hybrid::Hybrid::new(
+                plain(adam(p.clone())),
+                Box::new(least_squares::LeastSquares::new(p, Damping::GainRatio)),
+            ))
         })
     },
     Entry {
