@@ -149,12 +149,14 @@ fn run(steps: u64) -> Result<(f64, f64)> {
         Unknown {
             reach: Reach::Vertices { corners, rows },
             step: 0.03,
+            encoded: false,
             bounds: everywhere,
             columns: vec![Column::Nothing, Column::Nothing, Column::Everything],
         },
         Unknown {
             reach: Reach::Texture(texture),
             step: 0.1,
+            encoded: false,
             bounds: (0.0, 1.0),
             columns: vec![Column::Channel(0), Column::Channel(1), Column::Channel(2), Column::Nothing],
         },

@@ -1,5 +1,6 @@
 //! Gradients estimated from pictures against analytic ones.
 
+use lumigrad_core::map::srgb;
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Map, Tape, Tensor, Var};
 use lumigrad_optim::{Adam, Group};
@@ -152,6 +153,35 @@ fn the_mean_estimate_of_texels_points_along_the_gradient() {
     let (cosine, ratio) = compare(&estimated, &exact);
     assert!(cosine > 0.98, "cosine {cosine}");
     assert!((ratio - 1.0).abs() < 0.05, "magnitude {ratio}");
+}
+
+/// Squared distance of display-encoded colours.
+fn encoded_distance(color: &Tensor, goal: &Tensor) -> Result<Tensor, Error> {
+    let map = Map::cached("test/encoded distance", |m| {
+        let (a, b) = (m.item::<4>("picture"), m.item::<4>("goal"));
+        m.output("loss", &[0, 1, 2].map(|k| (srgb::to_encoded(a[k]) - srgb::to_encoded(b[k])).square()));
+    });
+    Ok(map.run(&[color, goal], &Default::default())?.remove(0))
+}
+
+#[test]
+fn dark_texels_stay_where_pictures_match_when_they_move_in_display_encoding() {
+    let mut case = Case::new(&[TEXTURE], &Device::cpu());
+    let mut unknowns = case.unknowns(&case.start(), &[0.1]);
+    unknowns[0].bounds = (0.0, 1.0);
+    let dark = Tensor::full(&Device::cpu(), DType::F32, case.start()[0].shape(), 0.05).unwrap();
+    let goal = case.render(std::slice::from_ref(&dark)).unwrap().color;
+    let mut drift = |encoded: bool| -> f64 {
+        unknowns[0].encoded = encoded;
+        let values = std::slice::from_ref(&dark);
+        let draws = (0..200).map(|draw| {
+            let found = estimate(&mut case, values, &unknowns, |c| encoded_distance(c, &goal), random::hash(7, draw));
+            found.unwrap().gradients[0].to_f64_vec().unwrap().into_iter().sum::<f64>()
+        });
+        draws.sum()
+    };
+    let (linear, encoded) = (drift(false), drift(true));
+    assert!(encoded.abs() < 0.1 * linear.abs(), "{encoded} by encoded moves, {linear} by linear ones");
 }
 
 #[test]

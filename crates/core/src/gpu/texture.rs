@@ -1,6 +1,7 @@
 //! Textures of a host renderer as tensors, and tensors as textures, without a way through host memory.
 
 use super::GpuDevice;
+use crate::map::srgb::{to_encoded, to_linear};
 use crate::map::{CallParams, Expr, IntExpr, Map};
 use crate::ops::{concat_tensors, slice_tensor};
 use crate::tensor::Storage;
@@ -76,15 +77,6 @@ fn layout(tensor: &Tensor, pitch: usize) -> Result<wgpu::TexelCopyBufferInfo<'_>
     };
     let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * pitch as u32), rows_per_image: None };
     Ok(wgpu::TexelCopyBufferInfo { buffer: buffer.wgpu(), layout })
-}
-
-/// sRGB transfer function (IEC 61966-2-1), from encoded to linear and back.
-fn to_linear(x: Expr) -> Expr {
-    x.less_eq(0.04045).select(x / 12.92, ((x + 0.055) / 1.055).pow(2.4))
-}
-
-fn to_encoded(x: Expr) -> Expr {
-    x.less_eq(0.003_130_8).select(x * 12.92, 1.055 * x.max(1e-3).pow(1.0 / 2.4) - 0.055)
 }
 
 /// Words of four 8-bit channels, the lowest byte first, as numbers in [0, 1].

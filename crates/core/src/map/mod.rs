@@ -32,6 +32,7 @@ pub mod graph;
 mod native;
 mod program;
 mod saved;
+pub mod srgb;
 
 pub use expr::{BoolExpr, Expr, IntExpr, vector};
 pub use program::{Builder, IntTable, Mode, Table};

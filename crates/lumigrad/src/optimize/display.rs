@@ -1,5 +1,6 @@
 //! Pictures as they are compared and shown: display-encoded, composited on black.
 
+use lumigrad_core::map::{Expr, srgb};
 use lumigrad_core::{Map, Result, Var};
 
 /// Linear premultiplied [H, W, 4] → display-encoded colour over black, and alpha, [H, W, 4].
@@ -11,13 +12,7 @@ pub fn encode(image: &Var) -> Result<Var> {
         let [r, g, b, a] = m.item("image");
         let visible = a.greater(1e-4);
         let alpha = visible.select(a, 1.0);
-        let encode = |x: lumigrad_core::map::Expr| {
-            let x = (x / alpha).max(0.0);
-            let dark = x.less_eq(0.003_130_8);
-            // The argument of the power stays away from zero where the other branch is taken.
-            let curve = 1.055 * dark.select(1.0, x).pow(1.0 / 2.4) - 0.055;
-            visible.select(dark.select(12.92 * x, curve) * alpha, 0.0)
-        };
+        let encode = |x: Expr| visible.select(srgb::to_encoded((x / alpha).max(0.0)) * alpha, 0.0);
         m.output("encoded", &[encode(r), encode(g), encode(b), a]);
     });
     map.apply(&[image])?.remove(0).reshape(image.shape())

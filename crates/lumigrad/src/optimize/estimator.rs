@@ -13,6 +13,9 @@ use lumigrad_scene::ParameterKind;
 
 /// ε of texels. Larger than their steps: near the target the sign of a difference says little.
 const TEXEL: f64 = 0.1;
+/// ε of positions, in pixels. Vertices that move out and in by turns have a larger outline than either, so the smoothed
+/// loss is least for a shape that is smaller by a part of ε; antialiased edges answer to small moves.
+const POINT: f64 = 0.25;
 
 /// What is known of the optimised arrays in each view.
 pub struct Estimator {
@@ -129,21 +132,27 @@ fn unknowns(o: &Optimizer, number: usize, layers: &[Visible]) -> Result<Vec<Unkn
     let pixel = distance * angle;
     let of = |v: &Variable| -> Result<Unknown> {
         let step = match v.parameter.kind {
-            ParameterKind::Position | ParameterKind::Translation => pixel,
+            ParameterKind::Position | ParameterKind::Translation => POINT * pixel,
             ParameterKind::Texture { .. } => TEXEL,
             _ => v.rate,
         };
         let rows = v.rows()?;
         let mut unknown = o.renderer.unknown(&v.pointers(), step, view.width, rows.as_deref())?;
         unknown.bounds = v.bounds();
+        unknown.encoded = matches!(v.parameter.kind, ParameterKind::Texture { srgb: true, .. });
         if let Reach::Texture(texture) = unknown.reach {
             unknown.reach = Reach::Texture(texture.units_of(layers, TextureReach::SCALES)?);
         }
         Ok(unknown)
     };
     let mut all = o.variables.iter().map(of).collect::<Result<Vec<_>>>()?;
-    let rest =
-        |reach: Reach, step: f64| Unknown { reach, step, bounds: (f64::NEG_INFINITY, f64::INFINITY), columns: vec![] };
+    let rest = |reach: Reach, step: f64| Unknown {
+        reach,
+        step,
+        encoded: false,
+        bounds: (f64::NEG_INFINITY, f64::INFINITY),
+        columns: vec![],
+    };
     if o.moves_poses {
         all.push(rest(Reach::Rows(number..number + 1), angle));
     }

@@ -65,7 +65,11 @@ pub struct Unknown {
     pub reach: Reach,
     /// ε: how far elements are moved, and over which the loss is smoothed. Of the size of a pixel for positions.
     pub step: f64,
-    /// Values stay within.
+    /// The first three columns are linear light and move by ε in display encoding (sRGB), in which such losses as of
+    /// encoded pictures are straight: in linear light an ε to which eyes are blind in bright colours takes dark ones far
+    /// round the bend, and the smoothed loss has its minimum elsewhere.
+    pub encoded: bool,
+    /// Values stay within; near them ε shrinks, to an eighth at most, so that both moves are alike.
     pub bounds: (f64, f64),
     /// What each column of the array changes; empty: everything.
     pub columns: Vec<Column>,
@@ -111,7 +115,7 @@ pub fn estimate<R: ImageRenderer + ?Sized>(
     }
     let (mut shots, mut pixels) = (vec![], 0);
     for sign in 0..2 {
-        let values: Vec<Tensor> = moved.iter().map(|m| m.values[sign].clone()).collect();
+        let values: Vec<Tensor> = moved.iter().map(|m| m[sign].clone()).collect();
         let picture = renderer.render(&values)?;
         pixels = picture.color.shape().iter().take(2).product();
         shots.push((loss(&picture.color)?, picture.layers));
@@ -121,7 +125,7 @@ pub fn estimate<R: ImageRenderer + ?Sized>(
     let mut gradients = vec![];
     for (k, ((value, unknown), moved)) in values.iter().zip(unknowns).zip(moved).enumerate() {
         let sums = unknown.reach.sums(&change, &front, &back, draw(k))?;
-        gradients.push(perturb::gradient(value, unknown, &moved.signs, &sums, draw(k))?);
+        gradients.push(perturb::gradient(value, unknown, &moved, &sums, draw(k))?);
     }
     Ok(Estimate { loss: total, gradients })
 }

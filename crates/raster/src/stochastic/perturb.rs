@@ -2,19 +2,11 @@
 
 use super::{Column, Reach, Unknown};
 use crate::Result;
-use lumigrad_core::map::{CallParams, Expr, Map};
+use lumigrad_core::map::{Builder, CallParams, Expr, Map, srgb};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor};
 
-/// An array moved both ways.
-pub struct Moved {
-    /// +ε·s and −ε·s.
-    pub values: [Tensor; 2],
-    /// ±1 for each element (of textures: for each block of texels), 0 for those that keep still.
-    pub signs: Tensor,
-}
-
-/// Random signs, [rows, columns], of the draws `draw` of rows.
+/// Random signs, [rows, columns], of the draws `draw` of rows: ±1, 0 for those that keep still.
 fn signs(
     like: &Tensor,
     (rows, columns): (usize, usize),
@@ -38,50 +30,79 @@ fn signs(
     Ok(Tensor::from_slice(&Device::cpu(), &all, &[rows, columns])?.cast(like.dtype())?.to_device(like.device())?)
 }
 
+/// Moves within bounds.
+struct Mover {
+    step: Expr,
+    bounds: [Expr; 2],
+}
+
+impl Mover {
+    /// Takes ε and both bounds as parameters.
+    fn new(m: &mut Builder) -> Self {
+        Self { step: m.param(), bounds: [m.param(), m.param()] }
+    }
+
+    /// `x` moved ahead and behind by the sign.
+    fn both(&self, x: Expr, sign: Expr, encoded: bool) -> [Expr; 2] {
+        let to = |x: Expr| if encoded { srgb::to_encoded(x) } else { x };
+        let from = |x: Expr| if encoded { srgb::to_linear(x) } else { x };
+        let (centre, [lo, hi]) = (to(x), self.bounds.map(to));
+        let room = (centre - lo).min(hi - centre).max(self.step * 0.125);
+        let step = sign * room.min(self.step);
+        // Values that keep still are not rounded there and back.
+        let moved = |step: Expr| sign.abs().less_eq(0.0).select(x, from((centre + step).min(hi).max(lo)));
+        [moved(step), moved(-step)]
+    }
+}
+
+/// One over the distance between both moves, 0 where there is none.
+fn inverse_distance(ahead: Expr, behind: Expr) -> Expr {
+    let distance = ahead - behind;
+    let none = distance.abs().less_eq(0.0);
+    none.select(0.0, 1.0 / none.select(1.0, distance))
+}
+
 fn finite(x: f64) -> f64 {
     x.clamp(-1e30, 1e30)
 }
 
-/// Both moved arrays.
-pub fn perturb(value: &Tensor, unknown: &Unknown, seed: u64) -> Result<Moved> {
+/// The array moved ahead, by ε·s, and behind, by −ε·s.
+pub fn perturb(value: &Tensor, unknown: &Unknown, seed: u64) -> Result<[Tensor; 2]> {
     let real = vec![unknown.step, finite(unknown.bounds.0), finite(unknown.bounds.1)];
-    let both = |x: Expr, step: Expr, [lo, hi]: [Expr; 2]| [(x + step).min(hi).max(lo), (x - step).min(hi).max(lo)];
-    let (signs, moved) = match &unknown.reach {
+    let encoded = unknown.encoded;
+    let moved = match &unknown.reach {
         Reach::Texture(texture) => {
             let units = texture.unit_numbers(seed);
             let signs = signs(value, (units.len(), 4), |block| units[block] as usize, unknown, seed)?;
-            let map = Map::cached("stochastic/perturb texels", |m| {
+            let map = Map::cached(&format!("stochastic/perturb texels {encoded}"), |m| {
                 let texel = m.item::<4>("texels");
                 let signs = m.table::<4>("signs");
-                let (step, lo, hi) = (m.param(), m.param(), m.param());
+                let move_by = Mover::new(m);
                 let block = super::texels::block_of(m);
-                let moved = signs.fetch(block).map(|s| s * step);
-                let pair = |k: usize| both(texel[k], moved[k], [lo, hi]);
-                m.output("ahead", &[pair(0)[0], pair(1)[0], pair(2)[0], pair(3)[0]]);
-                m.output("behind", &[pair(0)[1], pair(1)[1], pair(2)[1], pair(3)[1]]);
+                let signs = signs.fetch(block);
+                let both = [0, 1, 2, 3].map(|k| move_by.both(texel[k], signs[k], encoded && k < 3));
+                m.output("ahead", &both.map(|b| b[0]));
+                m.output("behind", &both.map(|b| b[1]));
             });
             let texels = value.reshape(&[value.len() / 4, 4])?;
             let call = CallParams { items: 0, real, int: texture.block_params() };
-            let moved = map.run(&[&texels, &signs], &call)?;
-            (signs, moved)
+            map.run(&[&texels, &signs], &call)?
         }
         _ => {
             let columns = value.shape().last().copied().unwrap_or(1).max(1);
             let signs = signs(value, (value.len() / columns, columns), |row| row, unknown, seed)?;
             let map = Map::cached("stochastic/perturb", |m| {
                 let ([x], [s]) = (m.item("values"), m.item("signs"));
-                let (step, lo, hi) = (m.param(), m.param(), m.param());
-                let [ahead, behind] = both(x, s * step, [lo, hi]);
+                let [ahead, behind] = Mover::new(m).both(x, s, false);
                 m.output("ahead", &[ahead]);
                 m.output("behind", &[behind]);
             });
-            let moved = map.run(&[value, &signs], &CallParams { items: 0, real, int: vec![] })?;
-            (signs, moved)
+            map.run(&[value, &signs], &CallParams { items: 0, real, int: vec![] })?
         }
     };
     let mut moved = moved.into_iter().map(|t| t.reshape(value.shape()));
     let mut next = || moved.next().expect("two arrays");
-    Ok(Moved { values: [next()?, next()?], signs })
+    Ok([next()?, next()?])
 }
 
 /// Place of the change of the whole loss in rows of [`compare`].
@@ -119,43 +140,51 @@ fn own_sums(unknown: &Unknown, columns: usize, device: &Device) -> Result<Tensor
     Ok(Tensor::from_slice(device, &all, &[columns])?)
 }
 
-/// s · sum / 2ε for each element.
-pub fn gradient(value: &Tensor, unknown: &Unknown, signs: &Tensor, sums: &Tensor, seed: u64) -> Result<Tensor> {
-    let half = 0.5 / unknown.step;
+/// The sum over the distance between both moves, for each element.
+pub fn gradient(
+    value: &Tensor,
+    unknown: &Unknown,
+    [ahead, behind]: &[Tensor; 2],
+    sums: &Tensor,
+    seed: u64,
+) -> Result<Tensor> {
     let out = match &unknown.reach {
         Reach::Texture(texture) => {
             let map = Map::cached("stochastic/texel gradient", |m| {
-                let (signs, sums, shares) = (m.table::<4>("signs"), m.table::<1>("sums"), m.table::<1>("shares"));
-                let own = m.table_int::<1>("own");
-                let half = m.param();
+                let (ahead, behind) = (m.item::<4>("ahead"), m.item::<4>("behind"));
+                let (sums, shares, own) = (m.table::<1>("sums"), m.table::<1>("shares"), m.table_int::<1>("own"));
                 let block = super::texels::block_of(m);
-                let (signs, share) = (signs.fetch(block), half * shares.fetch(block)[0]);
+                let share = shares.fetch(block)[0];
                 let of = |k: usize| {
                     let sum = sums.fetch(block * 4 + own.fetch((k as i32).into())[0])[0];
-                    signs[k] * sum * share
+                    sum * share * inverse_distance(ahead[k], behind[k])
                 };
                 m.output("gradient", &[of(0), of(1), of(2), of(3)]);
             });
-            let call = CallParams { items: value.len() / 4, real: vec![half], int: texture.block_params() };
-            let sums = sums.reshape(&[sums.len(), 1])?;
-            map.run(&[signs, &sums, &texture.shares(seed, value)?, &own_sums(unknown, 4, value.device())?], &call)?
+            let rows = [value.len() / 4, 4];
+            let call = CallParams { items: 0, real: vec![], int: texture.block_params() };
+            let (sums, own) = (sums.reshape(&[sums.len(), 1])?, own_sums(unknown, 4, value.device())?);
+            map.run(
+                &[&ahead.reshape(&rows)?, &behind.reshape(&rows)?, &sums, &texture.shares(seed, value)?, &own],
+                &call,
+            )?
         }
         _ => {
             let columns = value.shape().last().copied().unwrap_or(1).max(1);
             // One row of sums for all, or one for each row.
             let items = if sums.len() == 4 { value.len() } else { columns };
             let map = Map::cached("stochastic/gradient", |m| {
-                let [s] = m.item("signs");
+                let ([ahead], [behind]) = (m.item("ahead"), m.item("behind"));
                 let (sums, own) = (m.table::<1>("sums"), m.table_int::<1>("own"));
-                let (half, columns, items) = (m.param(), m.int_param(), m.int_param());
+                let (columns, items) = (m.int_param(), m.int_param());
                 let row = m.index().quotient(items);
                 let column = m.index() - m.index().quotient(columns) * columns;
-                m.output("gradient", &[s * sums.fetch(row * 4 + own.fetch(column)[0])[0] * half]);
+                let sum = sums.fetch(row * 4 + own.fetch(column)[0])[0];
+                m.output("gradient", &[sum * inverse_distance(ahead, behind)]);
             });
             let sums = sums.reshape(&[sums.len(), 1])?;
-            let call =
-                CallParams { items: value.len(), real: vec![half], int: vec![columns as i32, items.max(1) as i32] };
-            map.run(&[signs, &sums, &own_sums(unknown, columns, value.device())?], &call)?
+            let call = CallParams { items: value.len(), real: vec![], int: vec![columns as i32, items.max(1) as i32] };
+            map.run(&[ahead, behind, &sums, &own_sums(unknown, columns, value.device())?], &call)?
         }
     };
     Ok(out.into_iter().next().expect("one output").reshape(value.shape())?)

@@ -47,7 +47,7 @@ impl Renderer {
     pub fn unknown(&self, pointers: &[&str], step: f64, width: usize, rows: Option<&[u32]>) -> Result<Unknown> {
         let bounds = (f64::NEG_INFINITY, f64::INFINITY);
         let columns = columns(self.scene(), pointers);
-        Ok(Unknown { reach: self.reach(pointers, width, rows)?, step, bounds, columns })
+        Ok(Unknown { reach: self.reach(pointers, width, rows)?, step, encoded: false, bounds, columns })
     }
 
     fn marked(&self, shows: impl Fn(&Draw) -> bool) -> Result<Tensor> {
