@@ -96,8 +96,8 @@ impl Renderer {
         let row = |y: usize| -> Vec<f32> {
             let of = |x: usize| {
                 let tile = y / TILE * columns + x / TILE;
-                let list = &frame.entries[frame.starts[tile] as usize..frame.starts[tile + 1] as usize];
-                median(frame, list.iter().map(|e| e.splat()), [x as f32 + 0.5, y as f32 + 0.5])
+                let list = &frame.ids[frame.starts[tile] as usize..frame.starts[tile + 1] as usize];
+                median(frame, list.iter().map(|&i| i as usize), [x as f32 + 0.5, y as f32 + 0.5])
             };
             (0..view.width).map(of).collect()
         };

@@ -1,6 +1,6 @@
 //! Compositing of splats front to back, and its reverse mode: a tile at a time, 8 or 16 pixels in a vector.
 
-use crate::frame::{Entry, Frame, TILE, lists};
+use crate::frame::{Frame, TILE, lists};
 use crate::lanes::{Mask, Precision, V, level};
 use crate::project::{Moments, Splat};
 use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask, dispatch};
@@ -14,6 +14,8 @@ const T_MIN: f64 = 1e-4;
 pub(crate) const PIXELS: usize = TILE * TILE;
 /// Planes of a picture: red, green, blue, depth, and the transmittance behind all.
 pub(crate) const PLANES: usize = 5;
+/// Splats of a list that are brought together before they are drawn: they stand far apart in memory.
+const NEAR: usize = 64;
 /// Pixels of a cell, 4 × 2: the parts of a tile that are drawn or left out as a whole.
 const CELL: usize = 8;
 
@@ -79,7 +81,7 @@ impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
     }
 
     #[inline(always)]
-    fn falloff(&self, splat: &Splat<T>, at: usize) -> Option<Falloff<V<S, T>, Mask<S, T>>> {
+    fn falloff(&self, splat: &Splat<T>, at: usize) -> Falloff<V<S, T>, Mask<S, T>> {
         let c = |x: T| V::<S, T>::splat(self.simd, x);
         let len = V::<S, T>::LEN;
         let dx = c(splat.mean[0]) - V::<S, T>::from_slice(self.simd, &self.places[0][at..at + len]);
@@ -87,13 +89,21 @@ impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
         let [a, b, c2] = splat.quadratic;
         let power = dx.mul_add(dx.mul_add(c(a), dy * c(b)), (dy * dy).mul_add(c(c2), c(splat.log_opacity)));
         let hit = power.simd_ge(c(self.least)) & self.left_at(at).simd_gt(c(T::ZERO));
-        hit.any_true().then(|| Falloff { dx, dy, raw: T::exp2(self.simd, power), hit })
+        Falloff { dx, dy, raw: T::exp2(self.simd, power), hit }
     }
 
     /// A splat whose mean is counted from the first centre.
     #[inline(always)]
     fn near(&self, splat: &Splat<T>) -> Splat<T> {
         Splat { mean: [splat.mean[0] - self.low[0], splat.mean[1] - self.low[1]], ..*splat }
+    }
+
+    /// The first splats of a list, [`Canvas::near`].
+    #[inline(always)]
+    fn gather(&self, frame: &Frame<T>, list: &[u32], out: &mut [Splat<T>; NEAR]) {
+        for (to, &splat) in out.iter_mut().zip(list) {
+            *to = self.near(&frame.splats[splat as usize]);
+        }
     }
 
     #[inline(always)]
@@ -165,19 +175,12 @@ impl Vectors {
     }
 }
 
-/// 1/x: the estimate of the hardware, and a step of Newton's.
-#[inline(always)]
-fn inverse<S: Simd, T: Precision>(simd: S, x: V<S, T>) -> V<S, T> {
-    let y = x.approximate_recip();
-    y * (V::<S, T>::splat(simd, T::of(2.0)) - x * y)
-}
-
 #[inline(always)]
 fn forward_tile<S: Simd, T: Precision, const C: usize>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
-    list: &[Entry],
+    list: &[u32],
     cells_drawn: &mut [u32],
     out: &mut [[T; PIXELS]; PLANES],
 ) {
@@ -191,17 +194,22 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
         let pixels = &canvas.left[cell * CELL..(cell + 1) * CELL];
         open |= (pixels.iter().any(|&t| t > T::ZERO) as u32) << cell;
     }
-    for (entry, drawn) in list.iter().zip(cells_drawn) {
+    let mut near = [Splat::default(); NEAR];
+    for (k, drawn) in cells_drawn.iter_mut().enumerate() {
         *drawn = 0;
         if open == 0 {
             continue;
         }
-        let splat = canvas.near(&frame.splats[entry.splat()]);
+        if k % NEAR == 0 {
+            canvas.gather(frame, &list[k..], &mut near);
+        }
+        let splat = &near[k % NEAR];
         let mut hits = 0;
-        let mut vectors = Vectors::new(cells(&splat) & open, len);
+        let mut vectors = Vectors::new(cells(splat) & open, len);
         while let Some((at, own)) = vectors.next(len) {
-            let Some(f) = canvas.falloff(&splat, at) else { continue };
-            hits |= own;
+            // Also where nothing is hit: to skip that costs more than it saves.
+            let f = canvas.falloff(splat, at);
+            hits |= if f.hit.any_true() { own } else { 0 };
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
             let next = t - t * alpha;
@@ -233,7 +241,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
-    list: &[Entry],
+    list: &[u32],
     cells_drawn: &[u32],
     picture: &[[T; PIXELS]; PLANES],
     grads: &[[T; PIXELS]; PLANES],
@@ -250,16 +258,20 @@ fn backward_tile<S: Simd, T: Precision, const C: usize>(
             rest[i] += picture[plane][i] * grads[plane][i];
         }
     }
-    for ((entry, drawn), out) in list.iter().zip(cells_drawn).zip(out) {
+    let mut near = [Splat::default(); NEAR];
+    for (k, (drawn, out)) in cells_drawn.iter().zip(out).enumerate() {
+        if k % NEAR == 0 {
+            canvas.gather(frame, &list[k..], &mut near);
+        }
         *out = [T::ZERO; Moments::<f32>::COUNT];
         if *drawn == 0 {
             continue;
         }
-        let splat = canvas.near(&frame.splats[entry.splat()]);
+        let splat = &near[k % NEAR];
         let mut moments = [c(0.0); Moments::<f32>::COUNT];
         let mut vectors = Vectors::new(*drawn, len);
         while let Some((at, _)) = vectors.next(len) {
-            let Some(f) = canvas.falloff(&splat, at) else { continue };
+            let f = canvas.falloff(splat, at);
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
             let next = t - t * alpha;
@@ -274,7 +286,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize>(
             }
             let to_come = V::<S, T>::from_slice(simd, &rest[at..at + len]) - weight * colour;
             to_come.store_slice(&mut rest[at..at + len]);
-            let by_alpha = t * colour - to_come * inverse::<S, T>(simd, c(1.0) - alpha);
+            let by_alpha = t * colour - to_come * T::inverse(simd, c(1.0) - alpha);
             let s = (shown & f.raw.simd_lt(c(ALPHA_MAX))).select(-(alpha * by_alpha), c(0.0));
             let (sx, sy) = (s * f.dx, s * f.dy);
             moments[0] += s;
@@ -304,14 +316,14 @@ impl<T: Precision> Drawn<T> {
     pub fn update(&mut self, frame: &Frame<T>, depth: bool) {
         let n = frame.starts.len().saturating_sub(1);
         self.picture.resize_with(n, || [[T::ZERO; PIXELS]; PLANES]);
-        self.cells.resize(frame.entries.len(), 0);
+        self.cells.resize(frame.ids.len(), 0);
         let tiles = lists(&mut self.cells, &frame.starts).into_par_iter().zip(self.picture.par_iter_mut());
         tiles.enumerate().for_each(|(tile, ((first, cells), out))| {
             *out = [[T::ZERO; PIXELS]; PLANES];
-            let entries = &frame.entries[first..first + cells.len()];
+            let list = &frame.ids[first..first + cells.len()];
             match depth {
-                true => dispatch!(level(), simd => forward_tile::<_, T, 4>(simd, frame, tile, entries, cells, out)),
-                false => dispatch!(level(), simd => forward_tile::<_, T, 3>(simd, frame, tile, entries, cells, out)),
+                true => dispatch!(level(), simd => forward_tile::<_, T, 4>(simd, frame, tile, list, cells, out)),
+                false => dispatch!(level(), simd => forward_tile::<_, T, 3>(simd, frame, tile, list, cells, out)),
             }
         });
     }
@@ -319,14 +331,14 @@ impl<T: Precision> Drawn<T> {
     /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture; `depth` as when it was
     /// drawn.
     pub fn backward(&self, frame: &Frame<T>, grads: &Tiled<T>, depth: bool, out: &mut Vec<[T; Moments::<f32>::COUNT]>) {
-        out.resize(frame.entries.len(), [T::ZERO; Moments::<f32>::COUNT]);
+        out.resize(frame.ids.len(), [T::ZERO; Moments::<f32>::COUNT]);
         let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
         tiles.for_each(|(tile, (first, out))| {
-            let (entries, cells) = (&frame.entries[first..first + out.len()], &self.cells[first..first + out.len()]);
+            let (list, cells) = (&frame.ids[first..first + out.len()], &self.cells[first..first + out.len()]);
             let (picture, grads) = (&self.picture[tile], &grads[tile]);
             match depth {
-                true => dispatch!(level(), simd => backward_tile::<_, T, 4>(simd, frame, tile, entries, cells, picture, grads, out)),
-                false => dispatch!(level(), simd => backward_tile::<_, T, 3>(simd, frame, tile, entries, cells, picture, grads, out)),
+                true => dispatch!(level(), simd => backward_tile::<_, T, 4>(simd, frame, tile, list, cells, picture, grads, out)),
+                false => dispatch!(level(), simd => backward_tile::<_, T, 3>(simd, frame, tile, list, cells, picture, grads, out)),
             }
         });
     }
@@ -338,8 +350,8 @@ pub(crate) fn tangent<T: Precision>(frame: &Frame<T>, drawn: &Drawn<T>, tangents
     let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; drawn.picture.len()];
     out.par_iter_mut().enumerate().for_each(|(tile, out)| {
         let range = frame.starts[tile] as usize..frame.starts[tile + 1] as usize;
-        let (entries, cells) = (&frame.entries[range.clone()], &drawn.cells[range]);
-        dispatch!(level(), simd => tangent_tile(simd, frame, tile, entries, cells, tangents, out));
+        let (list, cells) = (&frame.ids[range.clone()], &drawn.cells[range]);
+        dispatch!(level(), simd => tangent_tile(simd, frame, tile, list, cells, tangents, out));
     });
     out
 }
@@ -349,7 +361,7 @@ fn tangent_tile<S: Simd, T: Precision>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
-    list: &[Entry],
+    list: &[u32],
     cells_drawn: &[u32],
     tangents: &[[T; 10]],
     out: &mut [[T; PIXELS]; PLANES],
@@ -359,12 +371,12 @@ fn tangent_tile<S: Simd, T: Precision>(
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let value = |x: T| V::<S, T>::splat(simd, x);
     let len = V::<S, T>::LEN;
-    for (entry, drawn) in list.iter().zip(cells_drawn) {
-        let splat = canvas.near(&frame.splats[entry.splat()]);
-        let by = tangents[entry.splat()];
+    for (&splat, drawn) in list.iter().zip(cells_drawn) {
+        let by = tangents[splat as usize];
+        let splat = canvas.near(&frame.splats[splat as usize]);
         let mut vectors = Vectors::new(*drawn, len);
         while let Some((at, _)) = vectors.next(len) {
-            let Some(f) = canvas.falloff(&splat, at) else { continue };
+            let f = canvas.falloff(&splat, at);
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
             let next = t - t * alpha;

@@ -19,8 +19,8 @@ pub(crate) struct Camera<N> {
     pub intrinsics: [N; 4],
     pub size: [N; 2],
     pub near: N,
-    /// Alphas below this are not drawn.
-    pub alpha_min: N,
+    /// log₂ of the least alpha that is drawn.
+    pub least: N,
     pub kernel: Kernel,
     pub sh_degree: usize,
 }
@@ -35,7 +35,7 @@ impl<T: Precision> Camera<T> {
             intrinsics: self.intrinsics.map(of),
             size: self.size.map(of),
             near: of(self.near),
-            alpha_min: of(self.alpha_min),
+            least: of(self.least),
             kernel: self.kernel,
             sh_degree: self.sh_degree,
         }
@@ -43,7 +43,7 @@ impl<T: Precision> Camera<T> {
 }
 
 /// A projected Gaussian.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Splat<N> {
     pub mean: [N; 2],
     /// a, b, c of log₂ e^−σ = a dx² + b dx dy + c dy².
@@ -235,15 +235,16 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     (terms, visible)
 }
 
-/// Hands the splats that may be seen of a block of rows to `emit`, with their places in the block. Gaussians with numbers
-/// that are not finite, or without a rotation, are not seen.
+/// The splats of a block of rows, and a bit for each that may be seen. Gaussians with numbers that are not finite, or
+/// without a rotation, are not seen.
 #[inline(always)]
 pub(crate) fn project<S: Simd, T: Precision>(
     simd: S,
     block: &[T],
     camera: &Camera<T>,
-    mut emit: impl FnMut(usize, Splat<T>),
-) {
+    out: &mut [Splat<T>; BLOCK],
+) -> u16 {
+    let mut bits = 0;
     let camera = camera.spread(simd);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     for lane in (0..BLOCK).step_by(V::<S, T>::LEN) {
@@ -254,31 +255,29 @@ pub(crate) fn project<S: Simd, T: Precision>(
         let log2e = std::f64::consts::LOG2_E;
         let quadratic =
             [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
-        // σ is at least dx² / 2Σxx. Per lane: logarithms have no vectors.
-        let mut reach = opacity / camera.alpha_min;
-        for k in 0..V::<S, T>::LEN {
-            reach[k] = reach[k].max(T::ONE).ln() * T::of(2.0);
-        }
+        let log_opacity = T::log2(simd, opacity);
+        // σ is at least dx² / 2Σxx.
+        let reach = (log_opacity - camera.least).max(c(0.0)) * c(2.0 * std::f64::consts::LN_2);
         let half = [(reach * s.cov[0]).sqrt(), (reach * s.cov[2]).sqrt()];
         let colour = [s.colour[0].max(c(0.0)), s.colour[1].max(c(0.0)), s.colour[2].max(c(0.0))];
         // The largest number that is squared later on.
         let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
-        let seen = seen & opacity.simd_ge(camera.alpha_min) & far.simd_lt(c(1e18));
+        let seen = seen & log_opacity.simd_ge(camera.least) & far.simd_lt(c(1e18));
         for k in 0..V::<S, T>::LEN {
             if fearless_simd::SimdMask::test(&seen, k) {
-                let of = |x: V<S, T>| x[k];
-                let channels = [colour[0], colour[1], colour[2], s.p[2]].map(of);
-                let splat = Splat {
-                    mean: mean.map(of),
-                    quadratic: quadratic.map(of),
-                    log_opacity: opacity[k].ln() * T::from_f64(log2e),
-                    channels,
-                    half: half.map(of),
-                };
-                emit(lane + k, splat);
+                bits |= 1 << (lane + k);
             }
+            // No closures: they would not be compiled for the instruction set of their caller.
+            out[lane + k] = Splat {
+                mean: [mean[0][k], mean[1][k]],
+                quadratic: [quadratic[0][k], quadratic[1][k], quadratic[2][k]],
+                log_opacity: log_opacity[k],
+                channels: [colour[0][k], colour[1][k], colour[2][k], s.p[2][k]],
+                half: [half[0][k], half[1][k]],
+            };
         }
     }
+    bits
 }
 
 /// Derivative of the loss by a vector of rows from lane `lane` of a block, given the moments of their splats (zeros where

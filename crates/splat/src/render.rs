@@ -1,11 +1,12 @@
 //! Rendering Gaussians on the host.
 
-use crate::composite::{Drawn, for_pixels};
-use crate::frame::Frame;
+use crate::composite::{Drawn, place};
+use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
 use crate::project::Camera;
 use crate::rows::Rows;
 use crate::{Error, Gaussians, Image, Kernel, RenderOptions, View, view};
+use rayon::prelude::*;
 
 /// Alphas below this are not drawn.
 const ALPHA_MIN: f64 = 1.0 / 255.0;
@@ -20,7 +21,7 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
         near: T::of(near),
         kernel,
         sh_degree,
-        alpha_min: T::from_f64(ALPHA_MIN),
+        least: T::from_f64(ALPHA_MIN.log2()),
     }
 }
 
@@ -96,15 +97,19 @@ impl Renderer {
 
 /// The picture over a background.
 fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
-    let n = size[0] * size[1];
-    let mut out =
-        Image { width: size[0], height: size[1], colour: vec![[0.0; 3]; n], alpha: vec![0.0; n], depth: vec![0.0; n] };
-    for_pixels(size, |pixel, tile, at| {
-        let planes = &drawn.picture[tile];
-        let left = planes[4][at];
-        out.colour[pixel] = std::array::from_fn(|ch| planes[ch][at] + left * background[ch]);
-        out.alpha[pixel] = 1.0 - left;
-        out.depth[pixel] = planes[3][at];
+    let (n, width, columns) = (size[0] * size[1], size[0], size[0].div_ceil(TILE));
+    let mut out = Image { width, height: size[1], colour: vec![[0.0; 3]; n], alpha: vec![0.0; n], depth: vec![0.0; n] };
+    let strip = (TILE * width).max(1);
+    let strips = out.colour.par_chunks_mut(strip).zip(out.alpha.par_chunks_mut(strip));
+    strips.zip(out.depth.par_chunks_mut(strip)).enumerate().for_each(|(line, ((colour, alpha), depth))| {
+        for (i, colour) in colour.iter_mut().enumerate() {
+            let (x, y) = (i % width, i / width);
+            let (planes, at) = (&drawn.picture[line * columns + x / TILE], place(x % TILE, y));
+            let left = planes[4][at];
+            *colour = std::array::from_fn(|ch| planes[ch][at] + left * background[ch]);
+            alpha[i] = 1.0 - left;
+            depth[i] = planes[3][at];
+        }
     });
     out
 }

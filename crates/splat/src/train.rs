@@ -358,12 +358,12 @@ fn over(drawn: &Tiled<f32>, [width, height]: [usize; 2], background: [f32; 3], o
 /// A photograph over a background.
 fn target(picture: &TrainingPicture, background: [f32; 3], out: &mut Planes<f32>) {
     for (ch, plane) in out.iter_mut().enumerate() {
-        plane.clear();
+        plane.resize(picture.colour.len(), 0.0);
+        let pixels = plane.par_iter_mut().zip(&picture.colour).with_min_len(1 << 14);
         if picture.alpha.is_empty() {
-            plane.extend(picture.colour.iter().map(|c| c[ch]));
+            pixels.for_each(|(to, c)| *to = c[ch]);
         } else {
-            let both = picture.colour.iter().zip(&picture.alpha);
-            plane.extend(both.map(|(c, a)| c[ch] * a + (1.0 - a) * background[ch]));
+            pixels.zip(&picture.alpha).for_each(|((to, c), a)| *to = c[ch] * a + (1.0 - a) * background[ch]);
         }
     }
 }
