@@ -12,6 +12,7 @@
 //! # Ok::<(), lumigrad_metrics::Error>(())
 //! ```
 
+mod aligned;
 mod flip;
 mod mask;
 mod ms_ssim;
@@ -19,6 +20,7 @@ mod plane;
 mod psnr;
 mod ssim;
 
+pub use aligned::aligned;
 pub use flip::{FLIP_PIXELS_PER_DEGREE, flip, flip_map};
 pub use mask::mask_iou;
 pub use ms_ssim::{MS_SSIM_FULL_SIZE, ms_ssim, ms_ssim_scales};

@@ -237,7 +237,7 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // what a tile reads and writes
-fn backward_tile<S: Simd, T: Precision, const C: usize>(
+fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
@@ -247,6 +247,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize>(
     grads: &[[T; PIXELS]; PLANES],
     out: &mut [[T; Moments::<f32>::COUNT]],
 ) {
+    let half = frame.size.map(|n| T::from_f64(-0.5 * std::f64::consts::LN_2 * n as f64));
     let mut left = [T::ZERO; PIXELS];
     let canvas = Canvas::new(simd, frame, tile, &mut left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
@@ -295,6 +296,13 @@ fn backward_tile<S: Simd, T: Precision, const C: usize>(
             moments[3] = sx.mul_add(f.dx, moments[3]);
             moments[4] = sx.mul_add(f.dy, moments[4]);
             moments[5] = sy.mul_add(f.dy, moments[5]);
+            if PULLS {
+                let [a, b, c2] = splat.quadratic;
+                let x = sx * (a + a) + sy * b;
+                let y = sx * b + sy * (c2 + c2);
+                let (x, y) = (x * half[0], y * half[1]);
+                moments[9] += (x * x + y * y).sqrt();
+            }
             f.hit.select(stays.select(next, -t), t).store_slice(&mut canvas.left[at..at + len]);
         }
         for (sum, lanes) in out.iter_mut().zip(moments) {
@@ -329,16 +337,23 @@ impl<T: Precision> Drawn<T> {
     }
 
     /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture; `depth` as when it was
-    /// drawn.
-    pub fn backward(&self, frame: &Frame<T>, grads: &Tiled<T>, depth: bool, out: &mut Vec<[T; Moments::<f32>::COUNT]>) {
+    /// drawn. Without depth, `pulls` of pixels may be in its place.
+    pub fn backward(
+        &self,
+        frame: &Frame<T>,
+        grads: &Tiled<T>,
+        (depth, pulls): (bool, bool),
+        out: &mut Vec<[T; Moments::<f32>::COUNT]>,
+    ) {
         out.resize(frame.ids.len(), [T::ZERO; Moments::<f32>::COUNT]);
         let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
         tiles.for_each(|(tile, (first, out))| {
             let (list, cells) = (&frame.ids[first..first + out.len()], &self.cells[first..first + out.len()]);
             let (picture, grads) = (&self.picture[tile], &grads[tile]);
-            match depth {
-                true => dispatch!(level(), simd => backward_tile::<_, T, 4>(simd, frame, tile, list, cells, picture, grads, out)),
-                false => dispatch!(level(), simd => backward_tile::<_, T, 3>(simd, frame, tile, list, cells, picture, grads, out)),
+            match (depth, pulls) {
+                (true, _) => dispatch!(level(), simd => backward_tile::<_, T, 4, false>(simd, frame, tile, list, cells, picture, grads, out)),
+                (_, true) => dispatch!(level(), simd => backward_tile::<_, T, 3, true>(simd, frame, tile, list, cells, picture, grads, out)),
+                (_, false) => dispatch!(level(), simd => backward_tile::<_, T, 3, false>(simd, frame, tile, list, cells, picture, grads, out)),
             }
         });
     }

@@ -25,7 +25,7 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
         // The derivative of Σ red by a splat's red is its weight.
         let mut red = [[0.0; PIXELS]; PLANES];
         red[0] = [1.0; PIXELS];
-        drawn.backward(&frame, &vec![red; drawn.picture.len()], false, &mut sums);
+        drawn.backward(&frame, &vec![red; drawn.picture.len()], (false, false), &mut sums);
         for (block, &(first, bits)) in frame.blocks.iter().enumerate() {
             for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
                 out[block * BLOCK + k] += frame.sum::<{ Moments::<f32>::COUNT }>(splat, &sums)[6];

@@ -30,5 +30,5 @@ pub use importance::importance;
 pub use render::{Renderer, render, render_views};
 pub use robust::{Robust, RobustTrainer};
 pub use strategy::Strategy;
-pub use train::{Background, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
+pub use train::{Background, Remembered, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
 pub use view::{Image, RenderOptions, View};

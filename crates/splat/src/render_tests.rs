@@ -49,7 +49,7 @@ fn gradient(
     grads: &Tiled<f64>,
 ) -> Vec<f64> {
     let mut sums = vec![];
-    drawn.backward(frame, grads, true, &mut sums);
+    drawn.backward(frame, grads, (true, false), &mut sums);
     let mut out = vec![];
     for (block, &(first, bits)) in rows.data.chunks(rows.width * BLOCK).zip(&frame.blocks) {
         let mut g = [[0.0; BLOCK]; Moments::<f64>::COUNT];

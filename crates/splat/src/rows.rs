@@ -54,6 +54,21 @@ impl<R: Real> Rows<R> {
         (0..self.width).map(move |k| self.get(i, k))
     }
 
+    /// Adds rows of zeros.
+    pub fn grow(&mut self, more: usize) {
+        self.n += more;
+        self.data.resize(self.n.div_ceil(BLOCK) * self.width * BLOCK, R::ZERO);
+    }
+
+    /// Leaves out rows.
+    pub fn retain(&mut self, kept: &[bool]) {
+        let mut out = Self::zeros(kept.iter().filter(|k| **k).count(), self.width);
+        for (to, from) in (0..self.n).filter(|&i| kept[i]).enumerate() {
+            out.set_row(to, self.row(from));
+        }
+        *self = out;
+    }
+
     /// Row `i` becomes `row`.
     pub fn set_row(&mut self, i: usize, row: impl IntoIterator<Item = R>) {
         for (k, x) in row.into_iter().enumerate() {
@@ -64,6 +79,11 @@ impl<R: Real> Rows<R> {
 }
 
 impl Rows<f32> {
+    /// All numbers, Gaussian by Gaussian.
+    pub fn flat(&self) -> Vec<f32> {
+        (0..self.n).flat_map(|i| self.row(i)).collect()
+    }
+
     /// Takes numbers Gaussian by Gaussian.
     pub fn fill(&mut self, all: &[f32], name: &'static str) -> Result<(), Error> {
         if all.len() != self.n * self.width {

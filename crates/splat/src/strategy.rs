@@ -1,8 +1,9 @@
 //! How the number of Gaussians changes while they are trained.
 
+mod adc;
 mod mcmc;
 
-use crate::rows::{OPACITY, Rows};
+use crate::rows::{OPACITY, ROTATION, Rows};
 
 /// A way to place Gaussians where they are needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,12 +17,25 @@ pub enum Strategy {
         /// Most Gaussians.
         cap: usize,
     },
+    /// Adaptive density control: where pictures pull at means, small Gaussians are cloned and large ones split; faint ones
+    /// are left out, and opacities fall now and then (Kerbl et al. 2023).
+    Adc {
+        /// Most Gaussians.
+        cap: usize,
+        /// Pulls of single pixels are added without their directions, so that they do not cancel (Ye et al. 2024, "AbsGS").
+        absgrad: bool,
+    },
 }
 
 /// What a strategy may change.
 pub(crate) struct State<'a> {
     pub rows: &'a mut Rows<f32>,
-    pub moments: &'a mut [Rows<f32>; 2],
+    /// Sum of the pulls at each mean, and how many pictures saw it; no rows where a strategy does not ask.
+    pub growth: &'a mut Rows<f32>,
+    /// Extent of the scene.
+    pub extent: f32,
+    /// What optimisers keep of the rows, which begins anew with them.
+    pub moments: &'a mut [Rows<f32>],
     /// Steps done, and the part of the run that is done.
     pub step: usize,
     pub progress: f64,
@@ -33,13 +47,28 @@ pub(crate) struct State<'a> {
 impl Strategy {
     /// Whether the number of Gaussians, or where they are, is looked at after this step.
     pub(crate) fn resizes(self, step: usize, progress: f64) -> bool {
-        matches!(self, Strategy::Mcmc { .. }) && mcmc::is_due(step, progress)
+        match self {
+            Strategy::Fixed => false,
+            Strategy::Mcmc { .. } => mcmc::is_due(step, progress),
+            Strategy::Adc { .. } => adc::is_due(step, progress),
+        }
     }
 
     /// Changes the number of Gaussians.
     pub(crate) fn resize(self, state: &mut State) {
-        if let Strategy::Mcmc { cap } = self {
-            mcmc::resize(state, cap);
+        match self {
+            Strategy::Fixed => {}
+            Strategy::Mcmc { cap } => mcmc::resize(state, cap),
+            Strategy::Adc { cap, absgrad } => adc::resize(state, cap, absgrad),
+        }
+    }
+
+    /// How the pulls at means are measured, where they are.
+    pub(crate) fn pulls(self) -> Option<Pulls> {
+        match self {
+            Strategy::Adc { absgrad: true, .. } => Some(Pulls::OfPixels),
+            Strategy::Adc { .. } => Some(Pulls::OfPictures),
+            _ => None,
         }
     }
 
@@ -57,6 +86,22 @@ impl Strategy {
             mcmc::shake(state, size);
         }
     }
+}
+
+/// What pulls at a mean in a picture, in units of half its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulls {
+    /// Length of the derivative.
+    OfPictures,
+    /// Sum of the lengths of the derivatives of its pixels' losses.
+    OfPixels,
+}
+
+/// The rotation matrix of a row.
+fn turn(rows: &Rows<f32>, i: usize) -> [[f32; 3]; 3] {
+    let q = [0, 1, 2, 3].map(|k| rows.get(i, ROTATION + k));
+    let norm = q.iter().map(|x| x * x).sum::<f32>().sqrt();
+    crate::project::rotation(q.map(|x| x / norm), 1.0, 2.0)
 }
 
 /// Opacity of a row.

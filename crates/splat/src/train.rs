@@ -6,11 +6,12 @@ use crate::loss::{Planes, Scratch};
 use crate::project::{Camera, Moments};
 use crate::render::camera;
 use crate::rows::Rows;
-use crate::strategy::{State, Strategy};
-use crate::update::{Adam, update};
+use crate::strategy::{Pulls, State, Strategy};
+use crate::update::{Adam, pull, update};
 use crate::{Error, Gaussians, View, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A picture to learn from.
@@ -62,6 +63,14 @@ pub struct TrainOptions {
     pub opacity_weight: f32,
     /// Weight of the mean scale in the loss.
     pub scale_weight: f32,
+    /// Learn where pictures were taken from. Of device trainers.
+    pub refine_poses: bool,
+    /// Rate of poses at the first step, in radians and in units of the scene's extent; at the last one a hundredth.
+    pub pose_rate: f32,
+    /// Learn how each picture was exposed, an affine map of its colours. Of device trainers.
+    pub exposures: bool,
+    /// Rate of exposures at the first step; at the last one a hundredth.
+    pub exposure_rate: f32,
 }
 
 impl Default for TrainOptions {
@@ -79,6 +88,10 @@ impl Default for TrainOptions {
             steps_per_degree: 1000,
             opacity_weight: 0.0,
             scale_weight: 0.0,
+            refine_poses: false,
+            pose_rate: 1e-4,
+            exposures: false,
+            exposure_rate: 2e-3,
         }
     }
 }
@@ -105,8 +118,32 @@ pub struct TrainState {
     pub first: Vec<f32>,
     /// Adam's second moments, laid out alike.
     pub second: Vec<f32>,
+    /// What strategies that look at pulls have counted since they last did: for each Gaussian the sum, and of how many.
+    pub growth: Vec<f32>,
     /// Damping of least squares, once it has begun.
     pub damping: Option<f64>,
+    /// What an optimiser other than Adam remembers.
+    pub method: Option<Remembered>,
+    /// Cameras and exposures, where they are learnt.
+    pub cameras: Option<Remembered>,
+}
+
+impl TrainState {
+    /// The start of a training.
+    pub fn new(gaussians: Gaussians) -> Self {
+        let none = Vec::new;
+        let (first, second, growth) = (none(), none(), none());
+        Self { step: 0, gaussians, first, second, growth, damping: None, method: None, cameras: None }
+    }
+}
+
+/// What is kept between steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// Numbers by name.
+    pub numbers: BTreeMap<String, f64>,
+    /// Arrays by name, with their shapes.
+    pub arrays: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 /// Decay rates of Adam's moments, and what is added to its denominator.
@@ -130,6 +167,11 @@ pub trait Train {
     ///
     /// **Errors**: those of the device.
     fn state(&self) -> Result<TrainState, Error>;
+
+    /// Where the pictures were taken from, world → camera, as far as that was learnt.
+    fn poses(&self) -> Option<Vec<[[f64; 4]; 4]>> {
+        None
+    }
 
     /// Number of Gaussians.
     fn len(&self) -> usize;
@@ -163,6 +205,11 @@ pub(crate) fn schedule(o: &TrainOptions, extent: f32, n: usize, step: usize, pro
     Plan { picture, background, sh_degree, means_rate }
 }
 
+/// Counts of pulls at `n` means, where the strategy looks at them.
+pub(crate) fn growth(strategy: Strategy, n: usize) -> Rows<f32> {
+    Rows::zeros(if strategy.pulls().is_some() { n } else { 0 }, 2)
+}
+
 /// Whether Gaussians can be trained on some pictures.
 pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Result<(), Error> {
     if pictures.is_empty() {
@@ -192,6 +239,7 @@ pub struct Trainer {
     like: Gaussians,
     pub(crate) rows: Rows<f32>,
     pub(crate) moments: [Rows<f32>; 2],
+    growth: Rows<f32>,
     pub(crate) step: usize,
     pub(crate) work: Work,
 }
@@ -224,7 +272,8 @@ impl Trainer {
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
         let moments = [zeros.clone(), zeros];
-        Ok(Self { options, pictures, extent, like: gaussians, rows, moments, step: 0, work: Work::default() })
+        let growth = growth(options.strategy, rows.n);
+        Ok(Self { options, pictures, extent, like: gaussians, rows, moments, growth, step: 0, work: Work::default() })
     }
 
     /// Goes on from a saved state; empty moments are zeros.
@@ -242,6 +291,9 @@ impl Trainer {
             if !moments.is_empty() {
                 own.fill(&moments, name)?;
             }
+        }
+        if !state.growth.is_empty() && out.growth.n > 0 {
+            out.growth.fill(&state.growth, "growth")?;
         }
         out.step = state.step;
         Ok(out)
@@ -301,13 +353,18 @@ impl Trainer {
         let view = &self.pictures[plan.picture].view;
         let w = &mut self.work;
         by_tiles(&w.by_picture, [view.width, view.height], plan.background, &mut w.grads);
-        w.drawn.backward(&w.frame, &w.grads, false, &mut w.sums);
+        let pulls = self.options.strategy.pulls();
+        w.drawn.backward(&w.frame, &w.grads, (false, pulls == Some(Pulls::OfPixels)), &mut w.sums);
+        if let Some(pulls) = pulls {
+            pull(&mut self.growth, pulls, &w.frame, &mut w.sums);
+        }
         self.step += 1;
         let adam = self.adam(plan.means_rate);
         update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
-        let (rows, moments) = (&mut self.rows, &mut self.moments);
+        let (rows, moments, growth, extent) = (&mut self.rows, &mut self.moments, &mut self.growth, self.extent);
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
-        self.options.strategy.act(&mut State { rows, moments, step, progress, seed, means_rate });
+        let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate };
+        self.options.strategy.act(&mut state);
         StepReport { step, loss, n_visible: self.work.frame.splats.len() }
     }
 }
@@ -324,8 +381,9 @@ impl Train for Trainer {
     }
 
     fn state(&self) -> Result<TrainState, Error> {
-        let [first, second] = self.moments.each_ref().map(|m| (0..m.n).flat_map(|i| m.row(i)).collect());
-        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second, damping: None })
+        let [first, second] = self.moments.each_ref().map(Rows::flat);
+        let growth = self.growth.flat();
+        Ok(TrainState { step: self.step, first, second, growth, ..TrainState::new(self.gaussians()?) })
     }
 
     fn len(&self) -> usize {
@@ -426,4 +484,4 @@ fn order(n: usize, seed: u64) -> Vec<usize> {
 
 #[cfg(test)]
 #[path = "train_tests.rs"]
-mod tests;
+pub(crate) mod tests;

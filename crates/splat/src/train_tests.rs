@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Kernel, RenderOptions, render};
 
-fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
+pub fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
     let turns = (0..6).map(|k| (k as f32 - 2.5) * 0.3);
     let view = |a: f32| View {
         viewmat: [
@@ -22,7 +22,7 @@ fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
         .collect()
 }
 
-fn truth() -> Gaussians {
+pub fn truth() -> Gaussians {
     let points: Vec<[f32; 3]> =
         (0..12).map(|i| [(i % 4) as f32 * 0.4 - 0.6, (i / 4) as f32 * 0.4 - 0.4, (i % 3) as f32 * 0.2]).collect();
     let colours: Vec<[f32; 3]> = (0..12).map(|i| [(i % 3) as f32 / 2.0, (i % 4) as f32 / 3.0, 0.7]).collect();
@@ -32,7 +32,8 @@ fn truth() -> Gaussians {
     out
 }
 
-fn trainer() -> Trainer {
+/// Where training starts, and how.
+pub fn start() -> (Gaussians, Vec<TrainingPicture>, TrainOptions) {
     let mut start = truth();
     let pictures = pictures(&start);
     start.means.iter_mut().enumerate().for_each(|(i, m)| m[i % 3] += 0.05);
@@ -41,7 +42,49 @@ fn trainer() -> Trainer {
     start.sh.fill([0.0; 3]);
     let options =
         TrainOptions { means_rate: [2e-3, 2e-4], colour_rate: 2e-2, steps_per_degree: 100, ..Default::default() };
+    (start, pictures, options)
+}
+
+fn trainer() -> Trainer {
+    let (start, pictures, options) = start();
     Trainer::new(start, pictures, options).unwrap()
+}
+
+/// Pulls at means after some steps: lengths, and how many pictures.
+fn growth(absgrad: bool) -> Vec<f32> {
+    let (start, pictures, options) = start();
+    let strategy = Strategy::Adc { cap: 100, absgrad };
+    let mut trainer = Trainer::new(start, pictures, TrainOptions { strategy, ..options }).unwrap();
+    (0..7).for_each(|_| _ = trainer.step(0.2).unwrap());
+    trainer.state().unwrap().growth
+}
+
+#[test]
+fn pulls_of_pixels_do_not_cancel() {
+    let (pictures, pixels) = (growth(false), growth(true));
+    let mut larger = 0;
+    for (a, b) in pictures.as_chunks::<2>().0.iter().zip(pixels.as_chunks::<2>().0) {
+        assert_eq!(a[1], b[1]);
+        assert!(b[0] >= 0.999 * a[0], "{a:?} {b:?}");
+        larger += (b[0] > 1.2 * a[0]) as usize;
+    }
+    assert!(larger > 6, "{larger} of 12");
+}
+
+#[test]
+fn adaptive_density_control_resumes_and_splits_what_is_too_large() {
+    let (mut start, pictures, options) = start();
+    start.log_scales.fill([-1.0; 3]);
+    let strategy = Strategy::Adc { cap: 60, absgrad: false };
+    let options = TrainOptions { strategy, ..options };
+    let mut whole = Trainer::new(start.clone(), pictures.clone(), options.clone()).unwrap();
+    (0..560).for_each(|_| _ = whole.step(0.2).unwrap());
+    assert!((13..=60).contains(&whole.len()), "{}", whole.len());
+    let mut half = Trainer::new(start, pictures.clone(), options.clone()).unwrap();
+    (0..555).for_each(|_| _ = half.step(0.2).unwrap());
+    let mut rest = Trainer::resume(half.state().unwrap(), pictures, options).unwrap();
+    (0..5).for_each(|_| _ = rest.step(0.2).unwrap());
+    assert!(whole.state().unwrap() == rest.state().unwrap());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::lanes::{exp, level};
 use crate::project::{Camera, Moments, project_backward};
 use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
+use crate::strategy::Pulls;
 use crate::train::{BETAS, EPSILON};
 use fearless_simd::{Select, Simd, SimdBase, SimdFloat, dispatch};
 use rayon::prelude::*;
@@ -109,5 +110,36 @@ fn block<S: Simd>(
             let moved = (moved * 0.0).simd_eq(0.0).select(moved, x);
             moved.store_slice(&mut row[at]);
         }
+    }
+}
+
+/// Adds the pulls at the means of what is seen to `growth`, and one to each count; [`Moments`] lose the place of depth, in
+/// which those of pixels stand.
+pub(crate) fn pull(
+    growth: &mut Rows<f32>,
+    pulls: Pulls,
+    frame: &Frame<f32>,
+    sums: &mut [[f32; Moments::<f32>::COUNT]],
+) {
+    let half = frame.size.map(|n| -std::f32::consts::LN_2 * 0.5 * n as f32);
+    let blocks = growth.data.par_chunks_exact_mut(2 * BLOCK).zip(&frame.blocks).with_min_len(64);
+    blocks.for_each(|(growth, &(first, bits))| {
+        let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
+        for (splat, k) in (first as usize..).zip(seen) {
+            let sum = frame.sum(splat, sums);
+            let [a, b, c] = frame.splats[splat].quadratic;
+            let by = [2.0 * a * sum[1] + b * sum[2], b * sum[1] + 2.0 * c * sum[2]];
+            let length = match pulls {
+                Pulls::OfPictures => (by[0] * half[0]).hypot(by[1] * half[1]),
+                Pulls::OfPixels => sum[9],
+            };
+            if length.is_finite() {
+                growth[k] += length;
+                growth[BLOCK + k] += 1.0;
+            }
+        }
+    });
+    if pulls == Pulls::OfPixels {
+        sums.par_iter_mut().with_min_len(1 << 14).for_each(|s| s[9] = 0.0);
     }
 }

@@ -57,7 +57,7 @@ pub fn steps(device: &Device, summary: &mut Summary) -> Result<()> {
     };
     record(summary, "splats_100k_400_render_ms", rendered.median * 1e3, &rendered);
     let picture = TrainingPicture { view, colour: vec![[0.5; 3]; SIDE * SIDE], alpha: vec![], mask: vec![] };
-    let state = TrainState { step: 0, gaussians, first: vec![], second: vec![], damping: None };
+    let state = TrainState::new(gaussians);
     let mut trainer: Box<dyn Train> = match device.is_cpu() {
         true => Box::new(Trainer::resume(state, vec![picture], TrainOptions::default()).map_err(failed)?),
         false => Box::new(DeviceTrainer::new(state, &[picture], TrainOptions::default(), device).map_err(failed)?),

@@ -3,6 +3,8 @@
 mod dataset;
 mod report;
 mod splats;
+mod state;
+mod views;
 
-pub(crate) use splats::camera;
 pub use splats::splats;
+pub(crate) use views::camera;

@@ -1,7 +1,7 @@
 //! The report of a training.
 
 use super::dataset::Dataset;
-use super::splats::over;
+use super::views::over;
 use crate::Result;
 use crate::run::Summary;
 use crate::run::job::Document;

@@ -2,24 +2,23 @@
 
 use super::dataset::{Dataset, Shot};
 use super::report::report;
+use super::state::{checkpoint, restored};
+use super::views::{Scores, camera, fixed, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
-use crate::run::{
-    Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
-};
+use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes};
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_core::ops::random;
-use lumigrad_scene::camera::View;
-use lumigrad_scene::picture::{Picture, Transfer};
-use lumigrad_scene::views::{Options, save_transforms};
+use lumigrad_optim::method::{Entry, find};
+use lumigrad_scene::views::Options;
 use lumigrad_splat::{
     Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Train,
     TrainOptions, TrainState, Trainer, TrainingPicture,
-    device::{DeviceTrainer, LeastSquares},
+    device::{DeviceTrainer, LeastSquares, MethodTrainer},
     formats,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -63,12 +62,26 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let gaussians = initial(&job, &dataset, most.unwrap_or(usize::MAX))?;
     let preset = PRESETS.iter().find(|p| p.name == job.preset).expect("a name of the list");
     let cap = most.unwrap_or((preset.growth * gaussians.len()).max(preset.least));
+    let strategy = match job.strategy.as_str() {
+        "mcmc" => Strategy::Mcmc { cap },
+        "adc" => Strategy::Adc { cap, absgrad: false },
+        "absgrad" => Strategy::Adc { cap, absgrad: true },
+        _ => Strategy::Fixed,
+    };
+    if job.strategy == "absgrad" && !device.is_cpu() {
+        return Err(Error::usage("--strategy", format!("absgrad is not made on {device}"), "adc or mcmc"));
+    }
+    // What explores must fall where no picture needs it.
+    let weight = if job.strategy == "mcmc" { 0.01 } else { 0.0 };
     let options = TrainOptions {
         seed: job.common.seed,
         background,
-        strategy: if job.strategy == "mcmc" { Strategy::Mcmc { cap } } else { Strategy::Fixed },
-        opacity_weight: if job.strategy == "mcmc" { 0.01 } else { 0.0 },
-        scale_weight: if job.strategy == "mcmc" { 0.01 } else { 0.0 },
+        strategy,
+        opacity_weight: weight,
+        scale_weight: weight,
+        refine_poses: job.refine_poses,
+        pose_rate: job.pose_rate as f32,
+        exposures: job.exposures,
         ..TrainOptions::default()
     };
     // Training pictures are held once, but where they are what is scored.
@@ -86,7 +99,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
             spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
             restored(c, &gaussians)?
         }
-        None => TrainState { step: 0, gaussians, first: vec![], second: vec![], damping: None },
+        None => TrainState::new(gaussians),
     };
     // Least squares take up where Adam ends; a checkpoint tells where that was.
     let squares = |state: TrainState| -> Result<Box<dyn Train>> {
@@ -103,17 +116,32 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     if robust.is_some() && !device.is_cpu() {
         return Err(Error::usage("--robust", format!("is not made on {device}"), "train with --device cpu"));
     }
+    let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
+    let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
+    let cameras = job.refine_poses || job.exposures;
+    if cameras && !(by_adam && robust.is_none()) {
+        let flag = if job.refine_poses { "--refine-poses" } else { "--exposures" };
+        return Err(Error::usage(flag, "is learnt by Adam's steps of one model", "--optimizer adam, without --robust"));
+    }
     let mut trainer: Box<dyn Train> = match (start_state.damping, device.is_cpu()) {
         (Some(_), _) => squares(start_state)?,
+        _ if !by_adam => {
+            let entry = method(&job)?;
+            let remembered = start_state.method.clone();
+            let trainer = DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?;
+            let steps = iterations.unwrap_or(preset.iterations);
+            Box::new(MethodTrainer::new(trainer, entry, steps, remembered).map_err(unusable)?)
+        }
         (None, true) if let Some(mode) = robust => {
             Box::new(RobustTrainer::new(mode, start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
-        (None, true) => Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?),
+        (None, true) if !cameras => {
+            Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
+        }
         _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
     };
     let first = found.as_ref().map_or(0, |c| c.step as usize);
     let folder = RunFolder::create(&place)?;
-    let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let budget = Budget { iterations, seconds: job.seconds, stop_loss: job.stop_loss };
     observer.event(&Event::Started {
         what: format!("{} ({} pictures)", data.display(), dataset.train.len()),
@@ -121,7 +149,11 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         iterations,
         seconds: job.seconds,
     });
-    let lm_from = if job.optimizer == "adam+lm" { LM_FROM } else { 1.0 };
+    let lm_from = match job.optimizer.as_str() {
+        "adam+lm" => LM_FROM,
+        "lm" => 0.0,
+        _ => 1.0,
+    };
     let mut run = Run {
         dataset: &dataset,
         background,
@@ -146,9 +178,12 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let state = trainer.state().map_err(unusable)?;
     let gaussians = state.gaussians.clone();
     let rendered = run.pictures(&gaussians, dataset.scored())?;
-    let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
+    let Scores { psnr, ssim, aligned } = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);
     summary.metric("test_ssim", ssim);
+    if job.exposures {
+        summary.metric("test_psnr_aligned", aligned);
+    }
     let loss = run.history.last().map_or(0.0, |r| r.loss);
     summary.metric("loss", loss);
     summary.metric("n_splats", gaussians.len() as f64);
@@ -162,6 +197,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     folder.write("splats.ply", &file)?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
     checkpoint(&*trainer, &fingerprint, job.common.seed, run.spent)?.save(&folder.path("checkpoint.safetensors"))?;
+    if let Some(poses) = trainer.poses() {
+        summary.metric("poses_moved_degrees", moved(&mut dataset.train, &poses));
+    }
     write_views(&folder.path("views"), &dataset, &rendered, background)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
@@ -220,7 +258,8 @@ impl Run<'_> {
                 self.squared = true;
             }
             // Schedules of Adam end where least squares begin.
-            let loss = trainer.step((progress / self.lm_from).min(1.0)).map_err(unusable)?.loss as f64;
+            let part = if self.lm_from > 0.0 { (progress / self.lm_from).min(1.0) } else { 1.0 };
+            let loss = trainer.step(part).map_err(unusable)?.loss as f64;
             let took = start.elapsed().as_secs_f64();
             self.times.push(took * 1e3);
             self.spent += took;
@@ -233,7 +272,7 @@ impl Run<'_> {
             let mut record = Record { iteration: step, seconds: self.spent, loss: mean, test_psnr: None };
             if step.is_multiple_of(often) {
                 let rendered = self.pictures(&trainer.gaussians().map_err(unusable)?, self.dataset.scored())?;
-                record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.0);
+                record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.psnr);
             }
             if record.test_psnr.is_some() || self.squared || step.is_multiple_of((often / 20).max(1)) {
                 self.history.push(record.clone());
@@ -254,7 +293,25 @@ impl Run<'_> {
     }
 }
 
-fn unusable(e: lumigrad_splat::Error) -> Error {
+/// An optimiser that follows gradients.
+fn method(job: &TrainSplatsJob) -> Result<&'static Entry> {
+    if job.robust != "none" {
+        return Err(Error::usage("--optimizer", format!("{} does not train two models", job.optimizer), "adam"));
+    }
+    if ["adc", "absgrad"].contains(&job.strategy.as_str()) {
+        return Err(Error::usage(
+            "--strategy",
+            format!("{} counts in Adam's steps only", job.strategy),
+            "mcmc or fixed",
+        ));
+    }
+    if job.optimizer == "lm-gns" {
+        return Err(Error::usage("--optimizer", "lm-gns takes all residuals at once, splats come in subsets", "lm"));
+    }
+    Ok(find(&job.optimizer)?)
+}
+
+pub fn unusable(e: lumigrad_splat::Error) -> Error {
     Error::job(e.to_string())
 }
 
@@ -271,24 +328,6 @@ fn background(text: &str) -> Result<Background> {
             format!("cannot read {text:?}"),
             "white, black, random or R,G,B from 0 to 1",
         )),
-    }
-}
-
-/// The colour that pictures are compared over.
-pub fn fixed(background: Background) -> [f32; 3] {
-    match background {
-        Background::Colour(colour) => colour,
-        Background::Random => [0.0; 3],
-    }
-}
-
-/// A camera as the renderer takes it.
-pub fn camera(view: &View) -> lumigrad_splat::View {
-    lumigrad_splat::View {
-        viewmat: view.viewmat.map(|row| row.map(|x| x as f32)),
-        intrinsics: view.intrinsics.map(|x| x as f32),
-        width: view.width,
-        height: view.height,
     }
 }
 
@@ -349,98 +388,4 @@ fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<Gauss
     let colour = |i: usize| [3, 4, 5].map(|k| uniform(i, k) as f32);
     let (places, colours): (Vec<_>, Vec<_>) = (0..n).map(|i| (place(i), colour(i))).unzip();
     Ok(Gaussians::from_points(&places, &colours, job.sh_degree, kernel))
-}
-
-/// Mean PSNR after rounding to 8 bits, and mean SSIM, over the same background; only pixels that count.
-fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<(f64, f64)> {
-    let (mut psnr, mut ssim) = (0.0, 0.0);
-    for (image, shot) in rendered.iter().zip(shots) {
-        let target = over(shot, fixed(background));
-        let shown: Vec<f32> = image.colour.as_flattened().iter().map(|x| x.clamp(0.0, 1.0)).collect();
-        let wrong = |e: lumigrad_metrics::Error| Error::job(e.to_string());
-        let counted = |all: &[f32]| -> Vec<f32> {
-            let weights = |i: usize| shot.mask.get(i).copied().unwrap_or(1.0);
-            let eight = |x: f32| (x.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-            let pixels = all.chunks_exact(3).enumerate().filter(|(i, _)| weights(*i) > 0.5);
-            pixels.flat_map(|(_, p)| [eight(p[0]), eight(p[1]), eight(p[2])]).collect()
-        };
-        psnr += lumigrad_metrics::psnr(&counted(&shown), &counted(&target)).map_err(wrong)?;
-        ssim += lumigrad_metrics::ssim(&shown, &target, image.width, image.height, 3).map_err(wrong)?;
-    }
-    let n = rendered.len().max(1) as f64;
-    Ok((psnr / n, ssim / n))
-}
-
-/// A photograph over a background, [H·W·3].
-pub fn over(shot: &Shot, background: [f32; 3]) -> Vec<f32> {
-    let alpha = |i: usize| shot.alpha.get(i).copied().unwrap_or(1.0);
-    let pixels = shot.colour.iter().enumerate();
-    pixels.flat_map(|(i, c)| [0, 1, 2].map(|k| c[k] * alpha(i) + background[k] * (1.0 - alpha(i)))).collect()
-}
-
-/// The rendered test pictures, the photographs beside them, and cameras of both splits as they were used.
-fn write_views(folder: &Path, dataset: &Dataset, rendered: &[Image], background: Background) -> Result<()> {
-    let photographs = folder.join("photographs");
-    std::fs::create_dir_all(&photographs).map_err(|e| Error::io(&photographs, e))?;
-    let file = |view: &View| format!("{}.png", view.name.replace(['/', '\\'], "_"));
-    let picture = |data: Vec<f32>, view: &View| Picture {
-        width: view.width,
-        height: view.height,
-        channels: 3,
-        data,
-        transfer: Transfer::Srgb,
-        premultiplied: false,
-    };
-    for (image, shot) in rendered.iter().zip(dataset.scored()) {
-        picture(image.colour.as_flattened().to_vec(), &shot.view).save_png(&folder.join(file(&shot.view)))?;
-        picture(over(shot, fixed(background)), &shot.view).save_png(&photographs.join(file(&shot.view)))?;
-    }
-    for (split, shots) in [("train", &dataset.train), ("test", &dataset.test)] {
-        let renamed: Vec<View> = shots
-            .iter()
-            .map(|s| View { name: format!("photographs/{}", s.view.name.replace(['/', '\\'], "_")), ..s.view.clone() })
-            .collect();
-        let path: PathBuf = folder.join(format!("transforms_{split}.json"));
-        save_transforms(&path, &renamed, ".png")?;
-    }
-    Ok(())
-}
-
-fn checkpoint(trainer: &dyn Train, job: &str, seed: u64, spent: f64) -> Result<Checkpoint> {
-    let state = trainer.state().map_err(unusable)?;
-    let mut c = Checkpoint { step: state.step as u64, seed, job: job.into(), ..Default::default() };
-    c.facts.insert("seconds".into(), spent.to_string());
-    if let Some(damping) = state.damping {
-        c.facts.insert("damping".into(), damping.to_string());
-    }
-    let (g, n) = (&state.gaussians, state.gaussians.len());
-    let flat = |a: &[[f32; 3]]| Array::F32(a.as_flattened().to_vec());
-    c.insert("means", &[n, 3], flat(&g.means));
-    c.insert("log_scales", &[n, 3], flat(&g.log_scales));
-    c.insert("rotations", &[n, 4], Array::F32(g.rotations.as_flattened().to_vec()));
-    c.insert("opacity_logits", &[n], Array::F32(g.opacity_logits.clone()));
-    c.insert("sh", &[n, g.n_basis(), 3], flat(&g.sh));
-    c.insert("first", &[state.first.len()], Array::F32(state.first));
-    c.insert("second", &[state.second.len()], Array::F32(state.second));
-    Ok(c)
-}
-
-/// The state in a checkpoint, of Gaussians like those of the start.
-fn restored(c: &Checkpoint, like: &Gaussians) -> Result<TrainState> {
-    let n = c.tensors.get("means").map_or(0, |t| t.0[0]);
-    let three = |name: &str, shape: &[usize]| Ok::<_, Error>(c.f32(name, shape)?.as_chunks::<3>().0.to_vec());
-    let basis = like.n_basis();
-    let gaussians = Gaussians {
-        means: three("means", &[n, 3])?,
-        log_scales: three("log_scales", &[n, 3])?,
-        rotations: c.f32("rotations", &[n, 4])?.as_chunks::<4>().0.to_vec(),
-        opacity_logits: c.f32("opacity_logits", &[n])?.to_vec(),
-        sh: three("sh", &[n, basis, 3])?,
-        sh_degree: like.sh_degree,
-        kernel: like.kernel,
-    };
-    let moments = |name: &str| Ok::<_, Error>(c.f32(name, &[n * (11 + 3 * basis)])?.to_vec());
-    let damping = c.facts.get("damping").and_then(|d| d.parse().ok());
-    let (first, second) = (moments("first")?, moments("second")?);
-    Ok(TrainState { step: c.step as usize, gaussians, first, second, damping })
 }

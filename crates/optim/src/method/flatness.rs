@@ -2,8 +2,8 @@
 
 use super::rule::Rule;
 use super::{Method, Objective, Sample, State};
-use crate::Result;
 use crate::vectors::{add_scaled, dot, filled};
+use crate::{Group, Result};
 use lumigrad_core::Tensor;
 
 /// Sharpness-aware minimisation (Foret et al. 2020): the gradient at θ + ρg/‖g‖, ρ = 0.05. Cost: two passes.
@@ -41,8 +41,8 @@ impl Method for Sam {
         Ok(loss)
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.base.set_momentum(beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.base.for_groups(change);
     }
 
     fn state(&self) -> State {
@@ -101,8 +101,8 @@ impl Method for Gam {
         Ok(loss)
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.base.set_momentum(beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.base.for_groups(change);
     }
 
     fn state(&self) -> State {

@@ -4,8 +4,8 @@
 
 use super::rule::Rule;
 use super::{Method, Objective, Sample, State};
-use crate::Result;
 use crate::vectors::{add_scaled, dot, scaled, zeros_like};
+use crate::{Group, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tape, Tensor, Var};
 
@@ -70,6 +70,10 @@ impl Method for ForwardGradient {
             self.base.update(values, &gradients, factor)?;
         }
         Ok(loss)
+    }
+
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.base.for_groups(change);
     }
 
     fn state(&self) -> State {

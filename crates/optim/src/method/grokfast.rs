@@ -2,8 +2,8 @@
 
 use super::State;
 use super::rule::Rule;
-use crate::Result;
 use crate::vectors::add_scaled;
+use crate::{Group, Result};
 use lumigrad_core::Tensor;
 
 const MEMORY: f64 = 0.98;
@@ -40,8 +40,8 @@ impl Rule for Grokfast {
         self.base.update(values, &filtered, factor)
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.base.set_momentum(beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.base.for_groups(change);
     }
 
     fn state(&self) -> State {

@@ -1,7 +1,7 @@
 //! One method until the loss stands still, then another.
 
 use super::{Method, Objective, State};
-use crate::Result;
+use crate::{Group, Result};
 use lumigrad_core::Tensor;
 
 /// Steps over which losses are averaged.
@@ -45,8 +45,8 @@ impl Method for Hybrid {
         Ok(loss)
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.first.set_momentum(beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.first.for_groups(change);
     }
 
     fn converged(&self) -> bool {

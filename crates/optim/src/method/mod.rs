@@ -15,7 +15,7 @@ pub use crate::vectors::filled;
 pub use rule::Rule;
 
 use crate::{Adam, Damping, Error, Group, Residuals, Result};
-use lumigrad_core::{Tape, Tensor, Var};
+use lumigrad_core::{Device, Tape, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// Which part of the data the loss is taken over.
@@ -101,8 +101,27 @@ pub trait Method: Send {
     /// When the objective cannot be evaluated.
     fn step(&mut self, values: &mut [Tensor], objective: &mut dyn Objective, factor: f64) -> Result<f64>;
 
+    /// Calls `change` with the settings of each group, for schedules of one's own.
+    fn for_groups(&mut self, _change: &mut dyn FnMut(&mut Group)) {}
+
     /// Sets the decay β₁ of the momentum, where there is one: schedules may cycle it.
-    fn set_momentum(&mut self, _beta: f64) {}
+    fn set_momentum(&mut self, beta: f64) {
+        self.for_groups(&mut |g| g.betas.0 = beta);
+    }
+
+    /// The rows of all arrays have changed: row i is what was row `rows[i]`, or a new one. What is remembered of rows goes
+    /// with them, and is zero for new ones.
+    ///
+    /// # Errors
+    /// Memory of the device.
+    fn resize(&mut self, rows: &[Option<usize>], before: usize) -> Result<()> {
+        let mut state = self.state();
+        for tensor in state.tensors.values_mut().filter(|t| t.shape().first() == Some(&before)) {
+            *tensor = resized(tensor, rows)?;
+        }
+        self.load_state(&state);
+        Ok(())
+    }
 
     /// True when further steps would change nothing.
     fn converged(&self) -> bool {
@@ -114,6 +133,19 @@ pub trait Method: Send {
 
     /// Puts a saved state back: the next steps are those of an uninterrupted run.
     fn load_state(&mut self, state: &State);
+}
+
+/// Rows of an array, zeros where there is none.
+fn resized(array: &Tensor, rows: &[Option<usize>]) -> Result<Tensor> {
+    let width = array.len() / array.shape()[0].max(1);
+    let old = array.to_f64_vec()?;
+    let row = |from: &Option<usize>| match from {
+        Some(i) => old[i * width..(i + 1) * width].to_vec(),
+        None => vec![0.0; width],
+    };
+    let new: Vec<f64> = rows.iter().flat_map(row).collect();
+    let shape: Vec<usize> = std::iter::once(rows.len()).chain(array.shape()[1..].iter().copied()).collect();
+    Ok(Tensor::from_slice(&Device::cpu(), &new, &shape)?.cast(array.dtype())?.to_device(array.device())?)
 }
 
 /// What is known of a run when it begins.

@@ -65,6 +65,16 @@ impl Method for Spider {
         Ok(loss)
     }
 
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.groups.iter_mut().for_each(change);
+    }
+
+    fn resize(&mut self, _rows: &[Option<usize>], _before: usize) -> Result<()> {
+        // The estimate was of another function: begin with all data again.
+        (self.estimate, self.previous, self.steps) = (vec![], vec![], 0);
+        Ok(())
+    }
+
     fn state(&self) -> State {
         let mut state = State { numbers: [("steps".to_owned(), self.steps as f64)].into(), ..State::default() };
         for (name, list) in [("estimate", &self.estimate), ("previous", &self.previous)] {

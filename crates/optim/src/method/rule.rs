@@ -12,8 +12,8 @@ pub trait Rule: Send {
     /// When sizes do not fit.
     fn update(&mut self, values: &mut [Tensor], gradients: &[Option<Tensor>], factor: f64) -> Result<()>;
 
-    /// Sets the decay β₁ of the momentum of all groups.
-    fn set_momentum(&mut self, beta: f64);
+    /// Calls `change` with the settings of each group.
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group));
 
     /// What it remembers.
     fn state(&self) -> State;
@@ -34,8 +34,8 @@ impl Method for Plain {
         Ok(loss)
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.0.set_momentum(beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.0.for_groups(change);
     }
 
     fn state(&self) -> State {
@@ -53,8 +53,8 @@ impl Rule for Adam {
         self.step(&mut values, gradients, factor).map(|_| ())
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.groups_mut().iter_mut().for_each(|g| g.betas.0 = beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.groups_mut().iter_mut().for_each(change);
     }
 
     fn state(&self) -> State {
@@ -133,8 +133,8 @@ impl Rule for Averaging {
         Ok(())
     }
 
-    fn set_momentum(&mut self, beta: f64) {
-        self.groups.iter_mut().for_each(|g| g.betas.0 = beta);
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.groups.iter_mut().for_each(change);
     }
 
     fn state(&self) -> State {

@@ -121,6 +121,10 @@ impl Method for SaddleFree {
         Ok(loss)
     }
 
+    fn for_groups(&mut self, change: &mut dyn FnMut(&mut Group)) {
+        self.groups.iter_mut().for_each(change);
+    }
+
     fn state(&self) -> State {
         State::default()
     }

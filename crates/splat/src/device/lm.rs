@@ -92,6 +92,10 @@ impl Train for LeastSquares {
         Ok(TrainState { damping: Some(self.solver.lambda()), ..self.trainer.state()? })
     }
 
+    fn poses(&self) -> Option<Vec<[[f64; 4]; 4]>> {
+        self.trainer.poses()
+    }
+
     fn len(&self) -> usize {
         self.trainer.len()
     }

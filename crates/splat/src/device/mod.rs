@@ -1,15 +1,20 @@
 //! Rendering Gaussians on any device, recorded on a tape: derivatives of both modes by Gaussians, pose and intrinsics.
 
+mod cameras;
 mod kernels;
 mod lists;
 mod lm;
+mod method;
 mod project;
 #[cfg(test)]
 mod tests;
 mod trainer;
+#[cfg(test)]
+mod trainer_tests;
 
 pub use kernels::KERNELS;
 pub use lm::LeastSquares;
+pub use method::MethodTrainer;
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
@@ -142,6 +147,16 @@ pub struct DeviceOptions {
 /// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
+    render_moved(gaussians, camera, options, None)
+}
+
+/// [`render_vars`] with something added to the splats [N, 10]: zeros, to have the derivative by them.
+fn render_moved(
+    gaussians: &GaussianVars,
+    camera: &CameraVars,
+    options: &DeviceOptions,
+    moved: Option<&Var>,
+) -> Result<Var> {
     if options.kernel == Kernel::Surfel {
         let reason = "surfels (2DGS) cannot be drawn yet".into();
         let device = gaussians.means.device().to_string();
@@ -155,6 +170,7 @@ pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Devi
     let map = project_map(options.kernel, options.sh_degree, rest);
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
+    let splats = moved.map_or(Ok(splats.clone()), |m| splats.add(m))?;
     let lists = lists(splats.tensor(), boxes.tensor(), camera.size)?;
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;

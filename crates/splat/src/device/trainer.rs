@@ -1,13 +1,16 @@
 //! Training on a device: the steps of [`crate::Trainer`], recorded on a tape.
 
-use super::{CameraVars, DeviceOptions, GaussianVars, render_vars};
+use super::cameras::{CameraLeaves, Cameras};
+use super::project::SPLAT;
+use super::{CameraVars, DeviceOptions, GaussianVars, render_moved};
 use crate::rows::Rows;
 use crate::strategy::State;
-use crate::train::{BETAS, EPSILON, Train, check, extent, schedule};
-use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture};
+use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
+use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View};
 use lumigrad_core::map::Expr;
 use lumigrad_core::ops::{random, random_normal};
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
+use lumigrad_optim::pose::Chart;
 use lumigrad_optim::{Adam, Group, Loss};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -40,6 +43,9 @@ pub struct DeviceTrainer {
     adams: [Adam; 2],
     loss: Loss,
     step: usize,
+    /// Sums of the pulls at means, and counts [N, 2], where the strategy looks at them.
+    growth: Option<Tensor>,
+    cameras: Option<Cameras>,
 }
 
 pub(super) fn core(e: lumigrad_core::Error) -> Error {
@@ -74,7 +80,13 @@ impl DeviceTrainer {
             adams: [Adam::new(vec![]), Adam::new(vec![])],
             loss: Loss::from_name("l1+ssim").map_err(optim)?,
             step: state.step,
+            growth: None,
+            cameras: None,
         };
+        let views: Vec<&View> = pictures.iter().map(|p| &p.view).collect();
+        let remembered = state.cameras.as_ref();
+        let chart = chart(&state.gaussians, out.extent);
+        out.cameras = Cameras::new(&views, chart, &out.options, device, remembered)?;
         let rows = Rows::<f32>::new(&state.gaussians);
         let fill = |all: &[f32], name| -> Result<Rows<f32>> {
             let mut moments = Rows::zeros(rows.n, rows.width);
@@ -85,6 +97,11 @@ impl DeviceTrainer {
         };
         let moments = [fill(&state.first, "first moments")?, fill(&state.second, "second moments")?];
         out.upload(&rows, &moments)?;
+        let mut growth = growth(out.options.strategy, rows.n);
+        if !state.growth.is_empty() && growth.n > 0 {
+            growth.fill(&state.growth, "growth")?;
+        }
+        out.count(&growth)?;
         Ok(out)
     }
 
@@ -108,15 +125,9 @@ impl DeviceTrainer {
 
     fn upload(&mut self, rows: &Rows<f32>, moments: &[Rows<f32>; 2]) -> Result<()> {
         self.arrays = self.arrays_of(rows)?;
-        let o = &self.options;
-        let rates = [1.0, o.scales_rate, o.rotations_rate, o.opacities_rate, o.colour_rate, o.colour_rate / 20.0];
-        let group = |k: usize| Group {
-            betas: (BETAS[0] as f64, BETAS[1] as f64),
-            epsilon: EPSILON as f64,
-            ..Group::new(NAMES[k], rates[k] as f64)
-        };
-        let n = self.arrays.len();
-        self.adams = [Adam::new(vec![group(0)]), Adam::new((1..n).map(group).collect())];
+        let mut groups = self.groups();
+        let others = groups.split_off(1);
+        self.adams = [Adam::new(groups), Adam::new(others)];
         if self.step > 0 {
             let [first, second] = [self.arrays_of(&moments[0])?, self.arrays_of(&moments[1])?];
             for adam in &mut self.adams {
@@ -128,6 +139,62 @@ impl DeviceTrainer {
             }
         }
         Ok(())
+    }
+
+    /// Counts pulls from here on.
+    fn count(&mut self, growth: &Rows<f32>) -> Result<()> {
+        self.growth = match growth.n {
+            0 => None,
+            n => Some(Tensor::from_slice(&self.device, &growth.flat(), &[n, 2]).map_err(core)?),
+        };
+        Ok(())
+    }
+
+    /// The strategy changes rows, and what goes with them.
+    fn resize(
+        &mut self,
+        rows: &mut Rows<f32>,
+        moments: &mut [Rows<f32>],
+        progress: f64,
+        means_rate: f32,
+    ) -> Result<()> {
+        let (step, seed, extent) = (self.step, self.options.seed, self.extent);
+        let mut growth = growth(self.options.strategy, rows.n);
+        if let Some(counted) = &self.growth {
+            growth.fill(&counted.to_vec::<f32>().map_err(core)?, "growth")?;
+        }
+        let growth_now = &mut growth;
+        let mut state = State { rows, moments, growth: growth_now, extent, step, progress, seed, means_rate };
+        self.options.strategy.resize(&mut state);
+        self.count(&growth)
+    }
+
+    /// Adds the pulls at means, the derivative by the splats [N, 10], to what is counted.
+    fn pull(&mut self, by_splats: &Tensor, size: [usize; 2]) -> Result<()> {
+        let Some(growth) = &self.growth else { return Ok(()) };
+        let map = Map::cached("splat/pull", |m| {
+            let ([sum, count], by) = (m.item("growth"), m.item::<10>("by_splats"));
+            let [half_width, half_height] = std::array::from_fn(|_| m.param());
+            let length = ((by[0] * half_width).square() + (by[1] * half_height).square()).max(1e-30).sqrt();
+            // Gaussians that reach no pixel have no derivative by their opacity.
+            let seen = by[5].abs().less_eq(0.0).select(0.0, 1.0);
+            m.output("growth", &[sum + seen * length, count + seen]);
+        });
+        let call = CallParams { items: 0, real: size.map(|n| 0.5 * n as f64).to_vec(), int: vec![] };
+        self.growth = Some(map.run(&[growth, by_splats], &call).map_err(core)?.remove(0));
+        Ok(())
+    }
+
+    /// Rates of the arrays, that of the means 1.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let o = &self.options;
+        let rates = [1.0, o.scales_rate, o.rotations_rate, o.opacities_rate, o.colour_rate, o.colour_rate / 20.0];
+        let group = |(name, rate): (&str, f32)| Group {
+            betas: (BETAS[0] as f64, BETAS[1] as f64),
+            epsilon: EPSILON as f64,
+            ..Group::new(name, rate as f64)
+        };
+        NAMES.into_iter().zip(rates).take(self.widths().len()).map(group).collect()
     }
 
     /// Arrays and moments as rows on the host.
@@ -164,12 +231,18 @@ impl DeviceTrainer {
     fn drawn(
         &self,
         vars: &GaussianVars,
-        shot: &Shot,
+        (leaves, moved): (&CameraLeaves, Option<&Var>),
+        k: usize,
         background: [f32; 3],
         sh_degree: usize,
-    ) -> lumigrad_core::Result<(Var, Tensor)> {
+    ) -> Result<(Var, Tensor)> {
+        let shot = &self.shots[k];
+        let camera = match &self.cameras {
+            Some(cameras) => cameras.camera(k, leaves, &shot.camera)?,
+            None => shot.camera.clone(),
+        };
         let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
-        let picture = render_vars(vars, &shot.camera, &options)?;
+        let picture = render_moved(vars, &camera, &options, moved).map_err(core)?;
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
@@ -177,28 +250,60 @@ impl DeviceTrainer {
             m.output("colour", &[r + left * x, g + left * y, b + left * z]);
         });
         let [width, height] = shot.camera.size;
-        let colour = over.apply_with(&[&picture.reshape(&[width * height, 5])?], behind.clone())?.remove(0);
+        let pixels = picture.reshape(&[width * height, 5]).map_err(core)?;
+        let mut colour = over.apply_with(&[&pixels], behind.clone()).map_err(core)?.remove(0);
+        if let Some(cameras) = &self.cameras {
+            colour = cameras.expose(k, leaves, &colour)?;
+        }
         let target = Map::cached("splat/target", |m| {
             let [r, g, b, a] = m.item("rgba");
             let behind = std::array::from_fn::<Expr, 3, _>(|_| m.param());
             let mix = |c: Expr, k: usize| c * a + (1.0 - a) * behind[k];
             m.output("target", &[mix(r, 0), mix(g, 1), mix(b, 2)]);
         });
-        let target = target.run(&[&shot.rgba], &behind)?.remove(0);
+        let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
-        Ok((colour.reshape(&shape)?, target.reshape(&shape)?))
+        Ok((colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?))
     }
 
-    /// Loss of the picture, and the gradients of the arrays.
-    fn gradients(&self, shot: &Shot, background: [f32; 3], sh_degree: usize) -> Result<(f32, Vec<Option<Tensor>>)> {
-        let tape = Tape::new();
-        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
-        let vars = GaussianVars::from_all(arrays.clone());
-        let (colour, target) = self.drawn(&vars, shot, background, sh_degree).map_err(core)?;
+    /// The plan of the next step.
+    pub(super) fn plan(&self, progress: f64) -> Plan {
+        let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
+        Plan { sh_degree: plan.sh_degree.min(self.sh_degree), ..plan }
+    }
+
+    /// Loss of a picture, and the same with regularisers, recorded for some arrays and for what is learnt of the camera.
+    /// `moved` is added to the splats [N, 10].
+    pub(super) fn losses(
+        &self,
+        arrays: &[Var],
+        leaves: (&CameraLeaves, Option<&Var>),
+        plan: &Plan,
+        picture: usize,
+    ) -> Result<[Var; 2]> {
+        let (vars, shot) = (GaussianVars::from_all(arrays.to_vec()), &self.shots[picture]);
+        let (colour, target) = self.drawn(&vars, leaves, picture, plan.background, plan.sh_degree)?;
         let loss = self.loss.evaluate(&colour, &target, shot.mask.as_ref()).map_err(optim)?;
         let total = self.regularised(&loss, &vars).map_err(core)?;
+        Ok([loss, total])
+    }
+
+    /// Loss of the picture, and the gradients of the arrays. Pulls at means are counted, cameras learn.
+    fn gradients(&mut self, plan: &Plan, progress: f64) -> Result<(f32, Vec<Option<Tensor>>)> {
+        let tape = Tape::new();
+        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
+        let still = || Tensor::zeros(&self.device, DType::F32, &[self.len(), SPLAT]).map_err(core);
+        let moved = self.growth.as_ref().map(|_| still()).transpose()?.map(|zeros| tape.variable(zeros));
+        let leaves = self.cameras.as_ref().map(|c| c.leaves(plan.picture, &tape)).transpose()?.unwrap_or_default();
+        let [loss, total] = self.losses(&arrays, (&leaves, moved.as_ref()), plan, plan.picture)?;
         let mut gradients = tape.backward(&total).map_err(core)?;
         let loss = loss.tensor().item().map_err(core)? as f32;
+        if let Some(cameras) = &mut self.cameras {
+            cameras.learn(plan.picture, &leaves, &mut gradients, progress)?;
+        }
+        if let Some(by_splats) = moved.and_then(|m| gradients.take(&m)) {
+            self.pull(&by_splats, self.shots[plan.picture].camera.size)?;
+        }
         Ok((loss, arrays.iter().map(|v| gradients.take(v)).collect()))
     }
 
@@ -217,10 +322,11 @@ impl DeviceTrainer {
 
     /// Picture, target and mask of training picture `k` for least squares, all harmonics used.
     pub(super) fn picture(&self, arrays: &[Var], k: usize, progress: f64) -> Result<(Var, Tensor, Option<&Tensor>)> {
-        let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
+        let plan = self.plan(progress);
         let vars = GaussianVars::from_all(arrays.to_vec());
         let shot = &self.shots[k];
-        let (picture, target) = self.drawn(&vars, shot, plan.background, self.sh_degree).map_err(core)?;
+        let still = CameraLeaves::default();
+        let (picture, target) = self.drawn(&vars, (&still, None), k, plan.background, self.sh_degree)?;
         Ok((picture, target, shot.mask.as_ref()))
     }
 
@@ -238,12 +344,43 @@ impl DeviceTrainer {
         self.step
     }
 
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     pub(super) fn seed(&self) -> u64 {
         self.options.seed
     }
 
     pub(super) fn pictures(&self) -> usize {
         self.shots.len()
+    }
+
+    /// What the strategy does after a step that was made elsewhere. Where it changes rows: how many there were, and for each
+    /// row which one it was, or that it is new.
+    pub(super) fn act(&mut self, progress: f64, means_rate: f32) -> Result<Option<(usize, Vec<Option<usize>>)>> {
+        let mut changed = None;
+        if self.options.strategy.resizes(self.step, progress) {
+            let (mut rows, _) = self.download()?;
+            let before = rows.n;
+            // Numbers of rows, from 1; those of rows that begin anew become zero.
+            let mut numbers = Rows::zeros(before, 1);
+            (0..before).for_each(|i| numbers.set_row(i, [(i + 1) as f32]));
+            self.resize(&mut rows, std::slice::from_mut(&mut numbers), progress, means_rate)?;
+            self.arrays = self.arrays_of(&rows)?;
+            let old = |i: usize| (numbers.get(i, 0) as usize).checked_sub(1);
+            changed = Some((before, (0..rows.n).map(old).collect()));
+        }
+        self.explore(means_rate)?;
+        Ok(changed)
+    }
+
+    /// The noise of the strategy.
+    fn explore(&mut self, means_rate: f32) -> Result<()> {
+        match self.options.strategy.noise(means_rate) {
+            Some(size) => self.shake(size),
+            None => Ok(()),
+        }
     }
 
     /// Moves means by noise in the shape of their Gaussians.
@@ -274,6 +411,13 @@ impl DeviceTrainer {
     }
 }
 
+/// Cameras turn about the middle of the Gaussians, in units of the extent.
+fn chart(gaussians: &Gaussians, extent: f32) -> Chart {
+    let finite: Vec<&[f32; 3]> = gaussians.means.iter().filter(|m| m.iter().all(|x| x.is_finite())).collect();
+    let mean = |k: usize| finite.iter().map(|m| m[k] as f64).sum::<f64>() / finite.len().max(1) as f64;
+    Chart { unit: extent as f64, pivot: [mean(0), mean(1), mean(2)] }
+}
+
 impl Shot {
     fn new(picture: &TrainingPicture, device: &Device) -> Result<Self> {
         let (width, height) = (picture.view.width, picture.view.height);
@@ -295,27 +439,21 @@ impl Shot {
 
 impl Train for DeviceTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport> {
-        let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
-        let sh_degree = plan.sh_degree.min(self.sh_degree);
-        let (loss, gradients) = self.gradients(&self.shots[plan.picture], plan.background, sh_degree)?;
+        let plan = self.plan(progress);
+        let (loss, gradients) = self.gradients(&plan, progress)?;
         self.step += 1;
         let (mean_gradient, others) = gradients.split_at(1);
         let (means, rest) = self.arrays.split_at_mut(1);
         let [mean_adam, adam] = &mut self.adams;
         mean_adam.step(&mut [&mut means[0]], mean_gradient, plan.means_rate as f64).map_err(optim)?;
         adam.step(&mut rest.iter_mut().collect::<Vec<_>>(), others, 1.0).map_err(optim)?;
-        let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
-        let strategy = self.options.strategy;
-        if strategy.resizes(step, progress) {
+        if self.options.strategy.resizes(self.step, progress) {
             let (mut rows, mut moments) = self.download()?;
-            let (rows_now, moments_now) = (&mut rows, &mut moments);
-            strategy.resize(&mut State { rows: rows_now, moments: moments_now, step, progress, seed, means_rate });
+            self.resize(&mut rows, &mut moments, progress, plan.means_rate)?;
             self.upload(&rows, &moments)?;
         }
-        if let Some(size) = strategy.noise(means_rate) {
-            self.shake(size)?;
-        }
-        Ok(StepReport { step, loss, n_visible: self.len() })
+        self.explore(plan.means_rate)?;
+        Ok(StepReport { step: self.step, loss, n_visible: self.len() })
     }
 
     fn gaussians(&self) -> Result<Gaussians> {
@@ -324,9 +462,14 @@ impl Train for DeviceTrainer {
     }
 
     fn state(&self) -> Result<TrainState> {
-        let moments = self.download()?.1;
-        let [first, second] = moments.map(|m| (0..m.n).flat_map(|i| m.row(i).collect::<Vec<_>>()).collect());
-        Ok(TrainState { step: self.step, gaussians: self.gaussians()?, first, second, damping: None })
+        let [first, second] = self.download()?.1.each_ref().map(Rows::flat);
+        let growth = self.growth.as_ref().map_or(Ok(vec![]), |g| g.to_vec::<f32>()).map_err(core)?;
+        let cameras = self.cameras.as_ref().map(Cameras::remember).transpose()?;
+        Ok(TrainState { step: self.step, first, second, growth, cameras, ..TrainState::new(self.gaussians()?) })
+    }
+
+    fn poses(&self) -> Option<Vec<[[f64; 4]; 4]>> {
+        self.options.refine_poses.then(|| self.cameras.as_ref().map(Cameras::poses)).flatten()
     }
 
     fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Gaussians as a Markov chain (Kheradmand et al. 2024).
 
-use super::{State, opacity};
+use super::{State, opacity, turn};
 use crate::rows::{OPACITY, ROTATION, Rows, SCALE};
 use lumigrad_core::ops::random::{hash, normal, uniform};
 use rayon::prelude::*;
@@ -50,12 +50,7 @@ fn grow(state: &mut State, cap: usize) {
         return;
     }
     let chosen = draw(state, &all, more, 2);
-    let width = state.rows.width;
-    for rows in std::iter::once(&mut *state.rows).chain(state.moments.iter_mut()) {
-        let mut larger = Rows::zeros(n + more, width);
-        larger.data[..rows.data.len()].copy_from_slice(&rows.data);
-        *rows = larger;
-    }
+    std::iter::once(&mut *state.rows).chain(state.moments.iter_mut()).for_each(|rows| rows.grow(more));
     let places: Vec<usize> = (n..n + more).collect();
     split(state, &chosen, &places);
 }
@@ -143,9 +138,7 @@ pub fn shake(state: &mut State, size: f32) {
 
 /// R S² Rᵀ ξ.
 fn covariance_times(rows: &Rows<f32>, i: usize, xi: [f32; 3]) -> [f32; 3] {
-    let q = [0, 1, 2, 3].map(|k| rows.get(i, ROTATION + k));
-    let norm = q.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let turn = crate::project::rotation(q.map(|x| x / norm), 1.0, 2.0);
+    let turn = turn(rows, i);
     let mut along: [f32; 3] = std::array::from_fn(|c| (0..3).map(|r| turn[r][c] * xi[r]).sum());
     for (k, x) in along.iter_mut().enumerate() {
         *x *= (2.0 * rows.get(i, SCALE + k)).exp();
@@ -186,7 +179,11 @@ mod tests {
         }
         let mut moments = [Rows::zeros(40, 14), Rows::zeros(40, 14)];
         let (step, progress, seed, means_rate) = (500, 0.1, 7, 0.0);
-        let mut state = State { rows: &mut rows, moments: &mut moments, step, progress, seed, means_rate };
+        let mut growth = Rows::zeros(0, 2);
+        let (rows_now, moments_now, growth) = (&mut rows, &mut moments, &mut growth);
+        let extent = 1.0;
+        let mut state =
+            State { rows: rows_now, moments: moments_now, growth, extent, step, progress, seed, means_rate };
         resize(&mut state, 41);
         assert_eq!((rows.n, moments[0].n), (41, 41));
         assert!((0..41).all(|i| opacity(&rows, i) > DEAD));

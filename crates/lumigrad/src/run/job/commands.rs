@@ -164,13 +164,22 @@ job_keys! {
         max_splats: Option<usize>, Count(1), example "100000";
         /// Most bytes of splats.ply: as many Gaussians as fit.
         max_bytes: Option<usize>, Count(1), example "20000000";
-        /// How Gaussians are placed where they are needed: mcmc explores by noise, fixed keeps those of the start.
-        strategy: String, Choice(&["mcmc", "fixed"]), default "\"mcmc\"";
+        /// How Gaussians are placed where they are needed: mcmc explores by noise; adc clones and splits those that pictures
+        /// pull at, as 3DGS does, absgrad likewise by the sum of the pixels' pulls; fixed keeps those of the start.
+        strategy: String, Choice(&["mcmc", "adc", "absgrad", "fixed"]), default "\"mcmc\"";
         /// Photographs with passers-by and other changes: dual trains two models that must agree, ema one and its moving
         /// average.
         robust: String, Choice(&["none", "dual", "ema"]), default "\"none\"";
-        /// Optimiser: adam+lm ends with Levenberg-Marquardt, for the last quarter of the run.
-        optimizer: String, Choice(&["adam", "adam+lm"]), default "\"adam\"";
+        /// Optimiser: adam+lm ends with Levenberg-Marquardt, for the last quarter of the run. adam is fused with the renderer
+        /// on the CPU; others take longer steps.
+        optimizer: String, Choice(&method::NAMES), default "\"adam\"";
+        /// Learn where the photographs were taken from: poses that are a little off make Gaussians blurred.
+        refine_poses: bool, Flag, default "false";
+        /// Rate of poses at the start, radians and parts of the scene's extent: 1e-4 suits poses of structure from motion,
+        /// 1e-3 such that are a degree off.
+        pose_rate: f64, Amount, default "1e-4";
+        /// Learn how each photograph was exposed, an affine map of its colours; pictures are rendered as without.
+        exposures: bool, Flag, default "false";
         /// Degree of the spherical harmonics, 0 to 4.
         sh_degree: usize, Count(0), default "3";
         /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see.

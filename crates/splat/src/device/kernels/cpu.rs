@@ -65,7 +65,7 @@ fn moments<T: Precision>(
         (0..PLANES).for_each(|k| tiles[tile][k][at] = grads[PLANES * pixel + k]);
     });
     let mut sums = vec![];
-    drawn.backward(&frame, &tiles, true, &mut sums);
+    drawn.backward(&frame, &tiles, (true, false), &mut sums);
     let out = out.as_chunks_mut::<10>().0;
     sums.iter().zip(slots).for_each(|(sum, &slot)| out[slot as usize] = *sum);
 }

@@ -1,0 +1,106 @@
+//! Pictures of a training: cameras, scores of held-out views, and what is written of them.
+
+use super::dataset::{Dataset, Shot};
+use crate::{Error, Result};
+use lumigrad_scene::camera::View;
+use lumigrad_scene::picture::{Picture, Transfer};
+use lumigrad_scene::views::save_transforms;
+use lumigrad_splat::{Background, Image};
+use std::path::{Path, PathBuf};
+
+/// The colour that pictures are compared over.
+pub fn fixed(background: Background) -> [f32; 3] {
+    match background {
+        Background::Colour(colour) => colour,
+        Background::Random => [0.0; 3],
+    }
+}
+
+/// A camera as the renderer takes it.
+pub fn camera(view: &View) -> lumigrad_splat::View {
+    lumigrad_splat::View {
+        viewmat: view.viewmat.map(|row| row.map(|x| x as f32)),
+        intrinsics: view.intrinsics.map(|x| x as f32),
+        width: view.width,
+        height: view.height,
+    }
+}
+
+/// Means over held-out views.
+pub struct Scores {
+    /// After rounding to 8 bits.
+    pub psnr: f64,
+    pub ssim: f64,
+    /// PSNR of colours that are brought to the photograph's by an affine map.
+    pub aligned: f64,
+}
+
+/// Scores over the same background; but for SSIM, of pixels that count.
+pub fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<Scores> {
+    let mut sum = Scores { psnr: 0.0, ssim: 0.0, aligned: 0.0 };
+    for (image, shot) in rendered.iter().zip(shots) {
+        let target = over(shot, fixed(background));
+        let shown: Vec<f32> = image.colour.as_flattened().iter().map(|x| x.clamp(0.0, 1.0)).collect();
+        let wrong = |e: lumigrad_metrics::Error| Error::job(e.to_string());
+        let counted = |all: &[f32]| -> Vec<f32> {
+            let weights = |i: usize| shot.mask.get(i).copied().unwrap_or(1.0);
+            let pixels = all.as_chunks::<3>().0.iter().enumerate().filter(|(i, _)| weights(*i) > 0.5);
+            pixels.flat_map(|(_, p)| *p).collect()
+        };
+        let (own, wanted) = (counted(&shown), counted(&target));
+        sum.psnr += lumigrad_metrics::psnr(&own, &wanted).map_err(wrong)?;
+        let aligned = lumigrad_metrics::aligned(&own, &wanted).map_err(wrong)?;
+        sum.aligned += lumigrad_metrics::psnr(&aligned, &wanted).map_err(wrong)?;
+        sum.ssim += lumigrad_metrics::ssim(&shown, &target, image.width, image.height, 3).map_err(wrong)?;
+    }
+    let n = rendered.len().max(1) as f64;
+    Ok(Scores { psnr: sum.psnr / n, ssim: sum.ssim / n, aligned: sum.aligned / n })
+}
+
+/// A photograph over a background, [H·W·3].
+pub fn over(shot: &Shot, background: [f32; 3]) -> Vec<f32> {
+    let alpha = |i: usize| shot.alpha.get(i).copied().unwrap_or(1.0);
+    let pixels = shot.colour.iter().enumerate();
+    pixels.flat_map(|(i, c)| [0, 1, 2].map(|k| c[k] * alpha(i) + background[k] * (1.0 - alpha(i)))).collect()
+}
+
+/// Views take the poses that were learnt; gives the mean angle by which they turned, in degrees.
+pub fn moved(shots: &mut [Shot], poses: &[[[f64; 4]; 4]]) -> f64 {
+    let mut sum = 0.0;
+    for (shot, pose) in shots.iter_mut().zip(poses) {
+        let old = &shot.view.viewmat;
+        // From the Frobenius distance, which is accurate for small angles.
+        let gap: f64 = (0..3).map(|i| (0..3).map(|k| (pose[i][k] - old[i][k]).powi(2)).sum::<f64>()).sum();
+        sum += 2.0 * (gap / 8.0).sqrt().min(1.0).asin().to_degrees();
+        shot.view.viewmat = *pose;
+    }
+    sum / poses.len().max(1) as f64
+}
+
+/// The rendered test pictures, the photographs beside them, and cameras of both splits as they were used.
+pub fn write_views(folder: &Path, dataset: &Dataset, rendered: &[Image], background: Background) -> Result<()> {
+    let photographs = folder.join("photographs");
+    std::fs::create_dir_all(&photographs).map_err(|e| Error::io(&photographs, e))?;
+    let file = |view: &View| format!("{}.png", view.name.replace(['/', '\\'], "_"));
+    let picture = |data: Vec<f32>, view: &View| Picture {
+        width: view.width,
+        height: view.height,
+        channels: 3,
+        data,
+        transfer: Transfer::Srgb,
+        premultiplied: false,
+    };
+    for (image, shot) in rendered.iter().zip(dataset.scored()) {
+        picture(image.colour.as_flattened().to_vec(), &shot.view).save_png(&folder.join(file(&shot.view)))?;
+        picture(over(shot, fixed(background)), &shot.view).save_png(&photographs.join(file(&shot.view)))?;
+    }
+    for (split, shots) in [("train", &dataset.train), ("test", &dataset.test)] {
+        let renamed: Vec<View> = shots
+            .iter()
+            .map(|s| View { name: format!("photographs/{}", s.view.name.replace(['/', '\\'], "_")), ..s.view.clone() })
+            .collect();
+        let path: PathBuf = folder.join(format!("transforms_{split}.json"));
+        save_transforms(&path, &renamed, ".png")?;
+    }
+    Ok(())
+}
