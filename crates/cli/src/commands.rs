@@ -115,9 +115,7 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
         let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment: None };
         let written = run::render_splats(&gaussians, job.camera.as_deref(), job.size, &settings, &job.out)?;
         summary.metric("n_splats", gaussians.len() as f64);
-        summary.metric("n_files", written as f64);
-        summary.output("pictures", &job.out);
-        return Ok(());
+        return rendered(&written, &settings, (job.video, job.rate), &job.out, summary);
     }
     let model = if model.is_dir() { run_scene(&model)? } else { model };
     let environment = match job.environment {
@@ -131,8 +129,25 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment };
     let written = run::render(&scene, &views, &settings, device, &job.out)?;
     summary.metric("n_views", views.len() as f64);
+    rendered(&written, &settings, (job.video, job.rate), &job.out, summary)
+}
+
+/// Sums up what was rendered, and makes the video.
+fn rendered(
+    written: &[PathBuf],
+    settings: &RenderSettings,
+    (video, rate): (Option<PathBuf>, f64),
+    folder: &Path,
+    summary: &mut Summary,
+) -> Result<()> {
     summary.metric("n_files", written.len() as f64);
-    summary.output("pictures", &job.out);
+    summary.output("pictures", folder);
+    let Some(video) = video else { return Ok(()) };
+    let stem = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_aov = |path: &Path| settings.aov.iter().any(|aov| stem(path).ends_with(&format!("_{aov}")));
+    let colours: Vec<PathBuf> = written.iter().filter(|path| !is_aov(path)).cloned().collect();
+    run::video(&colours, rate, &video)?;
+    summary.output("video", &video);
     Ok(())
 }
 

@@ -13,6 +13,57 @@ pub struct Surface<'a> {
     pub triangles: &'a [[u32; 3]],
 }
 
+/// A point of a surface.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Its triangle.
+    pub triangle: usize,
+    /// Weights of the triangle's corners.
+    pub weights: [f64; 3],
+}
+
+impl Surface<'_> {
+    fn corners(&self, triangle: usize) -> [DVec3; 3] {
+        self.triangles[triangle].map(|v| DVec3::from_array(self.positions[v as usize].map(f64::from)))
+    }
+
+    /// Where a sample is.
+    pub fn place(&self, sample: Sample) -> [f64; 3] {
+        let p = self.corners(sample.triangle);
+        (p[0] * sample.weights[0] + p[1] * sample.weights[1] + p[2] * sample.weights[2]).to_array()
+    }
+
+    /// Points spread evenly over the area: stratified along the sum of the triangles' areas, a low-discrepancy pair (Roberts'
+    /// R2) inside of each.
+    ///
+    /// **Determinism**: the same for the same mesh. **Errors**: a surface without area, indices out of range.
+    pub fn samples(&self, count: usize) -> Result<Vec<Sample>> {
+        check_indices(self.positions.len(), self.triangles)?;
+        let mut cumulative = vec![];
+        let mut total = 0.0;
+        for k in 0..self.triangles.len() {
+            total += cross(self.corners(k)).length();
+            cumulative.push(total);
+        }
+        if !(total > 0.0) {
+            return Err(Error::Empty(self.name.into()));
+        }
+        let sample = |i: usize| {
+            let at = (i as f64 + 0.5) / count as f64 * total;
+            let triangle = cumulative.partition_point(|&c| c < at).min(self.triangles.len() - 1);
+            let (u, v) = ((i as f64 * 0.754_877_666_246_693).fract(), (i as f64 * 0.569_840_290_998_053).fract());
+            let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
+            Sample { triangle, weights: [1.0 - u - v, u, v] }
+        };
+        Ok((0..count).into_par_iter().map(sample).collect())
+    }
+}
+
+/// Twice the area, along the normal.
+fn cross(p: [DVec3; 3]) -> DVec3 {
+    (p[1] - p[0]).cross(p[2] - p[0])
+}
+
 /// How far two surfaces are apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
@@ -47,37 +98,20 @@ pub fn compare(a: Surface, b: Surface, samples: usize) -> Result<Comparison> {
 
 /// Mean distance, fraction within the threshold, mean normal angle.
 fn one_way(from: Surface, to: Surface, samples: usize, threshold: f64) -> Result<(f64, f64, f64)> {
-    check_indices(from.positions.len(), from.triangles)?;
-    let corners = |s: &Surface, t: &[u32; 3]| t.map(|v| DVec3::from_array(s.positions[v as usize].map(f64::from)));
-    let cross = |p: [DVec3; 3]| (p[1] - p[0]).cross(p[2] - p[0]);
-    let mut cumulative = vec![];
-    let mut total = 0.0;
-    for t in from.triangles {
-        total += cross(corners(&from, t)).length();
-        cumulative.push(total);
-    }
-    if !(total > 0.0) {
-        return Err(Error::Empty(from.name.into()));
-    }
+    let samples = from.samples(samples)?;
     let bvh = Bvh::new(to.positions, to.triangles);
-    let normals: Vec<DVec3> = to.triangles.iter().map(|t| cross(corners(&to, t)).normalize_or_zero()).collect();
-    let rows: Vec<(f64, f64, f64)> = (0..samples)
-        .into_par_iter()
-        .map(|i| {
-            // Stratified along the cumulative area; a low-discrepancy pair inside the triangle (Roberts' R2).
-            let at = (i as f64 + 0.5) / samples as f64 * total;
-            let k = cumulative.partition_point(|&c| c < at).min(from.triangles.len() - 1);
-            let p = corners(&from, &from.triangles[k]);
-            let (u, v) = ((i as f64 * 0.754_877_666_246_693).fract(), (i as f64 * 0.569_840_290_998_053).fract());
-            let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
-            let point = p[0] + (p[1] - p[0]) * u + (p[2] - p[0]) * v;
+    let normals: Vec<DVec3> = (0..to.triangles.len()).map(|k| cross(to.corners(k)).normalize_or_zero()).collect();
+    let rows: Vec<(f64, f64, f64)> = samples
+        .par_iter()
+        .map(|&sample| {
+            let (p, point) = (from.corners(sample.triangle), DVec3::from_array(from.place(sample)));
             let Some(hit) = bvh.nearest(point) else { return (f64::INFINITY, 0.0, 180.0) };
             let cosine = cross(p).normalize_or_zero().dot(normals[hit.triangle as usize]);
             let angle = cosine.clamp(-1.0, 1.0).acos().to_degrees();
             (hit.distance, (hit.distance <= threshold) as u8 as f64, angle)
         })
         .collect();
-    let n = samples.max(1) as f64;
+    let n = samples.len().max(1) as f64;
     Ok((
         rows.iter().map(|r| r.0).sum::<f64>() / n,
         rows.iter().map(|r| r.1).sum::<f64>() / n,

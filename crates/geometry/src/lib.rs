@@ -11,7 +11,7 @@ mod topology;
 mod weld;
 
 pub use bvh::{Bvh, Nearest};
-pub use chamfer::{Comparison, Surface, compare};
+pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
 pub use remesh::remesh;

@@ -6,6 +6,7 @@
 //! optimisers behind one interface, by name.
 
 mod adam;
+mod conjugate_gradients;
 mod implicit;
 pub mod kernels;
 mod lm;

@@ -169,7 +169,10 @@ mod tests {
             ..Gaussians::default()
         };
         let viewmat = std::array::from_fn(|i| std::array::from_fn(|k| (i == k) as u8 as f32));
-        (gaussians, View { viewmat, intrinsics: [20.0, 20.0, 8.0, 8.0], width: 16, height: 16 })
+        (
+            gaussians,
+            View { viewmat, intrinsics: [20.0, 20.0, 8.0, 8.0], width: 16, height: 16, projection: Default::default() },
+        )
     }
 
     #[test]

@@ -106,6 +106,32 @@ impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
         }
     }
 
+    /// Cells with pixels that are not finished, as bits.
+    #[inline(always)]
+    fn open(&self) -> u32 {
+        let mut open = 0u32;
+        for cell in 0..PIXELS / CELL {
+            let pixels = &self.left[cell * CELL..(cell + 1) * CELL];
+            open |= (pixels.iter().any(|&t| t > T::ZERO) as u32) << cell;
+        }
+        open
+    }
+
+    /// The transmittance of a vector of pixels after a splat; the cells `own` that it stands in are no longer open when all
+    /// of their pixels are finished.
+    #[inline(always)]
+    fn leave(&mut self, at: usize, own: u32, after: V<S, T>, open: &mut u32) {
+        let len = V::<S, T>::LEN;
+        after.store_slice(&mut self.left[at..at + len]);
+        if after.simd_le(V::<S, T>::splat(self.simd, T::ZERO)).all_true() {
+            // Vectors shorter than a cell close it when all of its pixels are finished.
+            let cell = at / CELL * CELL;
+            if len >= CELL || self.left[cell..cell + CELL].iter().all(|&t| t <= T::ZERO) {
+                *open &= !own;
+            }
+        }
+    }
+
     #[inline(always)]
     fn left_at(&self, at: usize) -> V<S, T> {
         V::<S, T>::from_slice(self.simd, &self.left[at..at + V::<S, T>::LEN])
@@ -186,14 +212,10 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
 ) {
     let [red, green, blue, depth, left] = out;
     let sums = [red, green, blue, depth];
-    let canvas = Canvas::new(simd, frame, tile, left);
+    let mut canvas = Canvas::new(simd, frame, tile, left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let len = V::<S, T>::LEN;
-    let mut open = 0u32;
-    for cell in 0..PIXELS / CELL {
-        let pixels = &canvas.left[cell * CELL..(cell + 1) * CELL];
-        open |= (pixels.iter().any(|&t| t > T::ZERO) as u32) << cell;
-    }
+    let mut open = canvas.open();
     let mut near = [Splat::default(); NEAR];
     for (k, drawn) in cells_drawn.iter_mut().enumerate() {
         *drawn = 0;
@@ -220,15 +242,7 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
                 let value = V::<S, T>::splat(simd, splat.channels[ch]);
                 weight.mul_add(value, V::<S, T>::from_slice(simd, sum)).store_slice(sum);
             }
-            let after = f.hit.select(stays.select(next, -t), t);
-            after.store_slice(&mut canvas.left[at..at + len]);
-            if after.simd_le(c(0.0)).all_true() {
-                // Vectors shorter than a cell close it when all of its pixels are finished.
-                let cell = at / CELL * CELL;
-                if len >= CELL || canvas.left[cell..cell + CELL].iter().all(|&t| t <= T::ZERO) {
-                    open &= !own;
-                }
-            }
+            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
         }
         *drawn = hits;
     }
@@ -242,16 +256,17 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
     frame: &Frame<T>,
     tile: usize,
     list: &[u32],
-    cells_drawn: &[u32],
+    cells_drawn: Option<&[u32]>,
     picture: &[[T; PIXELS]; PLANES],
     grads: &[[T; PIXELS]; PLANES],
     out: &mut [[T; Moments::<f32>::COUNT]],
 ) {
     let half = frame.size.map(|n| T::from_f64(-0.5 * std::f64::consts::LN_2 * n as f64));
     let mut left = [T::ZERO; PIXELS];
-    let canvas = Canvas::new(simd, frame, tile, &mut left);
+    let mut canvas = Canvas::new(simd, frame, tile, &mut left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let len = V::<S, T>::LEN;
+    let mut open = canvas.open();
     // Product of the gradient with what is still to come, the transmittance behind all included.
     let mut rest = [T::ZERO; PIXELS];
     for plane in 0..PLANES {
@@ -260,18 +275,22 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
         }
     }
     let mut near = [Splat::default(); NEAR];
-    for (k, (drawn, out)) in cells_drawn.iter().zip(out).enumerate() {
+    for (k, out) in out.iter_mut().enumerate() {
         if k % NEAR == 0 {
             canvas.gather(frame, &list[k..], &mut near);
         }
         *out = [T::ZERO; Moments::<f32>::COUNT];
-        if *drawn == 0 {
+        let splat = &near[k % NEAR];
+        let drawn = match cells_drawn {
+            Some(drawn) => drawn[k],
+            None => cells(splat) & open,
+        };
+        if drawn == 0 {
             continue;
         }
-        let splat = &near[k % NEAR];
         let mut moments = [c(0.0); Moments::<f32>::COUNT];
-        let mut vectors = Vectors::new(*drawn, len);
-        while let Some((at, _)) = vectors.next(len) {
+        let mut vectors = Vectors::new(drawn, len);
+        while let Some((at, own)) = vectors.next(len) {
             let f = canvas.falloff(splat, at);
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
@@ -303,7 +322,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
                 let (x, y) = (x * half[0], y * half[1]);
                 moments[9] += (x * x + y * y).sqrt();
             }
-            f.hit.select(stays.select(next, -t), t).store_slice(&mut canvas.left[at..at + len]);
+            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
         }
         for (sum, lanes) in out.iter_mut().zip(moments) {
             *sum = lanes.reduce_sum();
@@ -336,37 +355,50 @@ impl<T: Precision> Drawn<T> {
         });
     }
 
-    /// For each entry, sums of the derivative by its splat ([`Moments`]), given that by the picture; `depth` as when it was
-    /// drawn. Without depth, `pulls` of pixels may be in its place.
+    /// As [`backward`].
     pub fn backward(
         &self,
         frame: &Frame<T>,
         grads: &Tiled<T>,
-        (depth, pulls): (bool, bool),
+        wanted: (bool, bool),
         out: &mut Vec<[T; Moments::<f32>::COUNT]>,
     ) {
-        out.resize(frame.ids.len(), [T::ZERO; Moments::<f32>::COUNT]);
-        let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
-        tiles.for_each(|(tile, (first, out))| {
-            let (list, cells) = (&frame.ids[first..first + out.len()], &self.cells[first..first + out.len()]);
-            let (picture, grads) = (&self.picture[tile], &grads[tile]);
-            match (depth, pulls) {
-                (true, _) => dispatch!(level(), simd => backward_tile::<_, T, 4, false>(simd, frame, tile, list, cells, picture, grads, out)),
-                (_, true) => dispatch!(level(), simd => backward_tile::<_, T, 3, true>(simd, frame, tile, list, cells, picture, grads, out)),
-                (_, false) => dispatch!(level(), simd => backward_tile::<_, T, 3, false>(simd, frame, tile, list, cells, picture, grads, out)),
-            }
-        });
+        backward(frame, &self.picture, Some(&self.cells), grads, wanted, out);
     }
+}
+
+/// For each entry, sums of the derivative by its splat ([`Moments`]), given a picture and the derivative by it; `depth` as
+/// when it was drawn. Without depth, `pulls` of pixels may be in its place. Without `cells`, those that splats are drawn in
+/// are found again.
+pub(crate) fn backward<T: Precision>(
+    frame: &Frame<T>,
+    picture: &Tiled<T>,
+    cells: Option<&[u32]>,
+    grads: &Tiled<T>,
+    (depth, pulls): (bool, bool),
+    out: &mut Vec<[T; Moments::<f32>::COUNT]>,
+) {
+    out.resize(frame.ids.len(), [T::ZERO; Moments::<f32>::COUNT]);
+    let tiles = lists(out, &frame.starts).into_par_iter().enumerate();
+    tiles.for_each(|(tile, (first, out))| {
+        let range = first..first + out.len();
+        let (list, cells) = (&frame.ids[range.clone()], cells.map(|c| &c[range]));
+        let (picture, grads) = (&picture[tile], &grads[tile]);
+        match (depth, pulls) {
+            (true, _) => dispatch!(level(), simd => backward_tile::<_, T, 4, false>(simd, frame, tile, list, cells, picture, grads, out)),
+            (_, true) => dispatch!(level(), simd => backward_tile::<_, T, 3, true>(simd, frame, tile, list, cells, picture, grads, out)),
+            (_, false) => dispatch!(level(), simd => backward_tile::<_, T, 3, false>(simd, frame, tile, list, cells, picture, grads, out)),
+        }
+    });
 }
 
 /// The change of a picture when splats change along `tangents`, rows of mean, quadratic form, log₂ of the opacity, red,
 /// green, blue and depth.
-pub(crate) fn tangent<T: Precision>(frame: &Frame<T>, drawn: &Drawn<T>, tangents: &[[T; 10]]) -> Tiled<T> {
-    let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; drawn.picture.len()];
+pub(crate) fn tangent<T: Precision>(frame: &Frame<T>, tangents: &[[T; 10]]) -> Tiled<T> {
+    let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; frame.starts.len().saturating_sub(1)];
     out.par_iter_mut().enumerate().for_each(|(tile, out)| {
         let range = frame.starts[tile] as usize..frame.starts[tile + 1] as usize;
-        let (list, cells) = (&frame.ids[range.clone()], &drawn.cells[range]);
-        dispatch!(level(), simd => tangent_tile(simd, frame, tile, list, cells, tangents, out));
+        dispatch!(level(), simd => tangent_tile(simd, frame, tile, &frame.ids[range], tangents, out));
     });
     out
 }
@@ -377,20 +409,20 @@ fn tangent_tile<S: Simd, T: Precision>(
     frame: &Frame<T>,
     tile: usize,
     list: &[u32],
-    cells_drawn: &[u32],
     tangents: &[[T; 10]],
     out: &mut [[T; PIXELS]; PLANES],
 ) {
     let mut left = [T::ZERO; PIXELS];
-    let canvas = Canvas::new(simd, frame, tile, &mut left);
+    let mut canvas = Canvas::new(simd, frame, tile, &mut left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let value = |x: T| V::<S, T>::splat(simd, x);
     let len = V::<S, T>::LEN;
-    for (&splat, drawn) in list.iter().zip(cells_drawn) {
+    let mut open = canvas.open();
+    for &splat in list {
         let by = tangents[splat as usize];
         let splat = canvas.near(&frame.splats[splat as usize]);
-        let mut vectors = Vectors::new(*drawn, len);
-        while let Some((at, _)) = vectors.next(len) {
+        let mut vectors = Vectors::new(cells(&splat) & open, len);
+        while let Some((at, own)) = vectors.next(len) {
             let f = canvas.falloff(&splat, at);
             let alpha = f.raw.min(c(ALPHA_MAX));
             let t = canvas.left_at(at);
@@ -413,7 +445,7 @@ fn tangent_tile<S: Simd, T: Precision>(
             }
             let after = by_left * (c(1.0) - alpha) - t * by_alpha;
             shown.select(after, by_left).store_slice(&mut out[PLANES - 1][at..at + len]);
-            f.hit.select(stays.select(next, -t), t).store_slice(&mut canvas.left[at..at + len]);
+            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
         }
     }
 }

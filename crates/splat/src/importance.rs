@@ -86,6 +86,7 @@ mod tests {
             intrinsics: [20.0, 20.0, 12.0, 12.0],
             width: 24,
             height: 24,
+            projection: Default::default(),
         };
         let found = importance(&gaussians, std::slice::from_ref(&view), &RenderOptions::default()).unwrap();
         // Together they are all the light that the picture's alpha is.

@@ -2,10 +2,10 @@
 //!
 //! Source: Zwicker et al. 2001, Kerbl et al. 2023; compensation of opacity: Yu et al. 2024 (Mip-Splatting).
 
-use crate::Kernel;
 use crate::lanes::{Mask, Precision, V, exp};
 use crate::rows::{BLOCK, OPACITY, ROTATION, SCALE, SH};
 use crate::sh::{self, Number};
+use crate::{Kernel, Projection};
 use fearless_simd::{Select, Simd, SimdBase, SimdFloat};
 
 type Mat<N> = [[N; 3]; 3];
@@ -22,6 +22,7 @@ pub(crate) struct Camera<N> {
     /// log₂ of the least alpha that is drawn.
     pub least: N,
     pub kernel: Kernel,
+    pub projection: Projection,
     pub sh_degree: usize,
 }
 
@@ -37,6 +38,7 @@ impl<T: Precision> Camera<T> {
             near: of(self.near),
             least: of(self.least),
             kernel: self.kernel,
+            projection: self.projection,
             sh_degree: self.sh_degree,
         }
     }
@@ -197,7 +199,11 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
         }
     }
     let zz = z * z;
-    let j = [[fx / z, c(0.0), -(fx * t[0] / zz)], [c(0.0), fy / z, -(fy * t[1] / zz)]];
+    let parallel = camera.projection == Projection::Orthographic;
+    let j = match parallel {
+        true => [[fx, c(0.0), c(0.0)], [c(0.0), fy, c(0.0)]],
+        false => [[fx / z, c(0.0), -(fx * t[0] / zz)], [c(0.0), fy / z, -(fy * t[1] / zz)]],
+    };
     let mut v = j;
     for i in 0..2 {
         for k in 0..3 {
@@ -213,10 +219,12 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
     let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
     let opacity = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
-    // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t).
-    let mut to_mean = p;
-    for k in 0..3 {
-        to_mean[k] = dot(column(&camera.rotation, k), p);
+    // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t). Parallel rays go along the axis.
+    let mut to_mean = camera.rotation[2];
+    if !parallel {
+        for k in 0..3 {
+            to_mean[k] = dot(column(&camera.rotation, k), p);
+        }
     }
     let distance = dot(to_mean, to_mean).sqrt();
     let dir = [to_mean[0] / distance, to_mean[1] / distance, to_mean[2] / distance];
@@ -251,7 +259,8 @@ pub(crate) fn project<S: Simd, T: Precision>(
         let (s, seen) = terms(simd, Lanes { block, lane }, &camera);
         let opacity = s.opacity * s.rho;
         let [fx, fy, cx, cy] = camera.intrinsics;
-        let mean = [fx * s.p[0] / s.p[2] + cx, fy * s.p[1] / s.p[2] + cy];
+        let depth = if camera.projection == Projection::Orthographic { c(1.0) } else { s.p[2] };
+        let mean = [fx * s.p[0] / depth + cx, fy * s.p[1] / depth + cy];
         let log2e = std::f64::consts::LOG2_E;
         let quadratic =
             [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
@@ -351,7 +360,12 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     let z = s.p[2];
     let (zz, zzz) = (z * z, z * z * z);
     let mut gp = [zero, zero, g.channels[3]];
+    let parallel = camera.projection == Projection::Orthographic;
     for (a, f) in [fx, fy].into_iter().enumerate() {
+        if parallel {
+            gp[a] += f * by_mean[a];
+            continue;
+        }
         gp[a] += f / z * by_mean[a];
         gp[2] += two * f * s.t[a] / zzz * gj[a][2] - f * s.p[a] / zz * by_mean[a] - f / zz * gj[a][a];
         let inside = s.slope[a].simd_eq(s.clamped[a]);
@@ -378,7 +392,10 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     let dir = [s.to_mean[0] / s.distance, s.to_mean[1] / s.distance, s.to_mean[2] / s.distance];
     let along = dot(dir, by_dir);
     for l in 0..3 {
-        out[l] = dot(column(&camera.rotation, l), gp) + (by_dir[l] - along * dir[l]) / s.distance;
+        out[l] = dot(column(&camera.rotation, l), gp);
+        if !parallel {
+            out[l] += (by_dir[l] - along * dir[l]) / s.distance;
+        }
     }
     for x in out {
         *x = visible.select(*x, zero);

@@ -20,6 +20,7 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
         size: [view.width, view.height].map(|n| T::from_f64(n as f64)),
         near: T::of(near),
         kernel,
+        projection: view.projection,
         sh_degree,
         least: T::from_f64(ALPHA_MIN.log2()),
     }

@@ -8,7 +8,7 @@ use crate::project::{Moments, project_backward};
 use crate::render::{camera, render};
 use crate::rows::BLOCK;
 use crate::rows::Rows;
-use crate::{Error, Gaussians, Kernel, RenderOptions, View};
+use crate::{Error, Gaussians, Kernel, Projection, RenderOptions, View};
 use fearless_simd::{Simd, SimdBase, dispatch};
 
 pub(crate) fn view() -> View {
@@ -17,6 +17,16 @@ pub(crate) fn view() -> View {
         intrinsics: [24.0, 26.0, 11.0, 9.5],
         width: 21,
         height: 19,
+        projection: Projection::Perspective,
+    }
+}
+
+/// The same place, about as near.
+pub(crate) fn seen(projection: Projection) -> View {
+    let perspective = view();
+    match projection {
+        Projection::Perspective => perspective,
+        Projection::Orthographic => View { intrinsics: [8.0, 9.0, 11.0, 9.5], projection, ..perspective },
     }
 }
 
@@ -78,8 +88,11 @@ fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; B
 
 #[test]
 fn gradients_match_finite_differences() {
-    for (kernel, degree) in [(Kernel::Classic, 3), (Kernel::Mip, 4)] {
-        let (gaussians, view) = (scene(kernel, degree), view());
+    use Projection::{Orthographic, Perspective};
+    for (kernel, degree, projection) in
+        [(Kernel::Classic, 3, Perspective), (Kernel::Mip, 4, Perspective), (Kernel::Classic, 2, Orthographic)]
+    {
+        let (gaussians, view) = (scene(kernel, degree), seen(projection));
         let mut camera: Camera<f64> = camera(kernel, degree, &view, 0.01);
         camera.least = -46.5; // no visible cut, so that the picture is smooth
         let size = [view.width, view.height];
@@ -126,7 +139,6 @@ fn gradients_match_finite_differences() {
 fn one_round_gaussian_has_the_analytic_picture() {
     let mut view = view();
     view.viewmat = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]];
-    view.intrinsics = [20.0, 20.0, 10.5, 9.5];
     let gaussians = Gaussians {
         means: vec![[0.0, 0.0, 2.0]],
         log_scales: vec![[0.2f32.ln(); 3]],
@@ -136,10 +148,11 @@ fn one_round_gaussian_has_the_analytic_picture() {
         ..Default::default()
     };
     let options = RenderOptions { background: [0.0, 1.0, 0.25], ..Default::default() };
-    let image = render(&gaussians, &view, &options).unwrap();
-    // Standard deviation 0.2 · 20 / 2 = 2 pixels, low pass 0.3.
-    for y in 0..view.height {
-        for x in 0..view.width {
+    // Standard deviation 0.2 · 20 / 2 = 2 pixels, or 0.2 · 10; low pass 0.3.
+    for (projection, focal) in [(Projection::Perspective, 20.0), (Projection::Orthographic, 10.0)] {
+        let view = View { projection, intrinsics: [focal, focal, 10.5, 9.5], ..view.clone() };
+        let image = render(&gaussians, &view, &options).unwrap();
+        for (x, y) in (0..view.height).flat_map(|y| (0..view.width).map(move |x| (x, y))) {
             let r2 = (x as f32 - 10.0).powi(2) + (y as f32 - 9.0).powi(2);
             let alpha = 0.5 * (-0.5 * r2 / 4.3).exp();
             let alpha = if alpha >= 1.0 / 255.0 { alpha } else { 0.0 };

@@ -13,6 +13,7 @@ pub fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
         intrinsics: [40.0, 40.0, 16.0, 16.0],
         width: 32,
         height: 32,
+        projection: Default::default(),
     };
     turns
         .map(|a| {

@@ -2,7 +2,17 @@
 
 use crate::{Error, Gaussians, Kernel, MAX_SH_DEGREE};
 
-/// A perspective camera and the size of its picture.
+/// How rays leave a camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Projection {
+    /// From one point; the intrinsics' focal lengths are in pixels.
+    #[default]
+    Perspective,
+    /// Parallel; they are pixels per unit of length.
+    Orthographic,
+}
+
+/// A camera and the size of its picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// World → camera, rows; OpenCV axes (x right, y down, z forward). The upper 3×3 block is a rotation.
@@ -13,6 +23,8 @@ pub struct View {
     pub width: usize,
     /// Rows.
     pub height: usize,
+    /// Perspective or orthographic.
+    pub projection: Projection,
 }
 
 /// How a picture is drawn.

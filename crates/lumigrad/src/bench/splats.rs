@@ -32,6 +32,7 @@ fn view() -> View {
         intrinsics: [400.0, 400.0, half, half],
         width: SIDE,
         height: SIDE,
+        projection: Default::default(),
     }
 }
 

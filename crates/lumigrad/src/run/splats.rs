@@ -1,6 +1,7 @@
 //! Splats: their files, their pictures.
 
 use super::job::Size;
+use super::lenses::ThroughLens;
 use super::render::{ELEVATION, choose, file_name, make_folder};
 use super::{RenderSettings, Summary};
 use crate::train::camera;
@@ -44,7 +45,7 @@ fn orbits(gaussians: &Gaussians, n: usize, size: Size) -> Vec<View> {
     orbit(n, &framing, ELEVATION).into_iter().map(turned).collect()
 }
 
-/// Renders splats from cameras (as [`super::cameras`]) into a folder, with alpha; gives how many files were written.
+/// Renders splats from cameras (as [`super::cameras`]) into a folder, with alpha; gives what was written.
 ///
 /// # Errors
 /// There is no such camera, no such auxiliary picture of splats; a file cannot be written.
@@ -54,7 +55,7 @@ pub fn render_splats(
     size: Size,
     settings: &RenderSettings,
     folder: &Path,
-) -> Result<usize> {
+) -> Result<Vec<PathBuf>> {
     const AOVS: [&str; 4] = ["depth", "median_depth", "normal", "mask"];
     if let Some(other) = settings.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
         return Err(Error::usage("--aov", format!("splats have no {other}"), AOVS.join(", ")));
@@ -63,29 +64,30 @@ pub fn render_splats(
     let mut renderer = Renderer::new(gaussians).map_err(unusable)?;
     let views = choose(vec![], cameras, size, &|n| Ok(orbits(gaussians, n, size)))?;
     make_folder(folder)?;
-    let mut written = 0;
+    let mut written = vec![];
     for view in &views {
-        let camera = camera(view);
+        let through = ThroughLens::new(view);
+        let camera = camera(through.as_ref().map_or(view, |t| &t.pinhole));
         let image = renderer.render(&camera, &options).map_err(unusable)?;
-        let pixels = image.colour.iter().zip(&image.alpha);
-        let straight = |(c, a): (&[f32; 3], &f32)| {
-            let [r, g, b] = c.map(|x| if *a > 0.0 { (x / a).clamp(0.0, 1.0) } else { 0.0 });
-            [r, g, b, *a]
+        let (width, height) = (view.width, view.height);
+        let seen = |data: Vec<f32>, channels: usize| match &through {
+            Some(through) => through.resample(&data, channels),
+            None => data,
         };
-        let picture = Picture {
-            width: image.width,
-            height: image.height,
-            channels: 4,
-            data: pixels.flat_map(straight).collect(),
-            transfer: Transfer::Srgb,
-            premultiplied: false,
+        let pixels = image.colour.iter().zip(&image.alpha).flat_map(|(c, a)| [c[0], c[1], c[2], *a]);
+        let straight = |p: &[f32; 4]| {
+            let [r, g, b] = [p[0], p[1], p[2]].map(|x| if p[3] > 0.0 { (x / p[3]).clamp(0.0, 1.0) } else { 0.0 });
+            [r, g, b, p[3]]
         };
+        let data = seen(pixels.collect(), 4).as_chunks::<4>().0.iter().flat_map(straight).collect();
+        let picture = Picture { width, height, channels: 4, data, transfer: Transfer::Srgb, premultiplied: false };
         let name = file_name(&view.name);
+        let path = folder.join(format!("{name}.{}", if settings.exr { "exr" } else { "png" }));
         match settings.exr {
-            true => picture.into_linear().into_premultiplied().save_exr(&folder.join(format!("{name}.exr")))?,
-            false => picture.save_png(&folder.join(format!("{name}.png")))?,
+            true => picture.into_linear().into_premultiplied().save_exr(&path)?,
+            false => picture.save_png(&path)?,
         }
-        written += 1;
+        written.push(path);
         for aov in &settings.aov {
             let (channels, data): (&[&str], Vec<f32>) = match aov.as_str() {
                 "depth" => {
@@ -100,8 +102,9 @@ pub fn render_splats(
                 _ => (&["Y"], image.alpha.clone()),
             };
             let path = folder.join(format!("{name}_{aov}.exr"));
-            save_exr(&path, (image.width, image.height), channels, &data, Precision::Float)?;
-            written += 1;
+            let data = seen(data, channels.len());
+            save_exr(&path, (width, height), channels, &data, Precision::Float)?;
+            written.push(path);
         }
     }
     Ok(written)

@@ -141,7 +141,7 @@ fn undistorted(view: &View) -> Result<Option<(View, Vec<Option<[f64; 2]>>)>> {
 }
 
 /// The value at a place in pixels, whose centres lie at +0.5.
-fn bilinear(from: &dyn Fn(usize) -> f32, [width, height]: [usize; 2], [x, y]: [f64; 2]) -> f32 {
+pub fn bilinear(from: &dyn Fn(usize) -> f32, [width, height]: [usize; 2], [x, y]: [f64; 2]) -> f32 {
     let along = |x: f64, n: usize| {
         let x = (x - 0.5).clamp(0.0, (n - 1) as f64);
         let first = (x.floor() as usize).min(n.saturating_sub(2));

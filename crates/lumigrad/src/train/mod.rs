@@ -3,8 +3,10 @@
 mod dataset;
 mod report;
 mod splats;
+mod start;
 mod state;
 mod views;
 
+pub(crate) use dataset::bilinear;
 pub use splats::splats;
 pub(crate) use views::camera;

@@ -2,6 +2,7 @@
 
 use super::dataset::{Dataset, Shot};
 use super::report::report;
+use super::start::initial;
 use super::state::{checkpoint, restored};
 use super::views::{Scores, camera, fixed, moved, scores, write_views};
 use crate::run::job::Document;
@@ -9,7 +10,6 @@ use crate::run::job::commands::TrainSplatsJob;
 use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes};
 use crate::{Error, Result};
 use lumigrad_core::Device;
-use lumigrad_core::ops::random;
 use lumigrad_optim::method::{Entry, find};
 use lumigrad_scene::views::Options;
 use lumigrad_splat::{
@@ -38,8 +38,6 @@ const PRESETS: [Preset; 3] = [
     Preset { name: "best", iterations: 30_000, growth: 20, least: 100_000 },
 ];
 
-/// Gaussians of a random start.
-const RANDOM_START: usize = 10_000;
 /// Part of a run with `adam+lm` after which Levenberg-Marquardt takes up.
 const LM_FROM: f64 = 0.75;
 
@@ -361,31 +359,4 @@ fn most(job: &TrainSplatsJob) -> Result<Option<usize>> {
             Err(Error::usage("--max-bytes", message, "allow a larger file"))
         }
     }
-}
-
-/// Gaussians to start from, at most `most`.
-fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<Gaussians> {
-    if job.sh_degree > MAX_SH_DEGREE {
-        let message = format!("{} is too high", job.sh_degree);
-        return Err(Error::usage("--sh-degree", message, format!("0 to {MAX_SH_DEGREE}")));
-    }
-    let kernel = if job.kernel == "mip" { Kernel::Mip } else { Kernel::Classic };
-    let points = &dataset.points;
-    if job.init == "sfm" && !points.positions.is_empty() {
-        // Every n-th where there are too many.
-        let stride = points.positions.len().div_ceil(most);
-        let every = |list: &[[f32; 3]]| list.iter().step_by(stride).copied().collect::<Vec<_>>();
-        let found = Gaussians::from_points(&every(&points.positions), &every(&points.colors), job.sh_degree, kernel);
-        // Points may all be no numbers.
-        if !found.is_empty() {
-            return Ok(found);
-        }
-    }
-    let (centre, radius) = dataset.focus();
-    let uniform = |i: usize, k: usize| random::uniform(job.common.seed ^ 0x5eed, (6 * i + k) as u64);
-    let n = RANDOM_START.min(most);
-    let place = |i: usize| [0, 1, 2].map(|k| (centre[k] + radius * (2.0 * uniform(i, k) - 1.0)) as f32);
-    let colour = |i: usize| [3, 4, 5].map(|k| uniform(i, k) as f32);
-    let (places, colours): (Vec<_>, Vec<_>) = (0..n).map(|i| (place(i), colour(i))).unzip();
-    Ok(Gaussians::from_points(&places, &colours, job.sh_degree, kernel))
 }

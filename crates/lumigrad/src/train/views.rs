@@ -2,10 +2,10 @@
 
 use super::dataset::{Dataset, Shot};
 use crate::{Error, Result};
-use lumigrad_scene::camera::View;
+use lumigrad_scene::camera::{Lens, View};
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::save_transforms;
-use lumigrad_splat::{Background, Image};
+use lumigrad_splat::{Background, Image, Projection};
 use std::path::{Path, PathBuf};
 
 /// The colour that pictures are compared over.
@@ -16,13 +16,17 @@ pub fn fixed(background: Background) -> [f32; 3] {
     }
 }
 
-/// A camera as the renderer takes it.
+/// A camera as the renderer takes it, without its distortion.
 pub fn camera(view: &View) -> lumigrad_splat::View {
     lumigrad_splat::View {
         viewmat: view.viewmat.map(|row| row.map(|x| x as f32)),
         intrinsics: view.intrinsics.map(|x| x as f32),
         width: view.width,
         height: view.height,
+        projection: match view.lens {
+            Lens::Orthographic => Projection::Orthographic,
+            _ => Projection::Perspective,
+        },
     }
 }
 

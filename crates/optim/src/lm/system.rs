@@ -5,6 +5,7 @@ use super::dense::Matrix;
 use super::precondition::{Blocks, Preconditioner};
 use super::{LevenbergMarquardt, LmStep, MAX_COVARIANCE_PARAMETERS};
 use crate::Result;
+use crate::conjugate_gradients::conjugate_gradients;
 use crate::vectors::{add_product, add_scaled, dot, flatten, product, unflatten, zeros_like};
 use lumigrad_core::{CallParams, Jacobian, Map, Tensor, Var};
 
@@ -133,37 +134,16 @@ impl LevenbergMarquardt {
         Ok(Some((next, predicted)))
     }
 
-    /// Solves (JᵀJ + λD)Δ = −g over the free parameters by preconditioned conjugate gradients. Gives Δ and the iterations.
-    /// Ends early on curvature that is not positive; x decreases the energy ½xᵀAx + gᵀx in each iteration.
+    /// Solves (JᵀJ + λD)Δ = −g over the free parameters by preconditioned [`conjugate_gradients`]. Gives Δ and the
+    /// iterations.
     pub(super) fn conjugate_gradients(&self, system: &System) -> Result<(Vec<Tensor>, usize)> {
         let inverse = Preconditioner::new(self.lambda, &system.diagonal, &system.free, &system.blocks)?;
-        let mut x = zeros_like(&system.gradient)?;
-        let mut r = product(-1.0, &system.gradient, &system.free)?;
-        let mut z = inverse.apply(&r)?;
-        let mut p = z.clone();
-        let mut rz = dot(&r, &z)?;
-        let goal = rz * self.options.inner_tolerance.powi(2);
-        for iteration in 0..self.options.max_inner {
-            if rz <= 0.0 || rz.is_nan() {
-                return Ok((x, iteration));
-            }
-            let image = system.jacobian.apply(&p)?;
-            let curved = add_product(&system.jacobian.apply_transpose(&image)?, self.lambda, &system.diagonal, &p)?;
-            let curvature = dot(&p, &curved)?;
-            if curvature <= 0.0 || curvature.is_nan() {
-                return Ok((x, iteration));
-            }
-            let step = rz / curvature;
-            x = add_scaled(&x, step, &p)?;
-            r = add_scaled(&r, -step, &curved)?;
-            z = inverse.apply(&r)?;
-            let next = dot(&r, &z)?;
-            if next <= goal {
-                return Ok((x, iteration + 1));
-            }
-            p = add_scaled(&z, next / rz, &p)?;
-            rz = next;
-        }
-        Ok((x, self.options.max_inner))
+        let apply = |p: &[Tensor]| {
+            let image = system.jacobian.apply_transpose(&system.jacobian.apply(p)?)?;
+            add_product(&image, self.lambda, &system.diagonal, p)
+        };
+        let (x, r) = (zeros_like(&system.gradient)?, product(-1.0, &system.gradient, &system.free)?);
+        let goal = |first: f64| first * self.options.inner_tolerance.powi(2);
+        conjugate_gradients(x, r, apply, |r| inverse.apply(r), goal, self.options.max_inner)
     }
 }

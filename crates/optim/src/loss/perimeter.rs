@@ -1,6 +1,7 @@
 //! Ginzburg–Landau energies: the length of the boundary of a segment, on pictures and on surfaces, and its fast descent.
 
 use crate::Result;
+use crate::conjugate_gradients::conjugate_gradients;
 use crate::vectors::{add_product, add_scaled, dot, product, scaled};
 use lumigrad_core::{CallParams, Device, Error as CoreError, Map, Tensor, Var};
 use std::collections::BTreeMap;
@@ -185,22 +186,10 @@ impl PhaseField {
         };
         const ITERATIONS: usize = 100;
         const TOLERANCE: f64 = 1e-6;
-        let mut x = guess.to_vec();
-        let mut r = add_scaled(b, -1.0, &apply(&x)?)?;
-        let mut p = r.clone();
-        let (mut rr, goal) = (dot(&r, &r)?, dot(b, b)? * TOLERANCE * TOLERANCE);
-        for _ in 0..ITERATIONS {
-            if rr <= goal || rr.is_nan() {
-                break;
-            }
-            let image = apply(&p)?;
-            let step = rr / dot(&p, &image)?;
-            x = add_scaled(&x, step, &p)?;
-            r = add_scaled(&r, -step, &image)?;
-            let next = dot(&r, &r)?;
-            p = add_scaled(&r, next / rr, &p)?;
-            rr = next;
-        }
+        let x = guess.to_vec();
+        let r = add_scaled(b, -1.0, &apply(&x)?)?;
+        let goal = dot(b, b)? * TOLERANCE * TOLERANCE;
+        let (mut x, _) = conjugate_gradients(x, r, apply, |r| Ok(r.to_vec()), |_| goal, ITERATIONS)?;
         Ok(x.remove(0))
     }
 }

@@ -18,7 +18,7 @@ pub use method::MethodTrainer;
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
-use crate::{Gaussians, Kernel, View};
+use crate::{Gaussians, Kernel, Projection, View};
 use kernels::{Composite, CompositeMoments, CompositeTangent, Params};
 use lists::{Lists, lists};
 use lumigrad_core::{CallParams, DType, Device, Error, Map, Operator, Result, Tensor, Var, apply};
@@ -114,6 +114,8 @@ pub struct CameraVars {
     pub size: [usize; 2],
     /// Near plane.
     pub near: f64,
+    /// Perspective or orthographic.
+    pub projection: Projection,
 }
 
 impl CameraVars {
@@ -125,7 +127,7 @@ impl CameraVars {
             Ok(Tensor::from_slice(&Device::cpu(), data, &[1, data.len()])?.cast(dtype)?.to_device(device)?.into())
         };
         let (viewmat, intrinsics) = (host(view.viewmat[..3].as_flattened())?, host(&view.intrinsics)?);
-        Ok(Self { viewmat, intrinsics, size: [view.width, view.height], near: 0.01 })
+        Ok(Self { viewmat, intrinsics, size: [view.width, view.height], near: 0.01, projection: view.projection })
     }
 }
 
@@ -167,7 +169,7 @@ fn render_moved(
     let mut inputs = gaussians.all();
     inputs.extend([&camera.viewmat, &camera.intrinsics]);
     let real = vec![width as f64, height as f64, camera.near, options.alpha_min];
-    let map = project_map(options.kernel, options.sh_degree, rest);
+    let map = project_map(options.kernel, camera.projection, options.sh_degree, rest);
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
     let splats = moved.map_or(Ok(splats.clone()), |m| splats.add(m))?;

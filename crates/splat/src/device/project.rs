@@ -1,7 +1,7 @@
 //! Projection as a map: the same formulas on both devices, with both modes of derivatives.
 
 use crate::project::{MIN_RATIO, rotation};
-use crate::{Kernel, sh};
+use crate::{Kernel, Projection, sh};
 use lumigrad_core::Map;
 use lumigrad_core::map::{Builder, Expr, vector};
 
@@ -15,14 +15,14 @@ const NOWHERE: f64 = 3e38;
 /// Inputs: means [N, 3], log scales [N, 3], rotations [N, 4], logits of opacities [N, 1], constant colours [N, 3], the
 /// other harmonics [N, `rest`] where there are any, the view matrix [1, 12] and intrinsics [1, 4]. Parameters: columns
 /// and rows of the picture, near plane, least alpha. `sh_degree` is the highest that is used.
-pub fn project_map(kernel: Kernel, sh_degree: usize, rest: usize) -> Map {
-    let name = format!("splat/project {kernel:?} {sh_degree} {rest}");
+pub fn project_map(kernel: Kernel, projection: Projection, sh_degree: usize, rest: usize) -> Map {
+    let name = format!("splat/project {kernel:?} {projection:?} {sh_degree} {rest}");
     Map::cached(&name, |m| match rest {
-        0 => define(m, kernel, 0, |_| vec![]),
-        9 => define(m, kernel, sh_degree, |m| m.item::<9>("rest").to_vec()),
-        24 => define(m, kernel, sh_degree, |m| m.item::<24>("rest").to_vec()),
-        45 => define(m, kernel, sh_degree, |m| m.item::<45>("rest").to_vec()),
-        _ => define(m, kernel, sh_degree, |m| m.item::<72>("rest").to_vec()),
+        0 => define(m, kernel, projection, 0, |_| vec![]),
+        9 => define(m, kernel, projection, sh_degree, |m| m.item::<9>("rest").to_vec()),
+        24 => define(m, kernel, projection, sh_degree, |m| m.item::<24>("rest").to_vec()),
+        45 => define(m, kernel, projection, sh_degree, |m| m.item::<45>("rest").to_vec()),
+        _ => define(m, kernel, projection, sh_degree, |m| m.item::<72>("rest").to_vec()),
     })
 }
 
@@ -31,7 +31,14 @@ fn finite(x: Expr) -> Expr {
     x.abs().less(1e30).select(x, 0.0)
 }
 
-fn define(m: &mut Builder, kernel: Kernel, sh_degree: usize, rest: impl FnOnce(&mut Builder) -> Vec<Expr>) {
+fn define(
+    m: &mut Builder,
+    kernel: Kernel,
+    projection: Projection,
+    sh_degree: usize,
+    rest: impl FnOnce(&mut Builder) -> Vec<Expr>,
+) {
+    let parallel = projection == Projection::Orthographic;
     let (raw_mean, raw_scale) = (m.item::<3>("means"), m.item::<3>("log_scales"));
     let (raw_q, [raw_logit], raw_dc) = (m.item::<4>("rotations"), m.item("opacity_logits"), m.item::<3>("dc"));
     let raw_rest = rest(m);
@@ -65,8 +72,10 @@ fn define(m: &mut Builder, kernel: Kernel, sh_degree: usize, rest: impl FnOnce(&
         (x / z).max(-centre / f - margin).min((size - centre) / f + margin)
     };
     let (sx, sy) = (slope(p[0], fx, cx, width), slope(p[1], fy, cy, height));
-    let line =
-        |f: Expr, k: usize, s: Expr| -> [Expr; 3] { std::array::from_fn(|c| f / z * (shape[k][c] - s * shape[2][c])) };
+    let line = |f: Expr, k: usize, s: Expr| -> [Expr; 3] {
+        let slanted = |c: usize| f / z * (shape[k][c] - s * shape[2][c]);
+        std::array::from_fn(|c| if parallel { f * shape[k][c] } else { slanted(c) })
+    };
     let (u, v) = (line(fx, 0, sx), line(fy, 1, sy));
     let raw = [vector::dot(u, u), vector::dot(u, v), vector::dot(v, v)];
     let mip = kernel == Kernel::Mip;
@@ -86,9 +95,13 @@ fn define(m: &mut Builder, kernel: Kernel, sh_degree: usize, rest: impl FnOnce(&
     }
     let reach = log_opacity - alpha_min.ln() * log2e;
     visible = visible.and(Expr::from(0.0).less_eq(reach));
-    let centre = [fx * p[0] / z + cx, fy * p[1] / z + cy];
-    // Where the camera looks from: mean − eye = Qᵀ(Q mean + t).
-    let to_mean: [Expr; 3] = std::array::from_fn(|k| vector::dot(column(&turn, k), p));
+    let depth = if parallel { Expr::from(1.0) } else { z };
+    let centre = [fx * p[0] / depth + cx, fy * p[1] / depth + cy];
+    // Where the camera looks from: mean − eye = Qᵀ(Q mean + t); parallel rays go along the axis.
+    let to_mean: [Expr; 3] = match parallel {
+        true => turn[2],
+        false => std::array::from_fn(|k| vector::dot(column(&turn, k), p)),
+    };
     let length = vector::dot(to_mean, to_mean).max(1e-30).sqrt();
     let basis = sh::basis(sh_degree, to_mean.map(|x| x / length), Expr::from);
     let colour = std::array::from_fn::<Expr, 3, _>(|ch| {

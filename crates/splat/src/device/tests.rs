@@ -1,5 +1,5 @@
 use super::*;
-use crate::render_tests::{scene, view};
+use crate::render_tests::{scene, seen};
 use lumigrad_testkit::{Check, check_shaders, devices};
 
 #[test]
@@ -9,10 +9,13 @@ fn shaders_and_bodies_agree_on_their_buffers() {
 
 #[test]
 fn derivatives_of_pictures_by_gaussians_and_camera_are_right() {
-    for (kernel, sh_degree) in [(Kernel::Classic, 2), (Kernel::Mip, 1)] {
+    use Projection::{Orthographic, Perspective};
+    for (kernel, sh_degree, projection) in
+        [(Kernel::Classic, 2, Perspective), (Kernel::Mip, 1, Perspective), (Kernel::Classic, 1, Orthographic)]
+    {
         let cpu = Device::cpu();
         let gaussians = GaussianVars::new(&scene(kernel, sh_degree), &cpu, DType::F64).unwrap();
-        let camera = CameraVars::new(&view(), &cpu, DType::F64).unwrap();
+        let camera = CameraVars::new(&seen(projection), &cpu, DType::F64).unwrap();
         // No visible cut, so that the picture is smooth.
         let options = DeviceOptions { kernel, sh_degree, alpha_min: 1e-14 };
         let mut inputs: Vec<Tensor> = gaussians.all().into_iter().map(|v| v.tensor().clone()).collect();
@@ -33,26 +36,28 @@ fn derivatives_of_pictures_by_gaussians_and_camera_are_right() {
 
 #[test]
 fn devices_draw_what_the_host_draws() {
-    let gaussians = scene(Kernel::Classic, 3);
-    let image = crate::render(&gaussians, &view(), &Default::default()).unwrap();
-    for device in devices("splats") {
-        let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
-        let camera = CameraVars::new(&view(), &device, DType::F32).unwrap();
-        let options = DeviceOptions { kernel: Kernel::Classic, sh_degree: 3, alpha_min: 1.0 / 255.0 };
-        let picture = render_vars(&vars, &camera, &options).unwrap().tensor().to_vec::<f32>().unwrap();
-        for (i, pixel) in picture.as_chunks::<5>().0.iter().enumerate() {
-            let expected = [image.colour[i][0], image.colour[i][1], image.colour[i][2], image.depth[i]];
-            for k in 0..4 {
-                // A pixel at the edge of a Gaussian may be cut on one device and drawn on the other.
-                assert!(
-                    (pixel[k] - expected[k]).abs() < 1e-4 || (pixel[k] - expected[k]).abs() < 0.012,
-                    "{device}: {i}"
-                );
+    for projection in [Projection::Perspective, Projection::Orthographic] {
+        let gaussians = scene(Kernel::Classic, 3);
+        let image = crate::render(&gaussians, &seen(projection), &Default::default()).unwrap();
+        for device in devices("splats") {
+            let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
+            let camera = CameraVars::new(&seen(projection), &device, DType::F32).unwrap();
+            let options = DeviceOptions { kernel: Kernel::Classic, sh_degree: 3, alpha_min: 1.0 / 255.0 };
+            let picture = render_vars(&vars, &camera, &options).unwrap().tensor().to_vec::<f32>().unwrap();
+            for (i, pixel) in picture.as_chunks::<5>().0.iter().enumerate() {
+                let expected = [image.colour[i][0], image.colour[i][1], image.colour[i][2], image.depth[i]];
+                for k in 0..4 {
+                    // A pixel at the edge of a Gaussian may be cut on one device and drawn on the other.
+                    assert!(
+                        (pixel[k] - expected[k]).abs() < 1e-4 || (pixel[k] - expected[k]).abs() < 0.012,
+                        "{device}: {i}"
+                    );
+                }
+                assert!((1.0 - pixel[4] - image.alpha[i]).abs() < 5e-3, "{device}: pixel {i}");
             }
-            assert!((1.0 - pixel[4] - image.alpha[i]).abs() < 5e-3, "{device}: pixel {i}");
+            assert!(vars.gaussians(Kernel::Classic).unwrap() == gaussians, "arrays hold what they were made of");
+            let nothing = GaussianVars::new(&Gaussians { sh_degree: 0, ..Default::default() }, &device, DType::F32);
+            let _ = nothing.and_then(|n| render_vars(&n, &camera, &DeviceOptions { sh_degree: 0, ..options }));
         }
-        assert!(vars.gaussians(Kernel::Classic).unwrap() == gaussians, "arrays hold what they were made of");
-        let nothing = GaussianVars::new(&Gaussians { sh_degree: 0, ..Default::default() }, &device, DType::F32);
-        let _ = nothing.and_then(|n| render_vars(&n, &camera, &DeviceOptions { sh_degree: 0, ..options }));
     }
 }

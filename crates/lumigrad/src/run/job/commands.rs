@@ -182,8 +182,9 @@ job_keys! {
         exposures: bool, Flag, default "false";
         /// Degree of the spherical harmonics, 0 to 4.
         sh_degree: usize, Count(0), default "3";
-        /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see.
-        init: String, Choice(&["sfm", "random"]), default "\"sfm\"";
+        /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see,
+        /// mesh:FILE covers the surface of a scene (.glb, .gltf, .obj, .ply, .stl) that stands where the cameras see it.
+        init: String, Text, default "\"sfm\"";
         /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting).
         kernel: String, Choice(&["classic", "mip"]), default "\"classic\"";
         /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
@@ -213,6 +214,10 @@ job_keys! {
         aov: Vec<String>, Words(AOVS), default "[]";
         /// Format of colour: png is display-encoded, exr linear.
         format: String, Choice(&["png", "exr"]), default "\"png\"";
+        /// Make a video of the pictures too, over black: .mp4, .webm or .gif, by an installed ffmpeg.
+        video: Option<PathBuf>, Path, example "\"turn.mp4\"";
+        /// Pictures in a second of the video.
+        rate: f64, Amount, default "30.0";
         /// Folder for the pictures.
         out: PathBuf, Path, default "\"render\"";
     }

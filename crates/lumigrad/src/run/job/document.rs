@@ -72,15 +72,12 @@ impl Document {
             }
         };
         let mut document = Self::new(command);
-        for (name, value) in table {
-            if name == "command" {
-                continue;
-            }
-            let key = document.known(&name).map_err(|(m, h)| Error::usage(place(line(&name)), m, h))?;
+        for (path, name, value) in document.entries(table) {
+            let key = document.known(&name).map_err(|(m, h)| Error::usage(place(line(&path)), m, h))?;
             let value = key.kind.normalise(value).map_err(|message| {
                 // The message may name an entry of a table, whose line is closer.
                 let inner = message.split(": ").next().and_then(|entry| lines.get(&format!("{name}.{entry}")));
-                Error::usage(place(inner.copied().unwrap_or(line(&name))), format!("{name}: {message}"), "")
+                Error::usage(place(inner.copied().unwrap_or(line(&path))), format!("{name}: {message}"), "")
             })?;
             document.values.insert(name, key.kind.rebase(value, folder));
         }
@@ -90,6 +87,22 @@ impl Document {
     /// The command.
     pub fn command(&self) -> &Command {
         &self.command
+    }
+
+    /// Keys of a job file with their places and values. A table that is no key itself is a section: `[auto]` with
+    /// `regularisers` in it is `auto_regularisers`.
+    fn entries(&self, table: Table) -> Vec<(String, String, Value)> {
+        let mut out = vec![];
+        for (name, value) in table.into_iter().filter(|(name, _)| name != "command") {
+            match value {
+                Value::Table(inner) if self.command.key(&name).is_none() => {
+                    let entry = |(key, value)| (format!("{name}.{key}"), format!("{name}_{key}"), value);
+                    out.extend(inner.into_iter().map(entry));
+                }
+                value => out.push((name.clone(), name, value)),
+            }
+        }
+        out
     }
 
     fn known(&self, name: &str) -> std::result::Result<Key, (String, String)> {
@@ -137,6 +150,11 @@ impl Document {
         let (name, inner) = match path.trim().split_once('.') {
             Some((name, inner)) => (name, Some(inner.trim_matches('"'))),
             None => (path.trim(), None),
+        };
+        let joined = inner.map(|inner| format!("{name}_{inner}"));
+        let (name, inner) = match &joined {
+            Some(joined) if self.command.key(name).is_none() => (joined.as_str(), None),
+            _ => (name, inner),
         };
         let key = self.known(name).map_err(|(m, h)| Error::usage(&place, m, h))?;
         let value = match inner {

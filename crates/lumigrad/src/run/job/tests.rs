@@ -157,6 +157,17 @@ fn flags_override_the_file_and_set_overrides_flags() {
 }
 
 #[test]
+fn sections_are_beginnings_of_keys() {
+    let of = |text: &str| parse(text).unwrap().parse::<OptimizeJob>().unwrap().auto_regularisers;
+    assert!(of("command = \"optimize\"\nscene = \"a.glb\"\n[auto]\nregularisers = true\n"));
+    let error = message("command = \"optimize\"\n[auto]\nregularizers = true\n");
+    assert!(error.contains("job.toml:3") && error.contains("did you mean \"auto_regularisers\"?"), "{error}");
+    let mut document = parse("command = \"optimize\"\n").unwrap();
+    document.set_expression("auto.regularisers=true").unwrap();
+    assert!(document.is_set("auto_regularisers"));
+}
+
+#[test]
 fn keys_are_declared_once() {
     assert!(BudgetKeys::keys().iter().any(|k| k.name == "stop_loss"));
     for command in Command::all() {
