@@ -1,4 +1,4 @@
-//! The corpus of the fuzz targets, and mutations of it, through the readers of scenes and of jobs: never a panic, never
+//! The corpus of the fuzz targets, and mutations of it, through the readers of scenes, splats and jobs: never a panic, never
 //! much memory. `LUMIGRAD_FUZZ_ROUNDS` sets the number of mutations.
 
 #[path = "fuzz/readers.rs"]
@@ -134,6 +134,11 @@ fn fuzz(folder: &str, seed: u64, read: fn(&[u8]) -> bool) {
 #[test]
 fn mutated_scenes_end_cleanly_in_bounded_memory() {
     fuzz("gltf", 1, readers::gltf);
+}
+
+#[test]
+fn mutated_splats_end_cleanly_in_bounded_memory() {
+    fuzz("splats", 3, readers::splats);
 }
 
 #[test]

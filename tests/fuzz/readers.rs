@@ -3,6 +3,7 @@
 
 use lumigrad::run::job::{Document, commands};
 use lumigrad::scene::Scene;
+use lumigrad::splat::{Kernel, Projection, RenderOptions, View, formats, render};
 use std::path::Path;
 
 /// How errors name the input.
@@ -33,6 +34,36 @@ pub fn gltf(bytes: &[u8]) -> bool {
     assert_eq!(again.instances().len(), scene.instances().len());
     assert_eq!(again.parameters().len(), scene.parameters().len());
     true
+}
+
+/// Reads splats of any format, draws them, and where their numbers are finite, saves and reads them again. True where they
+/// are splats.
+///
+/// # Panics
+/// A reader or the renderer panics, a picture is not finite, or what was read cannot be read again.
+pub fn splats(bytes: &[u8]) -> bool {
+    let mut is_good = false;
+    for ending in ["ply", "splat", "spz", "sog", "glb"] {
+        let Ok(gaussians) = formats::read_bytes(&format!("{NAME}.{ending}"), bytes) else { continue };
+        is_good = true;
+        // Surfels are read and converted, and not drawn.
+        if gaussians.len() > 10_000 || gaussians.kernel == Kernel::Surfel {
+            continue;
+        }
+        let view = View {
+            viewmat: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 3.0], [0.0, 0.0, 0.0, 1.0]],
+            intrinsics: [16.0, 16.0, 8.0, 8.0],
+            width: 16,
+            height: 16,
+            projection: Projection::Perspective,
+        };
+        let image = render(&gaussians, &view, &RenderOptions::default()).expect("what was read can be drawn");
+        assert!(image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()));
+        let saved = formats::write(Path::new("input.ply"), &gaussians).expect("what was read can be saved");
+        let again = formats::read_bytes("input.ply", &saved).expect("what was saved can be read");
+        assert_eq!(again.len(), gaussians.len());
+    }
+    is_good
 }
 
 /// Reads a job, prints it and reads it again. True where it is a job.

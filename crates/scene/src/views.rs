@@ -8,7 +8,7 @@ mod llff;
 mod locate;
 mod transforms;
 
-pub use transforms::save_transforms;
+pub use transforms::{load_cameras, save_transforms};
 
 use crate::camera::View;
 use crate::picture::Picture;

@@ -39,6 +39,9 @@ impl FormatError {
     }
 }
 
+/// The bytes of a file beside the one that is read, by its name.
+type Beside<'a> = dyn FnMut(&str) -> Result<Vec<u8>, FormatError> + 'a;
+
 /// Endings of the formats.
 pub const ENDINGS: &[&str] = &["ply", "compressed.ply", "splat", "spz", "sog", "glb", "gltf"];
 
@@ -74,16 +77,28 @@ pub fn read(path: &Path) -> Result<Gaussians, FormatError> {
     if path.is_dir() || name == "meta.json" {
         return sog::read(&mut beside);
     }
-    let bytes = load(path)?;
-    match ending(&name) {
+    parse(&name, &load(path)?, &mut beside)
+}
+
+/// The Gaussians of the bytes of a file of this name, which needs no files beside it.
+///
+/// # Errors
+/// Damaged files, files of an unknown format.
+pub fn read_bytes(name: &str, bytes: &[u8]) -> Result<Gaussians, FormatError> {
+    let mut beside = |name: &str| Err(FormatError::new(format!("{name} is not there"), "read it from its folder"));
+    parse(name, bytes, &mut beside)
+}
+
+fn parse(name: &str, bytes: &[u8], beside: &mut Beside) -> Result<Gaussians, FormatError> {
+    match ending(name) {
         "ply" => {
-            let ply = table::Ply::read(&bytes)?;
+            let ply = table::Ply::read(bytes)?;
             if compressed::is_compressed(&ply) { compressed::read(&ply) } else { ply::read(&ply) }
         }
-        "splat" => splat::read(&bytes),
-        "spz" => spz::read(&bytes),
-        "sog" => sog::read_zip(&bytes),
-        "glb" | "gltf" => gltf::read(&bytes, &mut beside),
+        "splat" => splat::read(bytes),
+        "spz" => spz::read(bytes),
+        "sog" => sog::read_zip(bytes),
+        "glb" | "gltf" => gltf::read(bytes, beside),
         other => Err(unknown(other)),
     }
 }

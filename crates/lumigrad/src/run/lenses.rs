@@ -49,12 +49,23 @@ impl ThroughLens {
         Some(Self { pinhole, places })
     }
 
-    /// The camera's picture from the pinhole's [H · W, `channels`]; zeros where it shows nothing.
+    /// The camera's picture from the pinhole's [H · W, `channels`], premultiplied colours; zeros where it shows nothing.
     pub fn resample(&self, data: &[f32], channels: usize) -> Vec<f32> {
         let size = [self.pinhole.width, self.pinhole.height];
         let pixel = |place: &Option<[f64; 2]>| -> Vec<f32> {
             let value = |ch: usize| place.map_or(0.0, |p| bilinear(&|i| data[i * channels + ch], size, p));
             (0..channels).map(value).collect()
+        };
+        self.places.par_iter().flat_map_iter(pixel).collect()
+    }
+
+    /// As [`Self::resample`], of the nearest pixels: depths, normals and numbers of different surfaces have no mean.
+    pub fn nearest(&self, data: &[f32], channels: usize) -> Vec<f32> {
+        let [width, height] = [self.pinhole.width, self.pinhole.height];
+        let pixel = |place: &Option<[f64; 2]>| -> Vec<f32> {
+            let Some([x, y]) = *place else { return vec![0.0; channels] };
+            let first = channels * ((y as usize).min(height - 1) * width + (x as usize).min(width - 1));
+            data[first..first + channels].to_vec()
         };
         self.places.par_iter().flat_map_iter(pixel).collect()
     }

@@ -1,6 +1,7 @@
 //! Pictures of a scene.
 
 use super::job::Size;
+use super::lenses::ThroughLens;
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device};
 use lumigrad_raster::texture::Sampling;
@@ -8,8 +9,8 @@ use lumigrad_raster::{Aov, Bindings, Camera, Options, Renderer};
 use lumigrad_scene::camera::{Framing, View, orbit};
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
+use lumigrad_scene::views::load_cameras;
 use lumigrad_scene::{Projection, Scene};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Elevation of orbits above the horizon, radians.
@@ -54,7 +55,7 @@ pub(super) fn choose(
                 return orbits(n);
             }
             if text.ends_with(".json") {
-                return from_file(Path::new(text), size);
+                return Ok(load_cameras(Path::new(text), (size.width, size.height))?);
             }
             let names: Vec<String> = own.iter().map(|v| v.name.clone()).collect();
             let found = own.into_iter().find(|v| v.name == text);
@@ -117,39 +118,6 @@ fn orbits(scene: &Scene, n: usize, size: Size) -> Result<Vec<View>> {
     Ok(orbit(n, &Framing::of_sphere(centre, radius, (size.width, size.height)), ELEVATION))
 }
 
-/// Frames of a `transforms.json`, with or without pictures; a frame's own numbers go before the file's.
-fn from_file(path: &Path, size: Size) -> Result<Vec<View>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    let file: Value = serde_json::from_str(&text).map_err(|e| Error::file(path.display(), e.to_string(), ""))?;
-    let frames = file["frames"].as_array().filter(|f| !f.is_empty());
-    let frames = frames.ok_or_else(|| Error::file(path.display(), "no frames", "expected a transforms.json"))?;
-    let views = frames.iter().enumerate().map(|(i, frame)| {
-        let place = format!("{}#/frames/{i}", path.display());
-        let number = |key: &str| frame[key].as_f64().or(file[key].as_f64());
-        let side = |key: &str, other: usize| number(key).map_or(other, |x| x.clamp(1.0, 32768.0) as usize);
-        let (width, height) = (side("w", size.width), side("h", size.height));
-        let angle = number("camera_angle_x").map(|a| 0.5 * width as f64 / (0.5 * a).tan());
-        let fx = number("fl_x").or(angle).filter(|f| *f > 0.0 && f.is_finite());
-        let fx = fx.ok_or_else(|| Error::file(&place, "no focal length", "give fl_x or camera_angle_x"))?;
-        let centre = |key: &str, side: usize| number(key).unwrap_or(0.5 * side as f64);
-        let intrinsics = [fx, number("fl_y").unwrap_or(fx), centre("cx", width), centre("cy", height)];
-        let mut matrix = [[0.0, 0.0, 0.0, 1.0]; 4];
-        for (r, row) in matrix.iter_mut().enumerate().take(3) {
-            for (c, cell) in row.iter_mut().enumerate() {
-                let found = frame["transform_matrix"][r][c].as_f64();
-                *cell = found.ok_or_else(|| Error::file(&place, "transform_matrix is no 4 × 4 matrix", ""))?;
-            }
-        }
-        let stem = frame["file_path"]
-            .as_str()
-            .and_then(|p| Path::new(p).file_stem())
-            .map(|s| s.to_string_lossy().into_owned());
-        let view = View::from_opengl(&place, matrix, intrinsics, (width, height))?;
-        Ok(View { name: stem.unwrap_or_else(|| format!("frame_{i:04}")), ..view })
-    });
-    views.collect()
-}
-
 /// Renders a scene from cameras into a folder: `<view>.png` or `.exr`, and `<view>_<aov>.exr`. Gives what was written.
 ///
 /// # Errors
@@ -177,9 +145,13 @@ pub fn render(
     make_folder(folder)?;
     let mut written = vec![];
     for view in views {
-        let view = with_depths(view, centre, radius);
-        let camera = Camera::new(&view, device, DType::F32)?;
-        let data = frame.render(&camera)?.image.tensor().to_vec::<f32>()?;
+        let through = ThroughLens::new(view);
+        let pinhole = with_depths(through.as_ref().map_or(view, |t| &t.pinhole), centre, radius);
+        let camera = Camera::new(&pinhole, device, DType::F32)?;
+        let mut data = frame.render(&camera)?.image.tensor().to_vec::<f32>()?;
+        if let Some(through) = &through {
+            data = through.resample(&data, 4);
+        }
         let (width, height) = (view.width, view.height);
         let picture = Picture { width, height, channels: 4, data, transfer: Transfer::Linear, premultiplied: true };
         let name = file_name(&view.name);
@@ -197,7 +169,10 @@ pub fn render(
         for aov in &settings.aov {
             let (first, names) = channels_of(aov)?;
             let pixels = channels.chunks_exact(Aov::COUNT);
-            let data: Vec<f32> = pixels.flat_map(|p| p[first..first + names.len()].iter().copied()).collect();
+            let mut data: Vec<f32> = pixels.flat_map(|p| p[first..first + names.len()].iter().copied()).collect();
+            if let Some(through) = &through {
+                data = through.nearest(&data, names.len());
+            }
             let path = folder.join(format!("{name}_{aov}.exr"));
             save_exr(&path, (width, height), names, &data, Precision::Float)?;
             written.push(path);

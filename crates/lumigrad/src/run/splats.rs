@@ -70,16 +70,16 @@ pub fn render_splats(
         let camera = camera(through.as_ref().map_or(view, |t| &t.pinhole));
         let image = renderer.render(&camera, &options).map_err(unusable)?;
         let (width, height) = (view.width, view.height);
-        let seen = |data: Vec<f32>, channels: usize| match &through {
-            Some(through) => through.resample(&data, channels),
-            None => data,
-        };
         let pixels = image.colour.iter().zip(&image.alpha).flat_map(|(c, a)| [c[0], c[1], c[2], *a]);
         let straight = |p: &[f32; 4]| {
             let [r, g, b] = [p[0], p[1], p[2]].map(|x| if p[3] > 0.0 { (x / p[3]).clamp(0.0, 1.0) } else { 0.0 });
             [r, g, b, p[3]]
         };
-        let data = seen(pixels.collect(), 4).as_chunks::<4>().0.iter().flat_map(straight).collect();
+        let mut data: Vec<f32> = pixels.collect();
+        if let Some(through) = &through {
+            data = through.resample(&data, 4);
+        }
+        let data = data.as_chunks::<4>().0.iter().flat_map(straight).collect();
         let picture = Picture { width, height, channels: 4, data, transfer: Transfer::Srgb, premultiplied: false };
         let name = file_name(&view.name);
         let path = folder.join(format!("{name}.{}", if settings.exr { "exr" } else { "png" }));
@@ -102,7 +102,10 @@ pub fn render_splats(
                 _ => (&["Y"], image.alpha.clone()),
             };
             let path = folder.join(format!("{name}_{aov}.exr"));
-            let data = seen(data, channels.len());
+            let data = match &through {
+                Some(through) => through.nearest(&data, channels.len()),
+                None => data,
+            };
             save_exr(&path, (width, height), channels, &data, Precision::Float)?;
             written.push(path);
         }

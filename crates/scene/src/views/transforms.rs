@@ -1,6 +1,6 @@
 //! `transforms.json` data sets: NeRF-synthetic, instant-ngp and nerfstudio dialects; and writing them.
 
-use super::locate::{Locator, Place};
+use super::locate::Locator;
 use super::{Found, Points};
 use crate::camera::{Lens, View};
 use crate::{Error, Result, formats, write_atomically};
@@ -35,6 +35,7 @@ struct Camera {
 /// Fields of a frame besides its camera.
 #[derive(Debug, Deserialize)]
 struct Frame {
+    #[serde(default)]
     file_path: String,
     transform_matrix: Vec<Vec<f64>>,
     mask_path: Option<String>,
@@ -72,21 +73,54 @@ pub(super) fn load(locator: &Locator) -> Result<Found> {
     Ok(found)
 }
 
-fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut Found) -> Result<()> {
+fn wrong(location: String, e: serde_json::Error) -> Error {
+    Error::invalid(location, e.to_string(), "expected a transforms.json")
+}
+
+/// The camera fields of a file, and its others.
+fn parse(path: &Path) -> Result<(Camera, Document)> {
     let file = path.display();
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let wrong =
-        |location: String, e: serde_json::Error| Error::invalid(location, e.to_string(), "expected a transforms.json");
     let root: Value =
         serde_json::from_slice(&bytes).map_err(|e| wrong(format!("{file}:{}:{}", e.line(), e.column()), e))?;
     let common = Camera::deserialize(&root).map_err(|e| wrong(file.to_string(), e))?;
-    let document = Document::deserialize(&root).map_err(|e| wrong(file.to_string(), e))?;
+    Ok((common, Document::deserialize(&root).map_err(|e| wrong(file.to_string(), e))?))
+}
+
+/// The cameras of a `transforms.json`, lenses included; its pictures are not looked at. Frames that do not tell their size
+/// have `size`; they are named by the stems of their pictures, or numbered.
+///
+/// # Errors
+/// Files that are missing or damaged, or hold no frame.
+pub fn load_cameras(path: &Path, size: (usize, usize)) -> Result<Vec<View>> {
+    let (common, document) = parse(path)?;
+    if document.frames.is_empty() {
+        return Err(Error::invalid(path.display().to_string(), "no frames", "expected a transforms.json"));
+    }
+    let camera = |(i, value): (usize, &Value)| {
+        let location = format!("{}#/frames/{i}", path.display());
+        let frame = Frame::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
+        let own = Camera::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
+        let stem = Path::new(&frame.file_path).file_stem().map(|s| s.to_string_lossy().into_owned());
+        let view = view(&frame, &own, &common, size, &location)?;
+        Ok(View { name: stem.unwrap_or_else(|| format!("frame_{i:04}")), ..view })
+    };
+    document.frames.iter().enumerate().map(camera).collect()
+}
+
+fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut Found) -> Result<()> {
+    let file = path.display();
+    let (common, document) = parse(path)?;
     for (i, value) in document.frames.iter().enumerate() {
         let location = format!("{file}#/frames/{i}");
         let frame = Frame::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
         let own = Camera::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
+        if frame.file_path.is_empty() {
+            return Err(Error::invalid(location, "missing field `file_path`", "expected a transforms.json"));
+        }
         let place = locator.require(Path::new(&frame.file_path), &location)?;
-        let view = view(&frame, &own, &common, &place, &location)?;
+        let measured = (place.size.0 * place.reduction, place.size.1 * place.reduction);
+        let view = view(&frame, &own, &common, measured, &location)?;
         let mask = frame.mask_path.as_ref().map(|m| locator.root.join(m)).filter(|m| m.is_file());
         if let (Some(name), None) = (&frame.mask_path, &mask) {
             return Err(Error::invalid(location, format!("mask {name} does not exist"), ""));
@@ -112,7 +146,7 @@ impl Document {
     }
 }
 
-fn view(frame: &Frame, own: &Camera, common: &Camera, place: &Place, location: &str) -> Result<View> {
+fn view(frame: &Frame, own: &Camera, common: &Camera, measured: (usize, usize), location: &str) -> Result<View> {
     let wrong = |message: String, help: &str| Err(Error::invalid(location, message, help));
     let rows = &frame.transform_matrix;
     if !(3..=4).contains(&rows.len()) || rows.iter().any(|row| row.len() != 4) {
@@ -121,7 +155,6 @@ fn view(frame: &Frame, own: &Camera, common: &Camera, place: &Place, location: &
     let matrix =
         std::array::from_fn(|r| rows.get(r).map_or([0.0, 0.0, 0.0, 1.0], |row| [row[0], row[1], row[2], row[3]]));
     let pick = |field: fn(&Camera) -> Option<f64>| field(own).or_else(|| field(common));
-    let measured = (place.size.0 * place.reduction, place.size.1 * place.reduction);
     let w = pick(|c| c.w).unwrap_or(measured.0 as f64);
     let h = pick(|c| c.h).unwrap_or(measured.1 as f64);
     if !((1.0..1e6).contains(&w) && (1.0..1e6).contains(&h)) {
