@@ -85,7 +85,7 @@ impl DeviceTrainer {
         };
         let views: Vec<&View> = pictures.iter().map(|p| &p.view).collect();
         let remembered = state.cameras.as_ref();
-        let chart = chart(&state.gaussians, out.extent);
+        let chart = chart(&views, out.extent);
         out.cameras = Cameras::new(&views, chart, &out.options, device, remembered)?;
         let rows = Rows::<f32>::new(&state.gaussians);
         let fill = |all: &[f32], name| -> Result<Rows<f32>> {
@@ -411,11 +411,18 @@ impl DeviceTrainer {
     }
 }
 
-/// Cameras turn about the middle of the Gaussians, in units of the extent.
-fn chart(gaussians: &Gaussians, extent: f32) -> Chart {
-    let finite: Vec<&[f32; 3]> = gaussians.means.iter().filter(|m| m.iter().all(|x| x.is_finite())).collect();
-    let mean = |k: usize| finite.iter().map(|m| m[k] as f64).sum::<f64>() / finite.len().max(1) as f64;
-    Chart { unit: extent as f64, pivot: [mean(0), mean(1), mean(2)] }
+/// Cameras turn about a point amid what they see, in units of the extent: the same for every start of a run.
+fn chart(views: &[&View], extent: f32) -> Chart {
+    let mut pivot = [0.0; 3];
+    for view in views {
+        let m = &view.viewmat;
+        for (k, sum) in pivot.iter_mut().enumerate() {
+            // The eye, and an extent along the axis from there.
+            let eye = -(0..3).map(|i| m[i][k] * m[i][3]).sum::<f32>();
+            *sum += (eye + extent * m[2][k]) as f64 / views.len() as f64;
+        }
+    }
+    Chart { unit: extent as f64, pivot }
 }
 
 impl Shot {
