@@ -322,7 +322,11 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
                 let (x, y) = (x * half[0], y * half[1]);
                 moments[9] += (x * x + y * y).sqrt();
             }
-            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
+            let after = f.hit.select(stays.select(next, -t), t);
+            match cells_drawn {
+                Some(_) => after.store_slice(&mut canvas.left[at..at + len]),
+                None => canvas.leave(at, own, after, &mut open),
+            }
         }
         for (sum, lanes) in out.iter_mut().zip(moments) {
             *sum = lanes.reduce_sum();

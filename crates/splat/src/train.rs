@@ -464,11 +464,7 @@ fn by_tiles(by: &Planes<f32>, [width, height]: [usize; 2], background: [f32; 3],
 
 /// 1.1 × the largest distance of a camera from the cameras' mean; 1 where all stand together.
 pub(crate) fn extent(pictures: &[TrainingPicture]) -> f32 {
-    let eye = |p: &TrainingPicture| -> [f32; 3] {
-        let m = &p.view.viewmat;
-        std::array::from_fn(|k| -(0..3).map(|i| m[i][k] * m[i][3]).sum::<f32>())
-    };
-    let eyes: Vec<[f32; 3]> = pictures.iter().map(eye).collect();
+    let eyes: Vec<[f32; 3]> = pictures.iter().map(|p| p.view.eye()).collect();
     let mean: [f32; 3] = std::array::from_fn(|k| eyes.iter().map(|e| e[k]).sum::<f32>() / eyes.len() as f32);
     let distance = |e: &[f32; 3]| (0..3).map(|k| (e[k] - mean[k]).powi(2)).sum::<f32>().sqrt();
     let largest = eyes.iter().map(distance).fold(0.0, f32::max);

@@ -27,6 +27,14 @@ pub struct View {
     pub projection: Projection,
 }
 
+impl View {
+    /// Where it looks from.
+    pub(crate) fn eye(&self) -> [f32; 3] {
+        let m = &self.viewmat;
+        std::array::from_fn(|k| -(0..3).map(|i| m[i][k] * m[i][3]).sum::<f32>())
+    }
+}
+
 /// How a picture is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RenderOptions {

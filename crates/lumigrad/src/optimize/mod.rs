@@ -27,6 +27,7 @@ pub use display::encode;
 pub use drive::{Outcome, mean_psnr, optimize, psnr};
 pub use execute::execute;
 pub use landscape::landscape;
+pub(crate) use poses::angle;
 pub use problem::{Problem, Target, bounds, environment};
 pub use range_test::{RangeTest, range_test};
 pub use run::Optimizer;

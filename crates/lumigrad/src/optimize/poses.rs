@@ -6,6 +6,13 @@ use lumigrad_core::{DType, Tensor, Var};
 use lumigrad_optim::pose::{Chart, poses, retract};
 use lumigrad_scene::camera::View;
 
+/// Angle between the rotations of two poses, radians.
+pub fn angle(a: &[[f64; 4]; 4], b: &[[f64; 4]; 4]) -> f64 {
+    // From the Frobenius distance: accurate for small angles, where the trace's cosine is not.
+    let gap: f64 = (0..3).map(|i| (0..3).map(|k| (a[i][k] - b[i][k]).powi(2)).sum::<f64>()).sum();
+    2.0 * (gap / 8.0).sqrt().min(1.0).asin()
+}
+
 /// Poses that are optimised.
 pub struct Poses {
     /// Last estimates, world → camera, f64.
@@ -54,10 +61,7 @@ impl Poses {
     pub fn errors(&self, truth: &[&View]) -> (f64, f64) {
         let (mut rotation, mut translation) = (0.0, 0.0);
         for (pose, view) in self.base.iter().zip(truth) {
-            // From the Frobenius distance: accurate for small angles, where the trace's cosine is not.
-            let gap: f64 = (0..3).map(|i| (0..3).map(|j| (pose[i][j] - view.viewmat[i][j]).powi(2)).sum::<f64>()).sum();
-            let angle = 2.0 * ((gap / 8.0).sqrt().min(1.0)).asin();
-            rotation += angle.to_degrees();
+            rotation += angle(pose, &view.viewmat).to_degrees();
             let centre = View { viewmat: *pose, ..(*view).clone() }.centre();
             let true_centre = view.centre();
             translation +=

@@ -62,15 +62,9 @@ impl Optimizer<'_> {
             }
         }
         let mut state = State::default();
-        for (name, text) in &c.facts {
-            if let (Some(name), Ok(x)) = (name.strip_prefix(METHOD), text.parse()) {
-                state.numbers.insert(name.into(), x);
-            }
-        }
-        for (name, (shape, array)) in &c.tensors {
-            if let (Some(name), Array::F32(data)) = (name.strip_prefix(METHOD), array) {
-                state.tensors.insert(name.into(), Tensor::from_slice(&self.device, data, shape)?);
-            }
+        state.numbers.extend(c.numbers_under(METHOD).map(|(name, x)| (name.into(), x)));
+        for (name, shape, data) in c.arrays_under(METHOD) {
+            state.tensors.insert(name.into(), Tensor::from_slice(&self.device, data, shape)?);
         }
         if let Some(method) = &mut self.method {
             method.load_state(&state);

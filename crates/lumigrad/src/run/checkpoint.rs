@@ -72,6 +72,19 @@ impl Checkpoint {
         self.tensors.insert(name.into(), (shape.to_vec(), array));
     }
 
+    /// Facts that are numbers, of names that begin with `prefix`, without it.
+    pub fn numbers_under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.facts.iter().filter_map(move |(name, text)| Some((name.strip_prefix(prefix)?, text.parse().ok()?)))
+    }
+
+    /// Arrays of 32-bit floats, of names that begin with `prefix`, without it, and their shapes.
+    pub fn arrays_under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])> {
+        self.tensors.iter().filter_map(move |(name, (shape, array))| match array {
+            Array::F32(data) => Some((name.strip_prefix(prefix)?, &shape[..], &data[..])),
+            _ => None,
+        })
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::dataset::{Dataset, Shot};
 use super::report::report;
 use super::start::initial;
 use super::state::{checkpoint, restored};
-use super::views::{Scores, camera, fixed, moved, scores, write_views};
+use super::views::{aligned_psnr, camera, fixed, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
 use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes};
@@ -176,11 +176,11 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let state = trainer.state().map_err(unusable)?;
     let gaussians = state.gaussians.clone();
     let rendered = run.pictures(&gaussians, dataset.scored())?;
-    let Scores { psnr, ssim, aligned } = scores(&rendered, dataset.scored(), background)?;
+    let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);
     summary.metric("test_ssim", ssim);
     if job.exposures {
-        summary.metric("test_psnr_aligned", aligned);
+        summary.metric("test_psnr_aligned", aligned_psnr(&rendered, dataset.scored(), background)?);
     }
     let loss = run.history.last().map_or(0.0, |r| r.loss);
     summary.metric("loss", loss);
@@ -270,7 +270,7 @@ impl Run<'_> {
             let mut record = Record { iteration: step, seconds: self.spent, loss: mean, test_psnr: None };
             if step.is_multiple_of(often) {
                 let rendered = self.pictures(&trainer.gaussians().map_err(unusable)?, self.dataset.scored())?;
-                record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.psnr);
+                record.test_psnr = Some(scores(&rendered, self.dataset.scored(), self.background)?.0);
             }
             if record.test_psnr.is_some() || self.squared || step.is_multiple_of((often / 20).max(1)) {
                 self.history.push(record.clone());

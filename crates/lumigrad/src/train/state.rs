@@ -67,15 +67,8 @@ pub fn restored(c: &Checkpoint, like: &Gaussians) -> Result<TrainState> {
 /// What was kept under a prefix.
 fn remembered(c: &Checkpoint, prefix: &str) -> Option<Remembered> {
     let mut out = Remembered::default();
-    for (name, text) in &c.facts {
-        if let (Some(name), Ok(x)) = (name.strip_prefix(prefix), text.parse()) {
-            out.numbers.insert(name.into(), x);
-        }
-    }
-    for (name, (shape, array)) in &c.tensors {
-        if let (Some(name), Array::F32(data)) = (name.strip_prefix(prefix), array) {
-            out.arrays.insert(name.into(), (shape.clone(), data.clone()));
-        }
-    }
+    out.numbers.extend(c.numbers_under(prefix).map(|(name, x)| (name.into(), x)));
+    let arrays = c.arrays_under(prefix).map(|(name, shape, data)| (name.into(), (shape.to_vec(), data.to_vec())));
+    out.arrays.extend(arrays);
     (out != Remembered::default()).then_some(out)
 }

@@ -1,6 +1,7 @@
 //! Pictures of a training: cameras, scores of held-out views, and what is written of them.
 
 use super::dataset::{Dataset, Shot};
+use crate::optimize::angle;
 use crate::{Error, Result};
 use lumigrad_scene::camera::{Lens, View};
 use lumigrad_scene::picture::{Picture, Transfer};
@@ -30,35 +31,44 @@ pub fn camera(view: &View) -> lumigrad_splat::View {
     }
 }
 
-/// Means over held-out views.
-pub struct Scores {
-    /// After rounding to 8 bits.
-    pub psnr: f64,
-    pub ssim: f64,
-    /// PSNR of colours that are brought to the photograph's by an affine map.
-    pub aligned: f64,
+/// Of a picture and its photograph over the same background: all colours of both, then those of pixels that count.
+fn compared(image: &Image, shot: &Shot, background: Background) -> [[Vec<f32>; 2]; 2] {
+    let target = over(shot, fixed(background));
+    let shown: Vec<f32> = image.colour.as_flattened().iter().map(|x| x.clamp(0.0, 1.0)).collect();
+    let counted = |all: &[f32]| -> Vec<f32> {
+        let weights = |i: usize| shot.mask.get(i).copied().unwrap_or(1.0);
+        let pixels = all.as_chunks::<3>().0.iter().enumerate().filter(|(i, _)| weights(*i) > 0.5);
+        pixels.flat_map(|(_, p)| *p).collect()
+    };
+    let those = [counted(&shown), counted(&target)];
+    [[shown, target], those]
 }
 
-/// Scores over the same background; but for SSIM, of pixels that count.
-pub fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<Scores> {
-    let mut sum = Scores { psnr: 0.0, ssim: 0.0, aligned: 0.0 };
+/// Mean PSNR after rounding to 8 bits, of pixels that count, and mean SSIM.
+pub fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<(f64, f64)> {
+    let (mut psnr, mut ssim) = (0.0, 0.0);
     for (image, shot) in rendered.iter().zip(shots) {
-        let target = over(shot, fixed(background));
-        let shown: Vec<f32> = image.colour.as_flattened().iter().map(|x| x.clamp(0.0, 1.0)).collect();
-        let wrong = |e: lumigrad_metrics::Error| Error::job(e.to_string());
-        let counted = |all: &[f32]| -> Vec<f32> {
-            let weights = |i: usize| shot.mask.get(i).copied().unwrap_or(1.0);
-            let pixels = all.as_chunks::<3>().0.iter().enumerate().filter(|(i, _)| weights(*i) > 0.5);
-            pixels.flat_map(|(_, p)| *p).collect()
-        };
-        let (own, wanted) = (counted(&shown), counted(&target));
-        sum.psnr += lumigrad_metrics::psnr(&own, &wanted).map_err(wrong)?;
-        let aligned = lumigrad_metrics::aligned(&own, &wanted).map_err(wrong)?;
-        sum.aligned += lumigrad_metrics::psnr(&aligned, &wanted).map_err(wrong)?;
-        sum.ssim += lumigrad_metrics::ssim(&shown, &target, image.width, image.height, 3).map_err(wrong)?;
+        let [[shown, target], [own, wanted]] = compared(image, shot, background);
+        psnr += lumigrad_metrics::psnr(&own, &wanted).map_err(incomparable)?;
+        ssim += lumigrad_metrics::ssim(&shown, &target, image.width, image.height, 3).map_err(incomparable)?;
     }
     let n = rendered.len().max(1) as f64;
-    Ok(Scores { psnr: sum.psnr / n, ssim: sum.ssim / n, aligned: sum.aligned / n })
+    Ok((psnr / n, ssim / n))
+}
+
+/// Mean PSNR, as in [`scores`], of colours that an affine map brings to the photograph's.
+pub fn aligned_psnr(rendered: &[Image], shots: &[Shot], background: Background) -> Result<f64> {
+    let mut sum = 0.0;
+    for (image, shot) in rendered.iter().zip(shots) {
+        let [_, [own, wanted]] = compared(image, shot, background);
+        let aligned = lumigrad_metrics::aligned(&own, &wanted).map_err(incomparable)?;
+        sum += lumigrad_metrics::psnr(&aligned, &wanted).map_err(incomparable)?;
+    }
+    Ok(sum / rendered.len().max(1) as f64)
+}
+
+fn incomparable(e: lumigrad_metrics::Error) -> Error {
+    Error::job(e.to_string())
 }
 
 /// A photograph over a background, [H·W·3].
@@ -72,10 +82,7 @@ pub fn over(shot: &Shot, background: [f32; 3]) -> Vec<f32> {
 pub fn moved(shots: &mut [Shot], poses: &[[[f64; 4]; 4]]) -> f64 {
     let mut sum = 0.0;
     for (shot, pose) in shots.iter_mut().zip(poses) {
-        let old = &shot.view.viewmat;
-        // From the Frobenius distance, which is accurate for small angles.
-        let gap: f64 = (0..3).map(|i| (0..3).map(|k| (pose[i][k] - old[i][k]).powi(2)).sum::<f64>()).sum();
-        sum += 2.0 * (gap / 8.0).sqrt().min(1.0).asin().to_degrees();
+        sum += angle(pose, &shot.view.viewmat).to_degrees();
         shot.view.viewmat = *pose;
     }
     sum / poses.len().max(1) as f64

@@ -415,11 +415,9 @@ impl DeviceTrainer {
 fn chart(views: &[&View], extent: f32) -> Chart {
     let mut pivot = [0.0; 3];
     for view in views {
-        let m = &view.viewmat;
-        for (k, sum) in pivot.iter_mut().enumerate() {
-            // The eye, and an extent along the axis from there.
-            let eye = -(0..3).map(|i| m[i][k] * m[i][3]).sum::<f32>();
-            *sum += (eye + extent * m[2][k]) as f64 / views.len() as f64;
+        // An extent along the axis from the eye.
+        for (k, (sum, eye)) in pivot.iter_mut().zip(view.eye()).enumerate() {
+            *sum += (eye + extent * view.viewmat[2][k]) as f64 / views.len() as f64;
         }
     }
     Chart { unit: extent as f64, pivot }
