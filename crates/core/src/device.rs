@@ -104,6 +104,14 @@ impl Device {
         self.0.is_none()
     }
 
+    /// True for an adapter that runs on the processor.
+    pub fn is_software(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return self.gpu().is_some_and(|gpu| gpu.is_software());
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+
     /// Buffers that one kernel can use.
     pub(crate) fn bindings(&self) -> usize {
         #[cfg(feature = "gpu")]

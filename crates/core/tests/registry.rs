@@ -1,7 +1,8 @@
 //! Every hand-written kernel of the core: its shader, and both bodies on the same inputs.
 
 use lumigrad_core::kernels::{
-    KERNELS, Operand, Order, correlate, extreme_place, matmul, radix_sort, scan, scan_segments, segment_ids, sum_rows,
+    KERNELS, Operand, Order, correlate, extreme_place, matmul, radix_sort, scan, scan_segments, segment_ids,
+    segment_offsets, sum_rows,
 };
 use lumigrad_core::{DType, Device, Result, Tensor};
 use lumigrad_testkit::{KernelRun, check_runs, check_shaders, integers, put, real};
@@ -45,6 +46,11 @@ fn run_scan_u32(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> 
     Ok(vec![scan(&put(&integers(&[n], 1, u32::MAX), device, dtype)?, 0, Order::default())?])
 }
 
+fn run_segment_offsets(device: &Device, _: DType, n: usize) -> Result<Vec<Tensor>> {
+    let ids: Vec<u32> = (0..n as u32).map(|k| k / 3 * 2).collect();
+    Ok(vec![segment_offsets(&Tensor::from_slice(device, &ids, &[n])?, n)?])
+}
+
 fn run_segment_ids(device: &Device, _: DType, n: usize) -> Result<Vec<Tensor>> {
     let offsets = Tensor::from_slice(device, &[0, (n / 3) as u32, (n / 3) as u32, n as u32], &[4])?;
     Ok(vec![segment_ids(&offsets, n)?])
@@ -57,7 +63,7 @@ fn run_sum_rows(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> 
 
 #[test]
 fn both_bodies_agree_on_no_one_and_many_items() {
-    let runs: [(&str, KernelRun); 11] = [
+    let runs: [(&str, KernelRun); 12] = [
         ("core/correlate", run_correlate),
         ("core/extreme", run_extreme),
         ("core/matmul", run_matmul),
@@ -68,6 +74,7 @@ fn both_bodies_agree_on_no_one_and_many_items() {
         ("core/scan_blocks", run_scan),
         ("core/scan_blocks_u32", run_scan_u32),
         ("core/segment_ids", run_segment_ids),
+        ("core/segment_offsets", run_segment_offsets),
         ("core/sum_rows", run_sum_rows),
     ];
     check_runs(KERNELS, &runs);

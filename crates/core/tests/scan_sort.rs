@@ -1,6 +1,6 @@
 //! Prefix sums, sums of segments and sorting, on both devices, against plain loops.
 
-use lumigrad_core::kernels::{Order, radix_sort, scan, segment_ids};
+use lumigrad_core::kernels::{Order, radix_sort, scan, segment_ids, segment_offsets};
 use lumigrad_core::ops::random::hash;
 use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_testkit::{Check, devices, real};
@@ -109,6 +109,10 @@ fn rows_know_their_segments() {
         // Three rows after the last segment.
         expected.extend([9; 3]);
         assert_eq!(segment_ids(&offsets, rows as usize + 3).unwrap().to_vec::<u32>().unwrap(), expected);
+        let found = segment_offsets(&ints(&device, &expected), 9).unwrap().to_vec::<u32>().unwrap();
+        assert_eq!(found, offsets_of(&LENGTHS));
+        assert_eq!(segment_offsets(&ints(&device, &[]), 2).unwrap().to_vec::<u32>().unwrap(), [0, 0, 0]);
+        assert!(segment_offsets(&real(&[3], 1), 2).unwrap_err().to_string().contains("u32"));
         assert_eq!(segment_ids(&ints(&device, &[2, 3]), 4).unwrap().to_vec::<u32>().unwrap(), [1, 1, 0, 1]);
         assert!(segment_ids(&ints(&device, &[]), 4).unwrap_err().to_string().contains("[S + 1]"));
     }

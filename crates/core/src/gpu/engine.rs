@@ -88,6 +88,11 @@ impl GpuDevice {
         format!("{}, {:?}", self.info.name, self.info.backend)
     }
 
+    /// Whether the adapter runs on the processor.
+    pub fn is_software(&self) -> bool {
+        adapters::is_software(&self.info)
+    }
+
     /// The wgpu device, for hosts that share it.
     pub fn wgpu_device(&self) -> &wgpu::Device {
         &self.device

@@ -6,6 +6,7 @@ mod draw;
 mod engine;
 mod recorder;
 mod texture;
+mod timestamps;
 
 pub use adapters::{AdapterReport, adapters};
 pub use buffer::GpuBuffer;

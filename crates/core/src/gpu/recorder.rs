@@ -2,11 +2,13 @@
 
 use super::GpuDevice;
 use super::engine::Pipeline;
+use super::timestamps::Timed;
 use crate::{Error, Result, Tensor, profile, tensor::Storage};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 /// Launches recorded before they are submitted anyway, so that the GPU does not idle during long steps.
-const LAUNCHES_PER_SUBMIT: usize = 256;
+pub(super) const LAUNCHES_PER_SUBMIT: usize = 256;
 /// Bytes of one buffer of kernel parameters.
 const UNIFORM_CHUNK: u64 = 1 << 16;
 /// Bytes of uploads that travel with the parameters instead of ending the step's encoder.
@@ -23,6 +25,7 @@ pub(super) struct Recorder {
     chunk: Option<wgpu::Buffer>,
     spare_chunks: Vec<wgpu::Buffer>,
     full_chunks: Vec<(wgpu::Buffer, Vec<u8>)>,
+    timed: Timed,
 }
 
 impl GpuDevice {
@@ -46,7 +49,7 @@ impl GpuDevice {
     }
 
     fn submit_locked(&self, recorder: &mut Recorder) {
-        let Some(encoder) = recorder.encoder.take() else {
+        let Some(mut encoder) = recorder.encoder.take() else {
             return;
         };
         if let Some(chunk) = recorder.chunk.take() {
@@ -57,9 +60,11 @@ impl GpuDevice {
             self.queue.write_buffer(&chunk, 0, &bytes);
             recorder.spare_chunks.push(chunk);
         }
+        recorder.timed.resolve(&mut encoder);
         self.queue.submit([encoder.finish()]);
         self.counters.submissions.fetch_add(1, Relaxed);
         recorder.launches = 0;
+        recorder.timed.collect(self);
     }
 
     /// Submits what was recorded and waits until it is done.
@@ -68,14 +73,14 @@ impl GpuDevice {
         self.wait()
     }
 
-    /// Records one launch over `items` items.
+    /// Records one launch over `items` items, `items_per_group` in a workgroup; the profile shows it as `name`.
     pub(crate) fn dispatch(
         &self,
         pipeline: &Pipeline,
         params: &[u8],
         tensors: &[&Tensor],
-        items: usize,
-        items_per_group: u32,
+        (items, items_per_group): (usize, u32),
+        (name, bytes): (&str, usize),
     ) -> Result<()> {
         let groups = u32::try_from(items.div_ceil(items_per_group as usize))
             .map_err(|_| Error::Gpu(format!("{}: {items} items are too many", pipeline.label)))?;
@@ -112,18 +117,23 @@ impl GpuDevice {
             entries: &entries,
         });
         let encoder = recorder.encoder.get_or_insert_with(|| self.new_encoder());
-        let mut pass = encoder
-            .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&pipeline.label), timestamp_writes: None });
+        let start = profile::enabled().then(Instant::now);
+        let timestamp_writes = if start.is_some() { recorder.timed.launch(self, name, bytes) } else { None };
+        let waits = start.filter(|_| timestamp_writes.is_none());
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&pipeline.label), timestamp_writes });
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &bind_group, &[]);
         let rows = groups.div_ceil(MAX_GROUPS);
         pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
         drop(pass);
         recorder.launches += 1;
-        if profile::enabled() {
+        if let Some(start) = waits {
             self.submit_locked(recorder);
             drop(guard);
-            return self.wait();
+            self.wait()?;
+            profile::add(name, start.elapsed().as_secs_f64(), bytes);
+            return Ok(());
         }
         if recorder.launches >= LAUNCHES_PER_SUBMIT {
             self.submit_locked(recorder);

@@ -136,7 +136,7 @@ pub fn launch_gpu(spec: &KernelSpec, device: &Device, params: &[u8], items: usiz
     let gpu = device.gpu().expect("prepare chose the GPU body");
     let pipeline = gpu.pipeline(spec.name, spec.entry, spec.wgsl, &accesses(spec))?;
     let tensors: Vec<&Tensor> = args.iter().map(Arg::tensor).collect();
-    profile::record(spec.name, bytes, || gpu.dispatch(&pipeline, params, &tensors, items, spec.items_per_group))
+    gpu.dispatch(&pipeline, params, &tensors, (items, spec.items_per_group), (spec.name, bytes))
 }
 
 #[cfg(feature = "gpu")]

@@ -14,7 +14,7 @@ pub use extreme::extreme_place;
 pub use matmul::{Operand, matmul};
 pub use radix_sort::{Sorted, radix_sort};
 pub use scan::{Order, scan, scan_segments};
-pub use segment::segment_ids;
+pub use segment::{segment_ids, segment_offsets};
 pub use sum_rows::sum_rows;
 
 use crate::kernel::KernelSpec;
@@ -31,5 +31,6 @@ pub const KERNELS: &[KernelSpec] = &[
     scan::ScanBlocks::SPEC,
     scan::ScanBlocksU32::SPEC,
     segment::SegmentIds::SPEC,
+    segment::SegmentOffsets::SPEC,
     sum_rows::SumRows::SPEC,
 ];

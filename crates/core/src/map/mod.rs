@@ -388,9 +388,7 @@ impl Compiled {
         let pipeline = gpu.pipeline(&self.shader.key, "main", &self.shader.text, &writes)?;
         let tensors: Vec<&Tensor> = filled.iter().chain(&outputs).collect();
         let bytes = tensors.iter().map(|t| t.byte_len()).sum();
-        profile::record(&p.name, bytes, || {
-            gpu.dispatch(&pipeline, bytemuck::cast_slice(&words), &tensors, items, emit::GROUP)
-        })?;
+        gpu.dispatch(&pipeline, bytemuck::cast_slice(&words), &tensors, (items, emit::GROUP), (&p.name, bytes))?;
         for (k, output) in p.outputs.iter().enumerate() {
             if matches!(output.kind, OutputKind::Sum(_)) {
                 outputs[k] = crate::kernels::sum_rows(&outputs[k])?;

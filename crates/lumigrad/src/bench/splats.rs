@@ -9,30 +9,47 @@ use crate::splat::{
 };
 use crate::{Error, Result};
 
-const SIDE: usize = 400;
-const GAUSSIANS: u32 = 100_000;
-/// Standard deviation of a Gaussian in a cloud of size 1: about 50 of them are in a pixel.
-const SIZE: f32 = 0.008;
-
-/// A low-discrepancy cloud (Roberts 2018) in the unit cube.
-fn cloud() -> Gaussians {
-    let at = |i: u32, k: f64| ((i as f64 * k).fract() - 0.5) as f32;
-    let ratios = [0.819_172_513_396_164_5, 0.671_043_606_703_789_3, 0.549_700_477_901_970_3];
-    let means: Vec<[f32; 3]> = (0..GAUSSIANS).map(|i| ratios.map(|r| at(i, r))).collect();
-    let colours: Vec<[f32; 3]> = means.iter().map(|m| m.map(|x| x + 0.5)).collect();
-    let mut gaussians = Gaussians::from_points(&means, &colours, 3, Kernel::Classic);
-    gaussians.log_scales.fill([SIZE.ln(); 3]);
-    gaussians
+/// A cloud that fills the picture.
+struct Case {
+    name: &'static str,
+    gaussians: u32,
+    size: [usize; 2],
+    /// Standard deviation of a Gaussian in a cloud of height 1.
+    sigma: f32,
 }
 
-fn view() -> View {
-    let half = SIDE as f32 / 2.0;
-    View {
-        viewmat: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.5], [0.0, 0.0, 0.0, 1.0]],
-        intrinsics: [400.0, 400.0, half, half],
-        width: SIDE,
-        height: SIDE,
-        projection: Default::default(),
+/// About 50 Gaussians are in a pixel.
+const SMALL: Case = Case { name: "100k_400", gaussians: 100_000, size: [400; 2], sigma: 0.008 };
+/// What hardware GPUs are for; about 30 Gaussians are in a pixel.
+const LARGE: [Case; 2] = [
+    Case { name: "1m_1080p", gaussians: 1_000_000, size: [1920, 1080], sigma: 0.002 },
+    Case { name: "3m_1080p", gaussians: 3_000_000, size: [1920, 1080], sigma: 0.001_2 },
+];
+
+impl Case {
+    /// A low-discrepancy cloud (Roberts 2018) in a box of the picture's shape.
+    fn cloud(&self) -> Gaussians {
+        let at = |i: u32, k: f64| ((i as f64 * k).fract() - 0.5) as f32;
+        let ratios = [0.819_172_513_396_164_5, 0.671_043_606_703_789_3, 0.549_700_477_901_970_3];
+        let mut means: Vec<[f32; 3]> = (0..self.gaussians).map(|i| ratios.map(|r| at(i, r))).collect();
+        let colours: Vec<[f32; 3]> = means.iter().map(|m| m.map(|x| x + 0.5)).collect();
+        let [width, height] = self.size.map(|x| x as f32);
+        means.iter_mut().for_each(|m| m[0] *= width / height);
+        let mut gaussians = Gaussians::from_points(&means, &colours, 3, Kernel::Classic);
+        gaussians.log_scales.fill([self.sigma.ln(); 3]);
+        gaussians
+    }
+
+    fn view(&self) -> View {
+        let [width, height] = self.size;
+        let focal = height as f32;
+        View {
+            viewmat: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.5], [0.0, 0.0, 0.0, 1.0]],
+            intrinsics: [focal, focal, width as f32 / 2.0, height as f32 / 2.0],
+            width,
+            height,
+            projection: Default::default(),
+        }
     }
 }
 
@@ -40,9 +57,15 @@ fn failed(e: crate::splat::Error) -> Error {
     Error::job(e.to_string())
 }
 
-/// Rendering, and a whole training step, of 100 000 Gaussians.
+/// Rendering, and a whole training step: of 100 000 Gaussians, and of millions where there is a GPU.
 pub fn steps(device: &Device, summary: &mut Summary) -> Result<()> {
-    let (gaussians, view) = (cloud(), view());
+    measure(device, &SMALL, summary)?;
+    let hardware = !device.is_cpu() && !device.is_software();
+    LARGE.iter().filter(|_| hardware).try_for_each(|case| measure(device, case, summary))
+}
+
+fn measure(device: &Device, case: &Case, summary: &mut Summary) -> Result<()> {
+    let (gaussians, view) = (case.cloud(), case.view());
     let options = RenderOptions::default();
     let rendered = match device.is_cpu() {
         true => {
@@ -56,14 +79,15 @@ pub fn steps(device: &Device, summary: &mut Summary) -> Result<()> {
             time(device, || Ok(render_vars(&vars, &camera, &options).map(drop)?))?
         }
     };
-    record(summary, "splats_100k_400_render_ms", rendered.median * 1e3, &rendered);
-    let picture = TrainingPicture { view, colour: vec![[0.5; 3]; SIDE * SIDE], alpha: vec![], mask: vec![] };
+    record(summary, &format!("splats_{}_render_ms", case.name), rendered.median * 1e3, &rendered);
+    let colour = vec![[0.5; 3]; view.width * view.height];
+    let picture = TrainingPicture { view, colour, alpha: vec![], mask: vec![] };
     let state = TrainState::new(gaussians);
     let mut trainer: Box<dyn Train> = match device.is_cpu() {
         true => Box::new(Trainer::resume(state, vec![picture], TrainOptions::default()).map_err(failed)?),
         false => Box::new(DeviceTrainer::new(state, &[picture], TrainOptions::default(), device).map_err(failed)?),
     };
     let step = time(device, || trainer.step(0.5).map(drop).map_err(failed))?;
-    record(summary, "splats_100k_400_step_ms", step.median * 1e3, &step);
+    record(summary, &format!("splats_{}_step_ms", case.name), step.median * 1e3, &step);
     Ok(())
 }

@@ -15,8 +15,8 @@ pub struct Lists {
     pub slots: Tensor,
     /// First slot of each rank, u32 [N + 1]: splats in the order of depth.
     pub offsets: Tensor,
-    /// Rank of each splat, u32 [N].
-    pub ranks: Tensor,
+    /// Splat of each rank, u32 [N].
+    pub order: Tensor,
     /// Entries.
     pub entries: usize,
 }
@@ -43,7 +43,6 @@ pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2]) -> Re
     // Depths are positive: their bits are in the order of their values.
     let order = radix_sort(&depths.bitcast_u32()?.reshape(&[n])?, None, 32)?.payload;
     let bits = |n: usize| (n as u32 + 1).next_power_of_two().trailing_zeros();
-    let ranks = radix_sort(&order, None, bits(n))?.payload;
     let count = Map::cached("splat/counts", |m| {
         let (order, boxes, n) = (m.table_int::<1>("order"), m.table::<4>("boxes"), m.int_param());
         let [_, _, w, h] = boxes.fetch(order.fetch(m.index())[0]);
@@ -67,29 +66,18 @@ pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2]) -> Re
         let w = w.max(1);
         let row = k.quotient(w);
         let tile = (y + row) * columns + x + (k - row * w);
-        m.output_int("entries", &[m.index().less(entries).select_int(tile, tiles), splat]);
+        m.output_int("tiles", &[m.index().less(entries).select_int(tile, tiles)]);
+        m.output_int("splats", &[splat]);
     });
     let ints = vec![columns as i32, entries as i32, tiles as i32];
-    let emitted = emit.run(&[&owners, &offsets, &order, boxes], &call(m, ints))?.remove(0);
-    let part = |k: usize| u32s(slice_tensor(&emitted, 1, k, k + 1)?);
-    let (tile_of, splat_of) = (part(0)?, part(1)?);
+    let mut emitted = emit.run(&[&owners, &offsets, &order, boxes], &call(m, ints))?;
+    let (splat_of, tile_of) = (u32s(emitted.remove(1))?, u32s(emitted.remove(0))?);
     let sorted = radix_sort(&tile_of, None, bits(tiles))?;
     let gather = Map::cached("splat/entries", |m| {
         let ([slot], splats) = (m.item_int("slots"), m.table_int::<1>("splats"));
         m.output_int("ids", &[splats.fetch(slot)[0]]);
     });
     let ids = u32s(gather.run(&[&sorted.payload, &splat_of], &call(m, vec![]))?.remove(0))?;
-    let histogram = Map::cached("splat/histogram", |m| {
-        let ([tile], like) = (m.item_int("tiles"), m.table::<1>("like"));
-        m.scatter("counts", like, &[(tile, [1.0.into()])]);
-    });
-    let like = Tensor::uninit(splats.device(), DType::F32, &[tiles + 1, 1])?;
-    let counts = histogram.run(&[&tile_of, &like], &call(m, vec![]))?.remove(0);
-    let whole = Map::cached("splat/whole", |m| {
-        let [x] = m.item("x");
-        m.output_int("whole", &[x.to_int()]);
-    });
-    let counts = u32s(whole.run(&[&counts], &CallParams::default())?.remove(0))?;
-    let starts = kernels::scan(&counts, 0, Order { exclusive: true, reverse: false })?;
-    Ok(Lists { ids, starts, slots: sorted.payload, offsets, ranks, entries })
+    let starts = kernels::segment_offsets(&sorted.keys, tiles)?;
+    Ok(Lists { ids, starts, slots: sorted.payload, offsets, order, entries })
 }

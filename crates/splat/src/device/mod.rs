@@ -216,22 +216,23 @@ impl Operator for CompositeOperator {
     ) -> Result<Vec<Option<Tensor>>> {
         let Some(grads) = &cotangents[0] else { return Ok(vec![None]) };
         let splats = &inputs[0];
-        let Lists { ids, starts, slots, offsets, ranks, entries } = &self.lists;
+        let Lists { ids, starts, slots, offsets, order, entries } = &self.lists;
         let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), SPLAT])?;
         let picture = &outputs[0];
         CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
             .launch(&self.params, self.params.tiles as usize)?;
         let by_rank = Var::from(moments).segment_sum(offsets)?;
         let map = Map::cached("splat/moments", |m| {
-            let [_, _, a, b, c, ..] = m.item::<SPLAT>("splats");
-            let [rank] = m.item_int("ranks");
-            let s = m.table::<SPLAT>("moments").fetch(rank);
+            let (s, [splat]) = (m.item::<SPLAT>("moments"), m.item_int("order"));
+            let splats = m.table::<SPLAT>("splats");
+            let [_, _, a, b, c, ..] = splats.fetch(splat);
             let k = -std::f64::consts::LN_2;
             let by_mean = [2.0 * a * s[1] + b * s[2], b * s[1] + 2.0 * c * s[2]];
             let by = [by_mean[0], by_mean[1], s[3], s[4], s[5], s[0]].map(|x| x * k);
-            m.output("gradient", &[by[0], by[1], by[2], by[3], by[4], by[5], s[6], s[7], s[8], s[9]]);
+            let row = [by[0], by[1], by[2], by[3], by[4], by[5], s[6], s[7], s[8], s[9]];
+            m.scatter("gradient", splats, &[(splat, row)]);
         });
-        let gradient = map.run(&[splats, ranks, by_rank.tensor()], &CallParams::default())?.remove(0);
+        let gradient = map.run(&[by_rank.tensor(), order, splats], &CallParams::default())?.remove(0);
         Ok(vec![Some(gradient)])
     }
 

@@ -1,4 +1,4 @@
-use super::{Params, SegmentIdsBuffers};
+use super::{Params, SegmentIdsBuffers, SegmentOffsetsBuffers};
 use crate::Real;
 use rayon::prelude::*;
 
@@ -16,4 +16,11 @@ pub fn segment_ids<R: Real>(p: &Params, _items: usize, b: SegmentIdsBuffers<'_, 
             *id = if low == 0 { p.segments } else { low as u32 - 1 };
         }
     });
+}
+
+pub fn segment_offsets<R: Real>(_: &Params, _items: usize, b: SegmentOffsetsBuffers<'_, R>) {
+    let first_row = |(segment, offset): (usize, &mut u32)| {
+        *offset = b.ids.partition_point(|&id| (id as usize) < segment) as u32;
+    };
+    b.offsets.par_iter_mut().with_min_len(PIECE / 16).enumerate().for_each(first_row);
 }

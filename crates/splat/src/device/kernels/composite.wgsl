@@ -9,6 +9,7 @@ struct Params { width: u32, height: u32, columns: u32, tiles: u32, least: f32, u
 
 const BATCH = 64u;
 var<workgroup> staged: array<array<f32, 10>, 64>;
+var<workgroup> going: u32;
 
 @compute @workgroup_size(256)
 fn composite(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -24,12 +25,15 @@ fn composite(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
         let n = min(BATCH, end - base);
+        if lane == 0u { going = 0u; }
         workgroupBarrier();
+        if left > 0.0 { going = 1u; }
         if lane < n {
             let id = ids[base + lane];
             for (var k = 0u; k < 10u; k++) { staged[lane][k] = splats[id * 10u + k]; }
         }
-        workgroupBarrier();
+        // The tile ends with its last pixel.
+        if workgroupUniformLoad(&going) == 0u { break; }
         for (var i = 0u; i < n && left > 0.0; i++) {
             let dx = staged[i][0] - (f32(x) + 0.5);
             let dy = staged[i][1] - (f32(y) + 0.5);
