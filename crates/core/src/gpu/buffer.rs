@@ -7,28 +7,37 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
-/// Bytes kept for reuse at most; what is freed beyond goes back to the driver.
-const POOL_LIMIT: u64 = 4 << 30;
+/// Submissions after which a free buffer goes back to the driver: more than a step of any method makes.
+const PATIENCE: u64 = 512;
 
-/// Free buffers by size.
+/// Free buffers by size, the latest used last.
 #[derive(Default)]
 pub(super) struct Pool {
-    free: HashMap<u64, Vec<wgpu::Buffer>>,
-    bytes: u64,
+    free: HashMap<u64, Vec<(wgpu::Buffer, u64)>>,
+    /// Submissions so far.
+    now: u64,
 }
 
 impl Pool {
     fn take(&mut self, size: u64) -> Option<wgpu::Buffer> {
-        let found = self.free.get_mut(&size)?.pop()?;
-        self.bytes -= size;
-        Some(found)
+        self.free.get_mut(&size)?.pop().map(|(buffer, _)| buffer)
     }
 
     fn put(&mut self, buffer: wgpu::Buffer) {
-        if self.bytes + buffer.size() <= POOL_LIMIT {
-            self.bytes += buffer.size();
-            self.free.entry(buffer.size()).or_default().push(buffer);
+        self.free.entry(buffer.size()).or_default().push((buffer, self.now));
+    }
+
+    /// Notes a submission, and now and then gives back what was not used for long.
+    pub(super) fn submitted(&mut self) {
+        self.now += 1;
+        if self.now.is_multiple_of(PATIENCE) {
+            let since = self.now - PATIENCE;
+            self.free.values_mut().for_each(|free| free.retain(|(_, freed)| *freed >= since));
         }
+    }
+
+    fn clear(&mut self) {
+        self.free.clear();
     }
 }
 
@@ -72,11 +81,21 @@ impl GpuDevice {
             )));
         }
         let recycled = self.pool.lock().unwrap().take(size);
-        let buffer = recycled.map_or_else(|| self.new_buffer(size), Ok)?;
+        let buffer = match recycled {
+            Some(buffer) => buffer,
+            None => self.new_buffer(size).or_else(|_| self.after_giving_back(size))?,
+        };
         if zero {
             self.with_encoder(|encoder| encoder.clear_buffer(&buffer, 0, None));
         }
         Ok(Arc::new(GpuBuffer { buffer: Some(buffer), bytes: bytes as u64, device: self.this.clone() }))
+    }
+
+    /// A new buffer, after all free ones went back to the driver.
+    fn after_giving_back(&self, size: u64) -> Result<wgpu::Buffer> {
+        self.pool.lock().unwrap().clear();
+        self.synchronize()?;
+        self.new_buffer(size)
     }
 
     fn new_buffer(&self, size: u64) -> Result<wgpu::Buffer> {

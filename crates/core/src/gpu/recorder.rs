@@ -63,6 +63,7 @@ impl GpuDevice {
         recorder.timed.resolve(&mut encoder);
         self.queue.submit([encoder.finish()]);
         self.counters.submissions.fetch_add(1, Relaxed);
+        self.pool.lock().unwrap().submitted();
         recorder.launches = 0;
         recorder.timed.collect(self);
     }

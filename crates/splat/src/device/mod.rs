@@ -19,9 +19,9 @@ pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
 use crate::{Gaussians, Kernel, Projection, View};
-use kernels::{Composite, CompositeMoments, CompositeTangent, Params};
+use kernels::{Composite, CompositeMoments, CompositeTangent, Params, Ranks, SplatGradient};
 use lists::{Lists, lists};
-use lumigrad_core::{CallParams, DType, Device, Error, Map, Operator, Result, Tensor, Var, apply};
+use lumigrad_core::{CallParams, DType, Device, Error, Operator, Result, Tensor, Var, apply};
 use project::{SPLAT, project_map};
 use std::sync::Arc;
 
@@ -221,18 +221,10 @@ impl Operator for CompositeOperator {
         let picture = &outputs[0];
         CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
             .launch(&self.params, self.params.tiles as usize)?;
-        let by_rank = Var::from(moments).segment_sum(offsets)?;
-        let map = Map::cached("splat/moments", |m| {
-            let (s, [splat]) = (m.item::<SPLAT>("moments"), m.item_int("order"));
-            let splats = m.table::<SPLAT>("splats");
-            let [_, _, a, b, c, ..] = splats.fetch(splat);
-            let k = -std::f64::consts::LN_2;
-            let by_mean = [2.0 * a * s[1] + b * s[2], b * s[1] + 2.0 * c * s[2]];
-            let by = [by_mean[0], by_mean[1], s[3], s[4], s[5], s[0]].map(|x| x * k);
-            let row = [by[0], by[1], by[2], by[3], by[4], by[5], s[6], s[7], s[8], s[9]];
-            m.scatter("gradient", splats, &[(splat, row)]);
-        });
-        let gradient = map.run(&[by_rank.tensor(), order, splats], &CallParams::default())?.remove(0);
+        let mut gradient = Tensor::uninit(splats.device(), splats.dtype(), splats.shape())?;
+        let ranks = order.len();
+        SplatGradient { splats, order, offsets, moments: &moments, gradient: &mut gradient }
+            .launch(&Ranks { ranks: ranks as u32, unused: [0; 3] }, ranks)?;
         Ok(vec![Some(gradient)])
     }
 
@@ -240,7 +232,7 @@ impl Operator for CompositeOperator {
         let Some(tangents) = &tangents[0] else { return Ok(vec![None]) };
         let mut change = self.picture(&inputs[0])?;
         let Lists { ids, starts, .. } = &self.lists;
-        CompositeTangent { splats: &inputs[0], tangents, ids, starts, change: &mut change }
+        CompositeTangent { splats: &inputs[0], ids, starts, tangents, change: &mut change }
             .launch(&self.params, self.params.tiles as usize)?;
         Ok(vec![Some(change)])
     }

@@ -50,6 +50,9 @@ kernel! {
     params: Params, cpu: radix_move
 }
 
+/// Keys that a workgroup moves: 8 for each of its 128 invocations.
+const GPU_BLOCK: usize = 1 << 10;
+
 /// What [`radix_sort`] returns.
 #[derive(Clone, Debug)]
 pub struct Sorted {
@@ -91,7 +94,7 @@ pub fn radix_sort(keys: &Tensor, payload: Option<&Tensor>, bits: u32) -> Result<
         }
     }
     let (n, device) = (keys.len(), keys.device());
-    let (digit_bits, block) = if device.is_cpu() { (8, 1 << 14) } else { (4, 1 << 10) };
+    let (digit_bits, block) = if device.is_cpu() { (8, 1 << 14) } else { (4, GPU_BLOCK) };
     let blocks = n.div_ceil(block);
     let new = |len: usize| Tensor::uninit(device, DType::U32, &[len]);
     let mut sorted = Sorted { keys: keys.clone(), payload: payload.cloned().map_or_else(|| new(n), Ok)? };

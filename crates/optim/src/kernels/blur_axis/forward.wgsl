@@ -5,17 +5,24 @@ struct Params { length: u32, shift: u32, unused: vec2<u32>, taps: array<vec4<f32
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 
+// The two neighbours at a distance.
+fn neighbours(item: u32, place: u32, away: u32) -> f32 {
+    var sum = 0.0;
+    if place >= away { sum += input[item - away]; }
+    if place + away < params.length { sum += input[item + away]; }
+    return sum;
+}
+
 @compute @workgroup_size(64)
 fn blur_axis(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let item = item_index(gid, groups, 64u);
     if item >= arrayLength(&output) { return; }
     let place = item % params.length;
-    var sum = params.taps[0].x * input[item];
-    for (var k = 1u; k <= 5u; k++) {
-        let away = k * params.shift;
-        let weight = params.taps[k / 4u][k % 4u];
-        if place >= away { sum += weight * input[item - away]; }
-        if place + away < params.length { sum += weight * input[item + away]; }
-    }
-    output[item] = sum;
+    let shift = params.shift;
+    output[item] = params.taps[0].x * input[item]
+        + params.taps[0].y * neighbours(item, place, shift)
+        + params.taps[0].z * neighbours(item, place, 2u * shift)
+        + params.taps[0].w * neighbours(item, place, 3u * shift)
+        + params.taps[1].x * neighbours(item, place, 4u * shift)
+        + params.taps[1].y * neighbours(item, place, 5u * shift);
 }

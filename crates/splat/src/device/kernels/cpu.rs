@@ -1,6 +1,6 @@
 //! The CPU bodies: the compositing of [`crate::render`], on lists that were made elsewhere.
 
-use super::{CompositeBuffers, CompositeMomentsBuffers, CompositeTangentBuffers, Params};
+use super::{CompositeBuffers, CompositeMomentsBuffers, CompositeTangentBuffers, Params, Ranks, SplatGradientBuffers};
 use crate::composite::{Drawn, PIXELS, PLANES, Tiled, backward, place};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
@@ -100,4 +100,23 @@ fn tangent<T: Precision>(p: &Params, splats: &[T], tangents: &[T], ids: &[u32], 
     let frame = frame(p, splats, ids, starts);
     let change = crate::composite::tangent(&frame, tangents.as_chunks::<10>().0);
     untiled(p, &change, out);
+}
+
+pub fn splat_gradient<R: Real>(p: &Ranks, _items: usize, b: SplatGradientBuffers<'_, R>) {
+    let (splats, moments) = (b.splats.as_chunks::<10>().0, b.moments.as_chunks::<10>().0);
+    let two = R::from_f64(2.0);
+    let scale = R::from_f64(-std::f64::consts::LN_2);
+    let gradient = |rank: usize| {
+        let mut s = [R::from_f64(0.0); 10];
+        for row in &moments[b.offsets[rank] as usize..b.offsets[rank + 1] as usize] {
+            (0..10).for_each(|k| s[k] = s[k] + row[k]);
+        }
+        let [_, _, a, b, c, ..] = splats[b.order[rank] as usize];
+        let by_mean = [two * a * s[1] + b * s[2], b * s[1] + two * c * s[2]];
+        let by = [by_mean[0], by_mean[1], s[3], s[4], s[5], s[0]].map(|x| scale * x);
+        [by[0], by[1], by[2], by[3], by[4], by[5], s[6], s[7], s[8], s[9]]
+    };
+    let by_rank: Vec<[R; 10]> = (0..p.ranks as usize).into_par_iter().map(gradient).collect();
+    let out = b.gradient.as_chunks_mut::<10>().0;
+    by_rank.iter().zip(b.order).for_each(|(row, &splat)| out[splat as usize] = *row);
 }

@@ -27,7 +27,7 @@ kernel! {
         starts: read u32,
         picture: write real,
     }
-    name: "splat/composite", wgsl: include_str!("composite.wgsl"), entry: "composite", items_per_group: 1,
+    name: "splat/composite", wgsl: concat!(include_str!("tile.wgsl"), include_str!("composite.wgsl")), entry: "composite", items_per_group: 1,
     params: Params, cpu: composite
 }
 
@@ -42,7 +42,7 @@ kernel! {
         grads: read real,
         moments: write real,
     }
-    name: "splat/composite_moments", wgsl: include_str!("moments.wgsl"), entry: "composite_moments", items_per_group: 1,
+    name: "splat/composite_moments", wgsl: concat!(include_str!("tile.wgsl"), include_str!("moments.wgsl")), entry: "composite_moments", items_per_group: 1,
     params: Params, cpu: composite_moments
 }
 
@@ -50,14 +50,38 @@ kernel! {
     /// The change of the picture for a change of the splats.
     pub struct CompositeTangent(CompositeTangentBuffers) {
         splats: read real,
-        tangents: read real,
         ids: read u32,
         starts: read u32,
+        tangents: read real,
         change: write real,
     }
-    name: "splat/composite_tangent", wgsl: include_str!("tangent.wgsl"), entry: "composite_tangent", items_per_group: 1,
+    name: "splat/composite_tangent", wgsl: concat!(include_str!("tile.wgsl"), include_str!("tangent.wgsl")), entry: "composite_tangent", items_per_group: 1,
     params: Params, cpu: composite_tangent
 }
 
+params! {
+    /// Parameters of [`SplatGradient`].
+    pub struct Ranks {
+        pub ranks: u32,
+        pub unused: [u32; 3],
+    }
+}
+
+kernel! {
+    /// Gradients by splats [N, 10] from the moments at their slots, one rank per item.
+    pub struct SplatGradient(SplatGradientBuffers) {
+        splats: read real,
+        /// Splat of each rank.
+        order: read u32,
+        /// First slot of each rank, and the end.
+        offsets: read u32,
+        moments: read real,
+        gradient: write real,
+    }
+    name: "splat/gradient", wgsl: include_str!("gradient.wgsl"), entry: "splat_gradient", items_per_group: 64,
+    params: Ranks, cpu: splat_gradient
+}
+
 /// All hand-written kernels of this crate.
-pub const KERNELS: &[KernelSpec] = &[Composite::SPEC, CompositeMoments::SPEC, CompositeTangent::SPEC];
+pub const KERNELS: &[KernelSpec] =
+    &[Composite::SPEC, CompositeMoments::SPEC, CompositeTangent::SPEC, SplatGradient::SPEC];

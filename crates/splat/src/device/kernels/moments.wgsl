@@ -1,120 +1,106 @@
-// One workgroup goes through the splats of a tile again, front to back. Four splats at a time, every pixel leaves two
-// numbers per splat; then every row of 16 pixels is added up by one invocation per splat, and the rows by one per moment:
-// one writer for each sum, in a fixed order.
-#import dispatch
-struct Params { width: u32, height: u32, columns: u32, tiles: u32, least: f32, unused0: u32, unused1: u32, unused2: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> splats: array<f32>;
-@group(0) @binding(2) var<storage, read> ids: array<u32>;
-@group(0) @binding(3) var<storage, read> starts: array<u32>;
+// The splats of a tile again, four at a time: every invocation leaves what its four pixels say about each; then 16
+// invocations per splat add these up, and one per moment what they have found. One writer for each sum, in a fixed order.
 @group(0) @binding(4) var<storage, read> slots: array<u32>;
 @group(0) @binding(5) var<storage, read> picture: array<f32>;
 @group(0) @binding(6) var<storage, read> grads: array<f32>;
 @group(0) @binding(7) var<storage, read_write> moments: array<f32>;
 
-const BATCH = 32u;
 const FEW = 4u;
-var<workgroup> staged: array<array<f32, 10>, 32>;
-var<workgroup> by_pixel: array<vec4<f32>, 256>;    // gradients of the picture
-var<workgroup> by_power: array<f32, 1024>;         // [splat, pixel]
-var<workgroup> weights: array<f32, 1024>;          // [splat, pixel]
-var<workgroup> rows: array<f32, 640>;              // [splat, moment, row]
-var<workgroup> going: u32;
+const NEVER = 0xffffffffu;
+var<workgroup> by_power: array<vec4<f32>, 256>; // [splat, invocation]: of four pixels
+var<workgroup> by_colour: array<vec4<f32>, 256>; // [splat, invocation]: their sum
+var<workgroup> parts: array<f32, 640>; // [splat, moment, part]
+// The first entry of the four in which a splat was last drawn.
+var<workgroup> drawn: array<u32, 4>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn composite_moments(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
                      @builtin(local_invocation_index) lane: u32) {
     let tile = group_index(wid, groups);
     if tile >= params.tiles { return; }
-    let corner = vec2(tile % params.columns, tile / params.columns) * 16u;
-    let pixel = corner + vec2(lane % 16u, lane / 16u);
-    let inside = pixel.x < params.width && pixel.y < params.height;
-    // Transmittance; negative where finished.
-    var left = select(-1.0, 1.0, inside);
-    var g = vec4(0.0);
+    let first = square(tile, lane);
+    let corner = vec2<f32>(square(tile, 0u));
+    var left = full(first);
+    var g = array<vec4<f32>, 4>();
     // Product of the gradient with what is still to come, the transmittance behind all included.
-    var rest = 0.0;
-    if inside {
-        let at = (pixel.y * params.width + pixel.x) * 5u;
-        g = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
-        rest = dot(g, vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
-            + grads[at + 4u] * picture[at + 4u];
+    var rest = vec4(0.0);
+    for (var k = 0u; k < 4u; k++) {
+        let p = pixel(first, k);
+        if inside(p) {
+            let at = (p.y * params.width + p.x) * 5u;
+            g[k] = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
+            rest[k] = dot(g[k], vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
+                + grads[at + 4u] * picture[at + 4u];
+        }
     }
-    by_pixel[lane] = g;
+    if lane < FEW { drawn[lane] = NEVER; }
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
         let n = min(BATCH, end - base);
         if lane == 0u { going = 0u; }
         workgroupBarrier();
-        if left > 0.0 { going = 1u; }
-        if lane < n {
-            let id = ids[base + lane];
-            for (var k = 0u; k < 10u; k++) { staged[lane][k] = splats[id * 10u + k]; }
-        }
+        if any(left > vec4(0.0)) { going = 1u; }
+        if lane < n { stage(lane, ids[base + lane]); }
+        // The tile ends with its last pixel.
         if workgroupUniformLoad(&going) == 0u { break; }
-        for (var first = 0u; first < n; first += FEW) {
-            let few = min(FEW, n - first);
+        for (var four = 0u; four < n; four += FEW) {
+            let few = min(FEW, n - four);
             for (var i = 0u; i < few; i++) {
-                var s = 0.0;
-                var weight = 0.0;
-                if left > 0.0 {
-                    let k = first + i;
-                    let dx = staged[k][0] - (f32(pixel.x) + 0.5);
-                    let dy = staged[k][1] - (f32(pixel.y) + 0.5);
-                    let power = dx * (staged[k][2] * dx + staged[k][3] * dy) + staged[k][4] * dy * dy + staged[k][5];
-                    if power >= params.least {
-                        let raw = exp2(power);
-                        let alpha = min(raw, 0.99);
-                        let next = left - left * alpha;
-                        if next > 1e-4 {
-                            weight = alpha * left;
-                            let colour = dot(g, vec4(staged[k][6], staged[k][7], staged[k][8], staged[k][9]));
-                            rest -= weight * colour;
-                            let by_alpha = left * colour - rest / (1.0 - alpha);
-                            s = select(0.0, -alpha * by_alpha, raw < 0.99);
-                            left = next;
-                        } else {
-                            left = -left;
-                        }
-                    }
+                var s = vec4(0.0);
+                var by_rgbd = vec4(0.0);
+                let c = cover(four + i, first, left);
+                if any(c.reached) {
+                    let weights = select(vec4(0.0), c.alpha * left, c.drawn);
+                    let rgbd = colour(four + i);
+                    let shade = vec4(dot(g[0], rgbd), dot(g[1], rgbd), dot(g[2], rgbd), dot(g[3], rgbd));
+                    rest -= weights * shade;
+                    let by_alpha = left * shade - rest / (1.0 - c.alpha);
+                    s = select(vec4(0.0), -c.alpha * by_alpha, c.drawn & (c.raw < vec4(0.99)));
+                    by_rgbd = weights.x * g[0] + weights.y * g[1] + weights.z * g[2] + weights.w * g[3];
+                    left = behind(c, left);
+                    if any(c.drawn) { drawn[i] = base + four; }
                 }
-                by_power[i * 256u + lane] = s;
-                weights[i * 256u + lane] = weight;
+                by_power[i * 64u + lane] = s;
+                by_colour[i * 64u + lane] = by_rgbd;
             }
             workgroupBarrier();
             let i = lane / 16u;
-            let row = lane % 16u;
-            if i < few {
-                let centre = vec2(staged[first + i][0], staged[first + i][1]) - vec2<f32>(corner);
-                let dy = centre.y - (f32(row) + 0.5);
-                var sum = vec3(0.0); // of s, s dx, s dx²
-                var colour = vec4(0.0);
-                for (var c = 0u; c < 16u; c++) {
-                    // Neighbouring invocations read neighbouring columns, so that they do not wait for a memory bank.
-                    let column = (c + row + i) % 16u;
-                    let at = row * 16u + column;
-                    let s = by_power[i * 256u + at];
-                    let dx = centre.x - (f32(column) + 0.5);
-                    sum += vec3(s, s * dx, s * dx * dx);
-                    colour += weights[i * 256u + at] * by_pixel[at];
+            let part = lane % 16u;
+            // Asked now, as the next four may begin before the last sum ends.
+            let sums_up = lane < 10u * few && drawn[min(lane / 10u, FEW - 1u)] == base + four;
+            if i < few && drawn[i] == base + four {
+                var sum = vec4(0.0); // of s, s dx, s dy, s dx dy
+                var squares = vec2(0.0); // of s dx², s dy²
+                var rgbd = vec4(0.0);
+                let mean = staged0[four + i].xy - corner;
+                let x0 = mean.x - (f32(part % 8u * 2u) + 0.5);
+                let x1 = x0 - 1.0;
+                for (var k = 0u; k < 4u; k++) {
+                    let s = by_power[i * 64u + k * 16u + part];
+                    let y0 = mean.y - (f32(k * 4u + part / 8u * 2u) + 0.5);
+                    let y1 = y0 - 1.0;
+                    let across = s.xz * x0 + s.yw * x1;
+                    let along = s.xz + s.yw;
+                    sum += vec4(along.x + along.y, across.x + across.y, along.x * y0 + along.y * y1,
+                                across.x * y0 + across.y * y1);
+                    squares += vec2((s.x + s.z) * x0 * x0 + (s.y + s.w) * x1 * x1, along.x * y0 * y0 + along.y * y1 * y1);
+                    rgbd += by_colour[i * 64u + k * 16u + part];
                 }
-                let to = i * 160u + row;
-                rows[to] = sum.x;
-                rows[to + 16u] = sum.y;
-                rows[to + 32u] = sum.x * dy;
-                rows[to + 48u] = sum.z;
-                rows[to + 64u] = sum.y * dy;
-                rows[to + 80u] = sum.x * dy * dy;
-                rows[to + 96u] = colour.x;
-                rows[to + 112u] = colour.y;
-                rows[to + 128u] = colour.z;
-                rows[to + 144u] = colour.w;
+                let to = i * 160u + part;
+                parts[to] = sum.x;
+                parts[to + 16u] = sum.y;
+                parts[to + 32u] = sum.z;
+                parts[to + 48u] = squares.x;
+                parts[to + 64u] = sum.w;
+                parts[to + 80u] = squares.y;
+                for (var c = 0u; c < 4u; c++) { parts[to + 96u + c * 16u] = rgbd[c]; }
             }
             workgroupBarrier();
-            if lane < 10u * few {
+            if sums_up {
                 var all = 0.0;
-                for (var r = 0u; r < 16u; r++) { all += rows[lane * 16u + (r + lane) % 16u]; }
-                moments[slots[base + first + lane / 10u] * 10u + lane % 10u] = all;
+                // Neighbours begin at different parts, so that they do not wait for a memory bank.
+                for (var k = 0u; k < 16u; k++) { all += parts[lane * 16u + (k + lane) % 16u]; }
+                moments[slots[base + four + lane / 10u] * 10u + lane % 10u] = all;
             }
         }
     }

@@ -1,72 +1,55 @@
-// One workgroup draws the change of a tile when its splats change along a direction.
-#import dispatch
-struct Params { width: u32, height: u32, columns: u32, tiles: u32, least: f32, unused0: u32, unused1: u32, unused2: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> splats: array<f32>;
-@group(0) @binding(2) var<storage, read> tangents: array<f32>;
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
-@group(0) @binding(4) var<storage, read> starts: array<u32>;
+@group(0) @binding(4) var<storage, read> tangents: array<f32>;
 @group(0) @binding(5) var<storage, read_write> change: array<f32>;
 
-const BATCH = 64u;
-const LN2 = 0.6931472;
-var<workgroup> staged: array<array<f32, 20>, 64>;
+const LN2 = 0.693147180559945;
+var<workgroup> moved: array<array<f32, 10>, 64>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn composite_tangent(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
                      @builtin(local_invocation_index) lane: u32) {
     let tile = group_index(wid, groups);
     if tile >= params.tiles { return; }
-    let x = tile % params.columns * 16u + lane % 16u;
-    let y = tile / params.columns * 16u + lane / 16u;
-    let inside = x < params.width && y < params.height;
-    var left = select(-1.0, 1.0, inside);
-    var by_left = 0.0;
-    var sum = vec4(0.0);
+    let first = square(tile, lane);
+    var left = full(first);
+    var by_left = vec4(0.0);
+    var sums = array<vec4<f32>, 4>();
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
         let n = min(BATCH, end - base);
+        if lane == 0u { going = 0u; }
         workgroupBarrier();
+        if any(left > vec4(0.0)) { going = 1u; }
         if lane < n {
             let id = ids[base + lane];
-            for (var k = 0u; k < 10u; k++) {
-                staged[lane][k] = splats[id * 10u + k];
-                staged[lane][10u + k] = tangents[id * 10u + k];
-            }
+            stage(lane, id);
+            for (var k = 0u; k < 10u; k++) { moved[lane][k] = tangents[id * 10u + k]; }
         }
-        workgroupBarrier();
-        for (var i = 0u; i < n && left > 0.0; i++) {
-            let dx = staged[i][0] - (f32(x) + 0.5);
-            let dy = staged[i][1] - (f32(y) + 0.5);
-            let a = staged[i][2];
-            let b = staged[i][3];
-            let c = staged[i][4];
-            let power = dx * (a * dx + b * dy) + c * dy * dy + staged[i][5];
-            if power >= params.least {
-                let raw = exp2(power);
-                let alpha = min(raw, 0.99);
-                let next = left - left * alpha;
-                if next > 1e-4 {
-                    let by_power = staged[i][10] * (2.0 * a * dx + b * dy) + staged[i][11] * (b * dx + 2.0 * c * dy)
-                        + staged[i][12] * dx * dx + staged[i][13] * dx * dy + staged[i][14] * dy * dy + staged[i][15];
-                    let by_alpha = select(0.0, LN2 * alpha * by_power, raw < 0.99);
-                    sum += (by_alpha * left + alpha * by_left)
-                        * vec4(staged[i][6], staged[i][7], staged[i][8], staged[i][9]);
-                    sum += alpha * left * vec4(staged[i][16], staged[i][17], staged[i][18], staged[i][19]);
-                    by_left = by_left * (1.0 - alpha) - left * by_alpha;
-                    left = next;
-                } else {
-                    left = -left;
-                }
+        if workgroupUniformLoad(&going) == 0u { break; }
+        for (var i = 0u; i < n && any(left > vec4(0.0)); i++) {
+            let c = cover(i, first, left);
+            if any(c.reached) {
+                let a = staged0[i].z;
+                let b = staged0[i].w;
+                let by_power = moved[i][0] * (2.0 * a * c.dx + b * c.dy)
+                    + moved[i][1] * (b * c.dx + 2.0 * staged1[i].x * c.dy)
+                    + moved[i][2] * c.dx * c.dx + moved[i][3] * c.dx * c.dy + moved[i][4] * c.dy * c.dy + moved[i][5];
+                let by_alpha = select(vec4(0.0), LN2 * c.alpha * by_power, c.raw < vec4(0.99));
+                let own = select(vec4(0.0), by_alpha * left + c.alpha * by_left, c.drawn);
+                let weights = select(vec4(0.0), c.alpha * left, c.drawn);
+                let rgbd = colour(i);
+                let by_colour = vec4(moved[i][6], moved[i][7], moved[i][8], moved[i][9]);
+                for (var k = 0u; k < 4u; k++) { sums[k] += own[k] * rgbd + weights[k] * by_colour; }
+                by_left = select(by_left, by_left * (1.0 - c.alpha) - left * by_alpha, c.drawn);
+                left = behind(c, left);
             }
         }
     }
-    if inside {
-        let at = (y * params.width + x) * 5u;
-        change[at] = sum.x;
-        change[at + 1u] = sum.y;
-        change[at + 2u] = sum.z;
-        change[at + 3u] = sum.w;
-        change[at + 4u] = by_left;
+    for (var k = 0u; k < 4u; k++) {
+        let p = pixel(first, k);
+        if inside(p) {
+            let at = (p.y * params.width + p.x) * 5u;
+            for (var c = 0u; c < 4u; c++) { change[at + c] = sums[k][c]; }
+            change[at + 4u] = by_left[k];
+        }
     }
 }
