@@ -129,8 +129,7 @@ impl GpuDevice {
             let mut guard = self.recorder.lock().unwrap();
             let recorder = &mut *guard;
             let (chunk, offset) = self.uniform_slot(recorder, bytes);
-            let encoder = recorder.encoder.get_or_insert_with(|| self.new_encoder());
-            encoder.copy_buffer_to_buffer(&chunk, offset, buffer.wgpu(), 0, bytes.len() as u64);
+            recorder.encoder(self).copy_buffer_to_buffer(&chunk, offset, buffer.wgpu(), 0, bytes.len() as u64);
         } else {
             self.submit();
             self.queue.write_buffer(buffer.wgpu(), 0, bytes);

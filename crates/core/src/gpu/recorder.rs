@@ -18,7 +18,9 @@ const MAX_GROUPS: u32 = 65_535;
 
 #[derive(Default)]
 pub(super) struct Recorder {
-    pub(super) encoder: Option<wgpu::CommandEncoder>,
+    encoder: Option<wgpu::CommandEncoder>,
+    /// Open pass of the encoder, which takes launches until something else is recorded.
+    pass: Option<wgpu::ComputePass<'static>>,
     launches: usize,
     /// Parameter bytes of the current chunk, written when the chunk is submitted.
     uniforms: Vec<u8>,
@@ -28,10 +30,33 @@ pub(super) struct Recorder {
     timed: Timed,
 }
 
+impl Recorder {
+    /// The step's encoder, after the launches so far.
+    pub(super) fn encoder(&mut self, gpu: &GpuDevice) -> &mut wgpu::CommandEncoder {
+        self.pass = None;
+        self.encoder.get_or_insert_with(|| gpu.new_encoder())
+    }
+
+    /// Opens a pass for the next launch where none is open. Profiled launches have a pass each; true where the device writes
+    /// no timestamps, so that the launch has to be waited for.
+    fn open(&mut self, gpu: &GpuDevice, name: &str, bytes: usize) -> bool {
+        if self.pass.is_some() && !profile::enabled() {
+            return false;
+        }
+        self.encoder(gpu);
+        let timestamp_writes = if profile::enabled() { self.timed.launch(gpu, name, bytes) } else { None };
+        let waits = profile::enabled() && timestamp_writes.is_none();
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("launches"), timestamp_writes };
+        let encoder = self.encoder.as_mut().expect("just made");
+        self.pass = Some(encoder.begin_compute_pass(&descriptor).forget_lifetime());
+        waits
+    }
+}
+
 impl GpuDevice {
     pub(super) fn with_encoder<T>(&self, f: impl FnOnce(&mut wgpu::CommandEncoder) -> T) -> T {
         let mut recorder = self.recorder.lock().unwrap();
-        f(recorder.encoder.get_or_insert_with(|| self.new_encoder()))
+        f(recorder.encoder(self))
     }
 
     pub(super) fn new_encoder(&self) -> wgpu::CommandEncoder {
@@ -49,6 +74,7 @@ impl GpuDevice {
     }
 
     fn submit_locked(&self, recorder: &mut Recorder) {
+        recorder.pass = None;
         let Some(mut encoder) = recorder.encoder.take() else {
             return;
         };
@@ -117,19 +143,15 @@ impl GpuDevice {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        let encoder = recorder.encoder.get_or_insert_with(|| self.new_encoder());
-        let start = profile::enabled().then(Instant::now);
-        let timestamp_writes = if start.is_some() { recorder.timed.launch(self, name, bytes) } else { None };
-        let waits = start.filter(|_| timestamp_writes.is_none());
-        let mut pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&pipeline.label), timestamp_writes });
+        let start = Instant::now();
+        let waits = recorder.open(self, name, bytes);
+        let pass = recorder.pass.as_mut().expect("just opened");
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &bind_group, &[]);
         let rows = groups.div_ceil(MAX_GROUPS);
         pass.dispatch_workgroups(groups.div_ceil(rows), rows, 1);
-        drop(pass);
         recorder.launches += 1;
-        if let Some(start) = waits {
+        if waits {
             self.submit_locked(recorder);
             drop(guard);
             self.wait()?;

@@ -6,8 +6,8 @@ use crate::run::Summary;
 use serde_json::{Map, Value};
 use std::time::Instant;
 
-/// Runs before the first that counts.
-const WARM_UP: usize = 3;
+/// Runs before the first that counts, and their seconds, at least: a GPU that was idle is slow for a while.
+const WARM_UP: (usize, f64) = (3, 0.7);
 /// Runs that count.
 const RUNS: usize = 15;
 
@@ -21,15 +21,18 @@ pub struct Timing {
 
 /// Times `run` until the device has finished, after a warm-up.
 pub fn time(device: &Device, mut run: impl FnMut() -> Result<()>) -> Result<Timing> {
-    let mut seconds = Vec::with_capacity(RUNS);
-    for i in 0..WARM_UP + RUNS {
+    let mut once = || -> Result<f64> {
         let start = Instant::now();
         run()?;
         device.synchronize()?;
-        if i >= WARM_UP {
-            seconds.push(start.elapsed().as_secs_f64());
-        }
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let (mut runs, mut spent) = (0, 0.0);
+    while runs < WARM_UP.0 || spent < WARM_UP.1 {
+        spent += once()?;
+        runs += 1;
     }
+    let mut seconds = (0..RUNS).map(|_| once()).collect::<Result<Vec<_>>>()?;
     seconds.sort_by(f64::total_cmp);
     let median = seconds[RUNS / 2];
     Ok(Timing { median, spread: (seconds[RUNS * 3 / 4] - seconds[RUNS / 4]) / median })

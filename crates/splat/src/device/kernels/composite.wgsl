@@ -7,7 +7,10 @@ fn composite(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     if tile >= params.tiles { return; }
     let first = square(tile, lane);
     var left = full(first);
-    var sums = array<vec4<f32>, 4>();
+    var sum0 = vec4(0.0);
+    var sum1 = vec4(0.0);
+    var sum2 = vec4(0.0);
+    var sum3 = vec4(0.0);
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
         let n = min(BATCH, end - base);
@@ -18,15 +21,21 @@ fn composite(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
         // The tile ends with its last pixel.
         if workgroupUniformLoad(&going) == 0u { break; }
         for (var i = 0u; i < n && any(left > vec4(0.0)); i++) {
-            let c = cover(i, first, left);
-            if any(c.reached) {
+            let power = powers(i, first);
+            let reached = reaches(power, left);
+            if any(reached) {
+                let c = cover(power, reached, left);
                 let weights = select(vec4(0.0), c.alpha * left, c.drawn);
                 let rgbd = colour(i);
-                for (var k = 0u; k < 4u; k++) { sums[k] += weights[k] * rgbd; }
-                left = behind(c, left);
+                sum0 += weights.x * rgbd;
+                sum1 += weights.y * rgbd;
+                sum2 += weights.z * rgbd;
+                sum3 += weights.w * rgbd;
+                left = behind(c, reached, left);
             }
         }
     }
+    let sums = array(sum0, sum1, sum2, sum3);
     for (var k = 0u; k < 4u; k++) {
         let p = pixel(first, k);
         if inside(p) {

@@ -21,18 +21,22 @@ fn composite_moments(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
     let first = square(tile, lane);
     let corner = vec2<f32>(square(tile, 0u));
     var left = full(first);
-    var g = array<vec4<f32>, 4>();
+    var gradients = array<vec4<f32>, 4>();
     // Product of the gradient with what is still to come, the transmittance behind all included.
     var rest = vec4(0.0);
     for (var k = 0u; k < 4u; k++) {
         let p = pixel(first, k);
         if inside(p) {
             let at = (p.y * params.width + p.x) * 5u;
-            g[k] = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
-            rest[k] = dot(g[k], vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
+            gradients[k] = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
+            rest[k] = dot(gradients[k], vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
                 + grads[at + 4u] * picture[at + 4u];
         }
     }
+    let g0 = gradients[0];
+    let g1 = gradients[1];
+    let g2 = gradients[2];
+    let g3 = gradients[3];
     if lane < FEW { drawn[lane] = NEVER; }
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
@@ -48,16 +52,18 @@ fn composite_moments(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
             for (var i = 0u; i < few; i++) {
                 var s = vec4(0.0);
                 var by_rgbd = vec4(0.0);
-                let c = cover(four + i, first, left);
-                if any(c.reached) {
+                let power = powers(four + i, first);
+                let reached = reaches(power, left);
+                if any(reached) {
+                    let c = cover(power, reached, left);
                     let weights = select(vec4(0.0), c.alpha * left, c.drawn);
                     let rgbd = colour(four + i);
-                    let shade = vec4(dot(g[0], rgbd), dot(g[1], rgbd), dot(g[2], rgbd), dot(g[3], rgbd));
+                    let shade = vec4(dot(g0, rgbd), dot(g1, rgbd), dot(g2, rgbd), dot(g3, rgbd));
                     rest -= weights * shade;
                     let by_alpha = left * shade - rest / (1.0 - c.alpha);
                     s = select(vec4(0.0), -c.alpha * by_alpha, c.drawn & (c.raw < vec4(0.99)));
-                    by_rgbd = weights.x * g[0] + weights.y * g[1] + weights.z * g[2] + weights.w * g[3];
-                    left = behind(c, left);
+                    by_rgbd = weights.x * g0 + weights.y * g1 + weights.z * g2 + weights.w * g3;
+                    left = behind(c, reached, left);
                     if any(c.drawn) { drawn[i] = base + four; }
                 }
                 by_power[i * 64u + lane] = s;

@@ -26,13 +26,18 @@ fn composite_tangent(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
         }
         if workgroupUniformLoad(&going) == 0u { break; }
         for (var i = 0u; i < n && any(left > vec4(0.0)); i++) {
-            let c = cover(i, first, left);
-            if any(c.reached) {
+            let power = powers(i, first);
+            let reached = reaches(power, left);
+            if any(reached) {
+                let c = cover(power, reached, left);
+                let d = staged0[i].xy - (vec2<f32>(first) + 0.5);
+                let dx = vec4(d.x, d.x - 1.0, d.x, d.x - 1.0);
+                let dy = vec4(d.y, d.y, d.y - 1.0, d.y - 1.0);
                 let a = staged0[i].z;
                 let b = staged0[i].w;
-                let by_power = moved[i][0] * (2.0 * a * c.dx + b * c.dy)
-                    + moved[i][1] * (b * c.dx + 2.0 * staged1[i].x * c.dy)
-                    + moved[i][2] * c.dx * c.dx + moved[i][3] * c.dx * c.dy + moved[i][4] * c.dy * c.dy + moved[i][5];
+                let by_power = moved[i][0] * (2.0 * a * dx + b * dy)
+                    + moved[i][1] * (b * dx + 2.0 * staged1[i].x * dy)
+                    + moved[i][2] * dx * dx + moved[i][3] * dx * dy + moved[i][4] * dy * dy + moved[i][5];
                 let by_alpha = select(vec4(0.0), LN2 * c.alpha * by_power, c.raw < vec4(0.99));
                 let own = select(vec4(0.0), by_alpha * left + c.alpha * by_left, c.drawn);
                 let weights = select(vec4(0.0), c.alpha * left, c.drawn);
@@ -40,7 +45,7 @@ fn composite_tangent(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
                 let by_colour = vec4(moved[i][6], moved[i][7], moved[i][8], moved[i][9]);
                 for (var k = 0u; k < 4u; k++) { sums[k] += own[k] * rgbd + weights[k] * by_colour; }
                 by_left = select(by_left, by_left * (1.0 - c.alpha) - left * by_alpha, c.drawn);
-                left = behind(c, left);
+                left = behind(c, reached, left);
             }
         }
     }

@@ -42,31 +42,35 @@ fn full(first: vec2<u32>) -> vec4<f32> {
     return left;
 }
 
-// What a staged splat does to the four pixels.
+// log₂ of a staged splat's α at the four pixels.
+fn powers(i: u32, first: vec2<u32>) -> vec4<f32> {
+    let a = staged0[i];
+    let b = staged1[i].xy;
+    let d = a.xy - (vec2<f32>(first) + 0.5);
+    let dx = vec4(d.x, d.x - 1.0, d.x, d.x - 1.0);
+    let dy = vec4(d.y, d.y, d.y - 1.0, d.y - 1.0);
+    return dx * (a.z * dx + a.w * dy) + b.x * dy * dy + b.y;
+}
+
+// What a splat does to the four pixels.
 struct Cover {
-    dx: vec4<f32>,
-    dy: vec4<f32>,
     // α before it is limited, and after.
     raw: vec4<f32>,
     alpha: vec4<f32>,
     // Transmittance behind it, where it is drawn.
     next: vec4<f32>,
-    reached: vec4<bool>,
     drawn: vec4<bool>,
 }
 
-fn cover(i: u32, first: vec2<u32>, left: vec4<f32>) -> Cover {
-    let a = staged0[i];
-    let b = staged1[i];
-    let d = a.xy - (vec2<f32>(first) + 0.5);
-    let dx = vec4(d.x, d.x - 1.0, d.x, d.x - 1.0);
-    let dy = vec4(d.y, d.y, d.y - 1.0, d.y - 1.0);
-    let power = dx * (a.z * dx + a.w * dy) + b.x * dy * dy + b.y;
-    let reached = (power >= vec4(params.least)) & (left > vec4(0.0));
+fn cover(power: vec4<f32>, reached: vec4<bool>, left: vec4<f32>) -> Cover {
     let raw = exp2(power);
     let alpha = min(raw, vec4(0.99));
     let next = left - left * alpha;
-    return Cover(dx, dy, raw, alpha, next, reached, reached & (next > vec4(1e-4)));
+    return Cover(raw, alpha, next, reached & (next > vec4(1e-4)));
+}
+
+fn reaches(power: vec4<f32>, left: vec4<f32>) -> vec4<bool> {
+    return (power >= vec4(params.least)) & (left > vec4(0.0));
 }
 
 fn colour(i: u32) -> vec4<f32> {
@@ -74,6 +78,6 @@ fn colour(i: u32) -> vec4<f32> {
 }
 
 // Transmittances behind a splat; pixels that it would finish keep theirs, negative.
-fn behind(c: Cover, left: vec4<f32>) -> vec4<f32> {
-    return select(select(left, -left, c.reached), c.next, c.drawn);
+fn behind(c: Cover, reached: vec4<bool>, left: vec4<f32>) -> vec4<f32> {
+    return select(select(left, -left, reached), c.next, c.drawn);
 }
