@@ -23,11 +23,15 @@ pub fn failure(command: &str, error: &Error, json: bool) -> ExitCode {
 
 /// Reports a result.
 pub fn success(summary: &Summary, json: bool, quiet: bool, profile: bool) {
+    if json {
+        let mut summary = summary.clone();
+        if profile {
+            summary.details.insert("profile".into(), profile_json());
+        }
+        return text(&format!("{}\n", summary.to_json()));
+    }
     if profile {
         eprint!("{}", profile_table());
-    }
-    if json {
-        return text(&format!("{}\n", summary.to_json()));
     }
     if quiet {
         return;
@@ -62,11 +66,16 @@ fn entry(name: &str, value: &Value, depth: usize) -> String {
     }
 }
 
-/// A value in one line; sizes of memory in MiB.
+/// A value in one line; sizes of memory in KiB or MiB.
 fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Number(n) if name.ends_with("_bytes") && n.is_u64() => {
-            format!("{:.1} MiB", n.as_u64().unwrap_or_default() as f64 / (1 << 20) as f64)
+            let bytes = n.as_u64().unwrap_or_default() as f64;
+            if bytes < (1 << 20) as f64 {
+                format!("{:.1} KiB", bytes / 1024.0)
+            } else {
+                format!("{:.1} MiB", bytes / (1 << 20) as f64)
+            }
         }
         Value::String(s) => s.clone(),
         Value::Null => "-".into(),
@@ -99,6 +108,15 @@ fn table(items: &[Value]) -> Option<String> {
         format!("  {}\n", cells.join("  ").trim_end())
     };
     Some(rows.iter().map(line).collect())
+}
+
+/// Kernels, the costliest first.
+fn profile_json() -> Value {
+    let row = |e: lumigrad::core::profile::Entry| {
+        let ms = e.seconds * 1e3;
+        serde_json::json!({ "kernel": e.name, "ms": ms, "launches": e.launches, "bytes": e.bytes })
+    };
+    lumigrad::core::profile::table().into_iter().map(row).collect()
 }
 
 fn profile_table() -> String {

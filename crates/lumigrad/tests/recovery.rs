@@ -2,13 +2,14 @@
 
 use lumigrad::core::{DType, Device, Tape, Tensor, Var};
 use lumigrad::optim::{LevenbergMarquardt, LmOptions, Loss, Schedule};
-use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, Source, Target};
-use lumigrad::optimize::{bounds, diagnose, encode, optimize, range_test};
+use lumigrad::optimize::{Init, Optimizer, ParamChoice, Problem, Settings, ShapeWeights, Source, Target};
+use lumigrad::optimize::{bounds, diagnose, encode, optimize, over, range_test};
 use lumigrad::raster::{Bindings, Camera, Options, Renderer};
 use lumigrad::run::{Budget, Stop};
 use lumigrad::scene::camera::{Framing, sphere_views};
 use lumigrad::scene::environment::{Environment, direction_of_uv};
 use lumigrad::scene::{Material, MeshData, Scene};
+use lumigrad::splat::Background;
 use lumigrad_testkit::real_in;
 
 const INTRINSICS: &str = "/views/*/intrinsics";
@@ -45,7 +46,7 @@ fn problem(scene: Scene, n: usize, size: usize, truth: Option<Environment>, know
         .into_iter()
         .map(|view| {
             let image = frame.render(&Camera::new(&view, &device, DType::F32).unwrap()).unwrap().image;
-            Target { view, encoded: encode(&image).unwrap().tensor().clone(), mask: None }
+            Target { view, encoded: encode(&image).unwrap().tensor().clone(), mask: None, opaque: false }
         })
         .collect();
     Problem { truth: Some(scene.clone()), scene, train, test: vec![], environment: known }
@@ -65,6 +66,8 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         environment: None,
         environment_smoothness: 1.0,
         texture_smoothness: 0.0,
+        shape: ShapeWeights::default(),
+        background: Background::Colour([0.0; 3]),
         auto_regularisers: false,
         uncertainty: false,
         displacement: false,
@@ -374,6 +377,64 @@ fn a_sphere_is_displaced_along_its_normals_with_and_without_derivatives() {
         let lengths: Vec<f32> = positions.iter().map(|p| p.iter().map(|x| x * x).sum::<f32>().sqrt()).collect();
         let mean = lengths.iter().sum::<f32>() / lengths.len() as f32;
         assert!((mean - 0.8).abs() < 0.03, "mean radius {mean}, stochastic: {stochastic}");
+    }
+}
+
+#[test]
+fn pictures_are_compared_over_the_background_and_photographs_without_alpha_show_it() {
+    let material = Material { unlit: true, double_sided: true, ..Default::default() };
+    let clear = problem(sphere(8, &material, true), 2, 24, None, None);
+    let mut photographs = problem(sphere(8, &material, true), 2, 24, None, None);
+    for target in &mut photographs.train {
+        let white = over(&target.encoded.clone().into(), [1.0; 3], Some(1.0)).unwrap();
+        (target.encoded, target.opaque) = (white.tensor().clone(), true);
+    }
+    let (black, white) = (Background::Colour([0.0; 3]), Background::Colour([1.0; 3]));
+    let state = |problem: &Problem, background| {
+        let start = settings("/meshes/*/primitives/*/attributes/COLOR_0", 0.01, None, 1);
+        let settings = Settings { background, ..start };
+        let optimizer = Optimizer::new(problem, &settings, &Device::cpu()).unwrap();
+        (optimizer.total_loss().unwrap(), optimizer.psnr().unwrap())
+    };
+    for (problem, background) in [(&clear, black), (&clear, white), (&clear, Background::Random), (&photographs, white)]
+    {
+        let (loss, psnr) = state(problem, background);
+        assert!(loss < 1e-10 && psnr > 80.0, "{loss}, {psnr} dB over {background:?}");
+    }
+    assert!(state(&photographs, black).0 > 0.01);
+}
+
+#[test]
+fn regularisers_of_shapes_lower_what_they_measure() {
+    let mut rough = sphere(8, &Material { metallic_factor: 0.0, ..Material::default() }, false);
+    let target = rough.clone();
+    let pointer = POSITION.replace('*', "0");
+    let (_, positions) = rough.get(&pointer).unwrap();
+    let noise = real_in(&[positions.len()], 4, -0.04, 0.04).to_f64_vec().unwrap();
+    let noisy: Vec<f32> = positions.iter().zip(noise).map(|(x, e)| x + e as f32).collect();
+    rough.set(&pointer, &noisy).unwrap();
+    let white = Some(Environment::constant([1.0; 3]));
+    let problem = Problem { scene: rough, ..problem(target, 4, 32, white.clone(), white) };
+    // What a regulariser measures, after a run with some weights.
+    let measured = |by: ShapeWeights, shape: ShapeWeights, stochastic: bool| {
+        let settings = Settings { shape, stochastic, loss: "l1".into(), ..settings(POSITION, 0.05, None, 60) };
+        let mut optimizer = Optimizer::new(&problem, &settings, &Device::cpu()).unwrap();
+        go_on(&mut optimizer, 60);
+        let variable = &optimizer.variables()[0];
+        let loss = variable.shape_loss(&variable.value.clone().into(), &by).unwrap().unwrap();
+        loss.tensor().item().unwrap()
+    };
+    let without = ShapeWeights::default();
+    for shape in [
+        ShapeWeights { laplacian: 10.0, ..without },
+        ShapeWeights { normal_consistency: 10.0, ..without },
+        ShapeWeights { edge_length: 10.0, ..without },
+    ] {
+        for stochastic in [false, true] {
+            let [with, without] = [shape, without].map(|weights| measured(shape, weights, stochastic));
+            println!("{shape:?}: {with:.3}, {without:.3} without, stochastic: {stochastic}");
+            assert!(with < 0.9 * without, "{shape:?}: {with}, {without} without, stochastic: {stochastic}");
+        }
     }
 }
 

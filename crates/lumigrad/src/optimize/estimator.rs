@@ -85,7 +85,10 @@ impl Estimator {
                 let target = &o.problem.train[number];
                 let stream = o.settings.seed ^ ((number as u64) << 32) ^ ((draw as u64) << 62);
                 let seed = random::hash(stream, o.iteration as u64);
-                let of = |color: &Tensor| Ok(o.loss.per_pixel(color, &target.encoded, target.mask.as_ref())?);
+                let of = |color: &Tensor| {
+                    let (color, target_color) = o.compared(&color.clone().into(), number)?;
+                    Ok(o.loss.per_pixel(color.tensor(), &target_color, target.mask.as_ref())?)
+                };
                 let unknowns: Vec<Unknown> = moving.iter().map(|&k| self.unknowns[number][k].clone()).collect();
                 let drawn = estimate(&mut View { optimizer: o, number, still: &still }, &moved, &unknowns, of, seed)?;
                 loss += share * drawn.loss / draws.len() as f64;

@@ -95,11 +95,16 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let all = self.optimizer.views().0;
         let views = if sample == Sample::All { &all } else { &self.batch };
         let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
-        if self.optimizer.texture_weight() > 0.0 {
-            let (_, smoothing) = reverse_mode(values, |leaves| self.smoothness(leaves).map_err(wrap_objective))?;
-            for (gradient, smoothing) in gradients.iter_mut().zip(smoothing) {
-                if let (Some(g), Some(s)) = (gradient.as_mut(), smoothing) {
-                    *g = Var::from(g.clone()).add(&s.into())?.tensor().clone();
+        if !self
+            .regularisers(&values.iter().cloned().map(Var::from).collect::<Vec<_>>())
+            .map_err(wrap_objective)?
+            .is_empty()
+        {
+            let sum = |leaves: &[Var]| add_up(self.regularisers(leaves)?, "no regulariser");
+            let of = |leaves: &[Var]| sum(leaves).map_err(wrap_objective);
+            for (gradient, other) in gradients.iter_mut().zip(reverse_mode(values, of)?.1) {
+                if let (Some(g), Some(other)) = (gradient.as_mut(), other) {
+                    *g = Var::from(g.clone()).add(&other.into())?.tensor().clone();
                 }
             }
         }
@@ -114,12 +119,12 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let judged = !loss.is_sum_of_squares() || !textures.is_empty();
         let sum = Cell::new(0.0);
         let mut parts = self.of_views(values, views, |picture, k| {
-            let (target, mask) = (&o.problem.train[k].encoded, o.problem.train[k].mask.as_ref());
+            let ((picture, target), mask) = (o.compared(picture, k)?, o.problem.train[k].mask.as_ref());
             if judged {
-                let here = loss.evaluate(&picture.stop_gradient(), target, mask)?.tensor().item()?;
+                let here = loss.evaluate(&picture.stop_gradient(), &target, mask)?.tensor().item()?;
                 sum.set(sum.get() + share * here);
             }
-            Ok(loss.residuals(picture, target, mask)?.scale(share.sqrt())?)
+            Ok(loss.residuals(&picture, &target, mask)?.scale(share.sqrt())?)
         })?;
         for (texture, weight) in textures {
             sum.set(sum.get() + weight * total_variation(&texture.stop_gradient())?.tensor().item()?);
@@ -153,18 +158,26 @@ impl<'a, 'p> StepObjective<'a, 'p> {
 
     fn sum(&self, values: &[Var], views: &[usize]) -> Result<Var> {
         let pictures = self.of_pictures(values, views)?;
+        add_up(std::iter::once(pictures).chain(self.regularisers(values)?), "a step without views")
+    }
+
+    /// What is added to the loss over views.
+    fn regularisers(&self, values: &[Var]) -> Result<Vec<Var>> {
+        let o = self.optimizer;
         let smooth = self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?));
-        add_up(std::iter::once(Ok(pictures)).chain(smooth), "a step without views")
+        let shapes = o.variables.iter().zip(values);
+        let shapes = shapes.filter_map(|(v, leaf)| v.shape_loss(leaf, &o.settings.shape).transpose());
+        smooth.chain(shapes).collect()
     }
 
     /// The mean loss over views, without regularisers.
     fn of_pictures(&self, values: &[Var], views: &[usize]) -> Result<Var> {
         let (o, share) = (self.optimizer, 1.0 / views.len() as f64);
         let parts = self.of_views(values, views, |picture, k| {
-            let target = &o.problem.train[k];
-            Ok(o.loss.evaluate(picture, &target.encoded, target.mask.as_ref())?.scale(share)?)
+            let (picture, target) = o.compared(picture, k)?;
+            Ok(o.loss.evaluate(&picture, &target, o.problem.train[k].mask.as_ref())?.scale(share)?)
         })?;
-        add_up(parts.into_iter().map(Ok), "a step without views")
+        add_up(parts, "a step without views")
     }
 
     /// The mean loss over the batch, without regularisers.
@@ -176,11 +189,8 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     pub fn variation(&self, values: &[Var]) -> Result<Var> {
         let textures = self.textures(values);
         let share = 1.0 / textures.len().max(1) as f64;
-        add_up(textures.into_iter().map(|(t, _)| Ok(total_variation(t)?.scale(share)?)), "no texture is optimised")
-    }
-
-    fn smoothness(&self, values: &[Var]) -> Result<Var> {
-        Ok(self.variation(values)?.scale(self.optimizer.texture_weight())?)
+        let parts = textures.into_iter().map(|(t, _)| Ok(total_variation(t)?.scale(share)?));
+        add_up(parts.collect::<Result<Vec<_>>>()?, "no texture is optimised")
     }
 
     /// Textures that are smoothed, with the weights of their total variations: what is added to the loss is their mean.
@@ -193,10 +203,9 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     }
 }
 
-fn add_up(terms: impl IntoIterator<Item = Result<Var>>, without: &str) -> Result<Var> {
+fn add_up(terms: impl IntoIterator<Item = Var>, without: &str) -> Result<Var> {
     let mut total: Option<Var> = None;
     for term in terms {
-        let term = term?;
         total = Some(match total {
             None => term,
             Some(total) => total.add(&term)?,

@@ -18,6 +18,8 @@ pub struct Target {
     pub encoded: Tensor,
     /// [H, W, 1]: where the picture counts.
     pub mask: Option<Tensor>,
+    /// The picture has no alpha: it shows the background too, and how much is covered is not known.
+    pub opaque: bool,
 }
 
 /// Everything that a run needs.
@@ -99,7 +101,7 @@ impl Problem {
                 let (mut train, mut test) = (vec![], vec![]);
                 for (k, view) in cameras.into_iter().enumerate() {
                     let image = frame.render(&Camera::new(&view, device, DType::F32)?)?.image;
-                    let target = Target { view, encoded: encode(&image)?.tensor().clone(), mask: None };
+                    let target = Target { view, encoded: encode(&image)?.tensor().clone(), mask: None, opaque: false };
                     let held_out = k % 8 == 7 && !settings.moves_cameras();
                     if held_out { test.push(target) } else { train.push(target) }
                 }
@@ -118,7 +120,9 @@ impl Problem {
 }
 
 fn photograph(p: &lumigrad_scene::views::PosedPicture, scene: &Scene, device: &Device) -> Result<Target> {
-    let picture = p.load_linear()?.into_rgba().into_premultiplied();
+    let picture = p.load_linear()?;
+    let opaque = matches!(picture.channels, 1 | 3);
+    let picture = picture.into_rgba().into_premultiplied();
     let (w, h) = (picture.width, picture.height);
     let linear = Tensor::from_slice(device, &picture.data, &[h, w, 4])?;
     let encoded = encode(&linear.into())?.tensor().clone();
@@ -134,7 +138,7 @@ fn photograph(p: &lumigrad_scene::views::PosedPicture, scene: &Scene, device: &D
         view.near = (distance - 1.5 * radius).max(0.01 * radius);
         view.far = distance + 1.5 * radius;
     }
-    Ok(Target { view, encoded, mask })
+    Ok(Target { view, encoded, mask, opaque })
 }
 
 /// Moves and scales a scene's root nodes so that its bounding box is the target's.

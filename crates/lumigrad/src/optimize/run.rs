@@ -1,8 +1,6 @@
 //! The optimisation loop.
 
 use super::diagnosis::where_it_breaks;
-use super::display::encode;
-use super::drive::mean_psnr;
 use super::estimator::Estimator;
 use super::intrinsics::Intrinsics;
 use super::objective::{StepObjective, unwrap_objective};
@@ -19,7 +17,7 @@ use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_optim::method::find;
 use lumigrad_optim::{Group, Loss, Method, Objective, Plan, Sample, Schedule};
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
-use lumigrad_raster::{Bindings, Camera, Options, Renderer};
+use lumigrad_raster::{Camera, Options, Renderer};
 use lumigrad_scene::camera::View;
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{ParameterKind, Scene};
@@ -341,47 +339,6 @@ impl<'p> Optimizer<'p> {
             }
         }
         Ok(names.into_iter().flatten().collect())
-    }
-
-    /// Encoded pictures of targets at the present state.
-    pub fn pictures(&self, targets: &[Target], training: bool) -> Result<Vec<Tensor>> {
-        let mut bindings = Bindings::new();
-        for v in &self.variables {
-            v.bind(&v.value.clone().into(), &mut bindings)?;
-        }
-        let frame = self.renderer.frame(&bindings)?;
-        let motion = self.motion.clone().filter(|_| training).map(Var::from);
-        let viewmats = self.viewmats(motion.as_ref())?;
-        let lens = self.intrinsics.as_ref().filter(|_| training).map(|i| Var::from(i.value.clone()));
-        targets
-            .iter()
-            .enumerate()
-            .map(|(k, t)| {
-                Ok(encode(&frame.render(&self.camera(t, k, viewmats.as_ref(), lens.as_ref())?)?.image)?
-                    .tensor()
-                    .clone())
-            })
-            .collect()
-    }
-
-    /// Pictures of the scored views at the present state.
-    pub fn scored_pictures(&self) -> Result<Vec<Tensor>> {
-        self.pictures(self.problem.scored(), self.problem.test.is_empty())
-    }
-
-    /// Mean PSNR of the scored views, 8-bit, display-encoded over black.
-    pub fn psnr(&self) -> Result<f64> {
-        mean_psnr(&self.scored_pictures()?, self.problem.scored())
-    }
-
-    /// Loss over all training views.
-    pub fn total_loss(&self) -> Result<f64> {
-        let mut sum = 0.0;
-        for (picture, target) in self.pictures(&self.problem.train, true)?.into_iter().zip(&self.problem.train) {
-            let loss = self.loss.evaluate(&picture.into(), &target.encoded, target.mask.as_ref())?;
-            sum += loss.tensor().item()?;
-        }
-        Ok(sum / self.problem.train.len() as f64)
     }
 
     /// The scene with the present values.

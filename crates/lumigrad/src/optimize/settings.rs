@@ -1,8 +1,10 @@
 //! What an inverse-rendering run is asked to do.
 
+use super::shape::ShapeWeights;
 use crate::run::Budget;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::job::{EnvironmentChoice, InitEntry, ViewSource};
+use crate::splat::Background;
 use crate::{Error, Result};
 use lumigrad_optim::Schedule;
 use lumigrad_optim::method::find;
@@ -80,6 +82,10 @@ pub struct Settings {
     pub auto_regularisers: bool,
     /// Weight of the total variation of textures.
     pub texture_smoothness: f64,
+    /// Weights of what keeps shapes well formed.
+    pub shape: ShapeWeights,
+    /// What pictures are compared over.
+    pub background: Background,
     /// Name of the optimiser.
     pub optimizer: String,
     /// How learning rates change over the run.
@@ -153,6 +159,15 @@ impl Settings {
         if job.representation != "mesh" || job.topology {
             return later("--representation", "changing topology", "mesh");
         }
+        let shape = ShapeWeights {
+            laplacian: job.laplacian,
+            normal_consistency: job.normal_consistency,
+            edge_length: job.edge_length,
+        };
+        if shape != ShapeWeights::default() && job.optimizer.contains("lm") {
+            let what = format!("{} takes no regularisers of shapes", job.optimizer);
+            return Err(Error::usage("--optimizer", what, "adam, for example, or leave their weights out"));
+        }
         let environment = match &job.environment {
             Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(*rgb)),
             Some(EnvironmentChoice::File(path)) => Some(Environment::load(path)?),
@@ -185,6 +200,8 @@ impl Settings {
             environment,
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
+            shape,
+            background: crate::run::background(&job.background)?,
             auto_regularisers: job.auto_regularisers,
             displacement: job.displacement,
             remesh: job.remesh && !job.optimizer.contains("lm"),

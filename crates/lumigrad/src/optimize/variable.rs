@@ -1,5 +1,6 @@
 //! What is optimised: arrays addressed by pointers, in a space where steps behave well.
 
+use super::shape::{ShapeMesh, ShapeWeights};
 use crate::{Error, Result};
 use lumigrad_core::map::{CallParams, Map};
 use lumigrad_core::{DType, Device, Operator, Tensor, Var, apply};
@@ -42,6 +43,8 @@ pub struct Variable {
     /// Learning rate at the start.
     pub rate: f64,
     space: Space,
+    /// The mesh of positions.
+    mesh: Option<ShapeMesh>,
 }
 
 /// Learning rate where the job gives none. Positions are in units of the scene's radius.
@@ -74,6 +77,7 @@ impl Variable {
     /// A variable that starts at the scene's value. `displaced`: vertices move along their normals only.
     pub fn new(scene: &Scene, parameter: Parameter, rate: f64, displaced: bool, device: &Device) -> Result<Self> {
         let (shape, data) = scene.get(&parameter.pointer)?;
+        let mut shape_mesh = None;
         let (value, space) = match position_of(&parameter) {
             Some((mesh, primitive)) => {
                 let rows: Vec<[f32; 3]> = data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
@@ -86,6 +90,7 @@ impl Variable {
                 let solver = Arc::new(LaplacianSolver::new(distinct.len(), &triangles, LARGE_STEPS_LAMBDA)?);
                 let index = Tensor::from_slice(device, &index, &[index.len()])?;
                 let n = distinct.len();
+                shape_mesh = Some(ShapeMesh::new(&distinct, triangles.clone()));
                 let rows = |data: &[[f32; 3]]| Tensor::from_slice(device, data.as_flattened(), &[n, 3]);
                 if displaced {
                     let normals = rows(&smooth_normals(&distinct, &triangles))?;
@@ -98,7 +103,7 @@ impl Variable {
             }
             None => (Tensor::from_slice(device, &data, &shape)?, Space::Direct),
         };
-        Ok(Self { parameter, aliases: vec![], value, rate, space })
+        Ok(Self { parameter, aliases: vec![], value, rate, space, mesh: shape_mesh })
     }
 
     /// The light from all around, to be bound at [`ENVIRONMENT_POINTER`]. `smoothness` is the λ of its Laplacian: the
@@ -118,7 +123,7 @@ impl Variable {
         };
         let value = Tensor::zeros(device, DType::F32, &[h * w, 3])?;
         let space = Space::Radiance { solver, shape: [h, w, 3] };
-        let mut variable = Self { parameter, aliases: vec![], value, rate, space };
+        let mut variable = Self { parameter, aliases: vec![], value, rate, space, mesh: None };
         variable.set(&map.data)?;
         Ok(variable)
     }
@@ -146,6 +151,14 @@ impl Variable {
     /// True for textures.
     pub fn is_texture(&self) -> bool {
         matches!(self.parameter.kind, ParameterKind::Texture { .. })
+    }
+
+    /// What keeps the shape well formed, shape []; none for other arrays and without weights.
+    pub fn shape_loss(&self, leaf: &Var, weights: &ShapeWeights) -> Result<Option<Var>> {
+        match &self.mesh {
+            Some(mesh) => mesh.loss(&self.points(leaf)?, weights, self.value.device()),
+            None => Ok(None),
+        }
     }
 
     /// Binds what `leaf`, in the place of the array, stands for.

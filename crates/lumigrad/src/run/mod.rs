@@ -1,5 +1,6 @@
 //! What every job shares: events, run folders, checkpoints, budgets, and the summary that `--json` prints.
 
+mod background;
 mod budget;
 mod checkpoint;
 mod convert;
@@ -17,6 +18,7 @@ mod splats;
 mod summary;
 mod video;
 
+pub use background::background;
 pub use budget::Budget;
 pub use checkpoint::{Array, Checkpoint};
 pub use convert::{convert, flatten};

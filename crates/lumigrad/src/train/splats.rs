@@ -52,7 +52,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let data = job.data.clone().ok_or_else(|| {
         Error::usage("train splats", "DATA is missing", "give a folder of posed pictures: lumigrad train splats DIR")
     })?;
-    let background = background(&job.background)?;
+    let background = crate::run::background(&job.background)?;
     let mut summary = Summary::new("train splats", device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
     let mut dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
@@ -311,22 +311,6 @@ fn method(job: &TrainSplatsJob) -> Result<&'static Entry> {
 
 pub fn unusable(e: lumigrad_splat::Error) -> Error {
     Error::job(e.to_string())
-}
-
-/// `white`, `black`, `random` or R,G,B.
-fn background(text: &str) -> Result<Background> {
-    let numbers: Vec<f32> = text.split(',').filter_map(|x| x.trim().parse().ok()).collect();
-    match (text, &numbers[..]) {
-        ("black", _) => Ok(Background::Colour([0.0; 3])),
-        ("white", _) => Ok(Background::Colour([1.0; 3])),
-        ("random", _) => Ok(Background::Random),
-        (_, &[r, g, b]) if [r, g, b].iter().all(|x| (0.0..=1.0).contains(x)) => Ok(Background::Colour([r, g, b])),
-        _ => Err(Error::usage(
-            "--background",
-            format!("cannot read {text:?}"),
-            "white, black, random or R,G,B from 0 to 1",
-        )),
-    }
 }
 
 /// A photograph to train on; its pixels move there unless they are to be kept.

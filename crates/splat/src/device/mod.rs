@@ -1,6 +1,7 @@
 //! Rendering Gaussians on any device, recorded on a tape: derivatives of both modes by Gaussians, pose and intrinsics.
 
 mod cameras;
+mod features;
 mod kernels;
 mod lists;
 mod lm;
@@ -12,6 +13,7 @@ mod trainer;
 #[cfg(test)]
 mod trainer_tests;
 
+pub use features::{features_vars, normals_vars};
 pub use kernels::KERNELS;
 pub use lm::LeastSquares;
 pub use method::MethodTrainer;
@@ -159,6 +161,32 @@ fn render_moved(
     options: &DeviceOptions,
     moved: Option<&Var>,
 ) -> Result<Var> {
+    listed(gaussians, camera, options, moved)?.composite()?.reshape(&[camera.size[1], camera.size[0], 5])
+}
+
+/// Splats of a camera, and the tiles that draw them.
+#[derive(Clone)]
+struct Listed {
+    /// [N, 10].
+    splats: Var,
+    lists: Arc<Lists>,
+    params: Params,
+}
+
+impl Listed {
+    /// The picture [H·W, 5].
+    fn composite(&self) -> Result<Var> {
+        let operator = CompositeOperator { lists: self.lists.clone(), params: self.params };
+        Ok(apply(Arc::new(operator), &[&self.splats])?.remove(0))
+    }
+}
+
+fn listed(
+    gaussians: &GaussianVars,
+    camera: &CameraVars,
+    options: &DeviceOptions,
+    moved: Option<&Var>,
+) -> Result<Listed> {
     if options.kernel == Kernel::Surfel {
         let reason = "surfels (2DGS) cannot be drawn yet".into();
         let device = gaussians.means.device().to_string();
@@ -173,18 +201,17 @@ fn render_moved(
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
     let splats = moved.map_or(Ok(splats.clone()), |m| splats.add(m))?;
-    let lists = lists(splats.tensor(), boxes.tensor(), camera.size)?;
+    let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size)?);
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
     let (width, height) = (width as u32, height as u32);
     let params = Params { width, height, columns, tiles: columns * rows, least, unused: [0; 3] };
-    let picture = apply(Arc::new(CompositeOperator { lists, params }), &[&splats])?.remove(0);
-    picture.reshape(&[camera.size[1], camera.size[0], 5])
+    Ok(Listed { splats, lists, params })
 }
 
 /// Splats [N, 10] → picture [H·W, 5].
 struct CompositeOperator {
-    lists: Lists,
+    lists: Arc<Lists>,
     params: Params,
 }
 
@@ -201,7 +228,7 @@ impl Operator for CompositeOperator {
 
     fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         let mut picture = self.picture(&inputs[0])?;
-        let Lists { ids, starts, .. } = &self.lists;
+        let Lists { ids, starts, .. } = &*self.lists;
         Composite { splats: &inputs[0], ids, starts, picture: &mut picture }
             .launch(&self.params, self.params.tiles as usize)?;
         Ok(vec![picture])
@@ -216,7 +243,7 @@ impl Operator for CompositeOperator {
     ) -> Result<Vec<Option<Tensor>>> {
         let Some(grads) = &cotangents[0] else { return Ok(vec![None]) };
         let splats = &inputs[0];
-        let Lists { ids, starts, slots, offsets, order, entries } = &self.lists;
+        let Lists { ids, starts, slots, offsets, order, entries } = &*self.lists;
         let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), SPLAT])?;
         let picture = &outputs[0];
         CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
@@ -231,7 +258,7 @@ impl Operator for CompositeOperator {
     fn jvp(&self, inputs: &[Tensor], _outputs: &[Tensor], tangents: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
         let Some(tangents) = &tangents[0] else { return Ok(vec![None]) };
         let mut change = self.picture(&inputs[0])?;
-        let Lists { ids, starts, .. } = &self.lists;
+        let Lists { ids, starts, .. } = &*self.lists;
         CompositeTangent { splats: &inputs[0], ids, starts, tangents, change: &mut change }
             .launch(&self.params, self.params.tiles as usize)?;
         Ok(vec![Some(change)])

@@ -34,6 +34,62 @@ fn derivatives_of_pictures_by_gaussians_and_camera_are_right() {
     }
 }
 
+/// Features of five channels, of both signs.
+fn features(n: usize) -> Vec<f32> {
+    (0..5 * n).map(|i| (i as f32 * 0.7).sin()).collect()
+}
+
+#[test]
+fn derivatives_of_features_and_normals_are_right() {
+    let cpu = Device::cpu();
+    let mut all = scene(Kernel::Classic, 1);
+    // No two axes of a length: which is the shortest is clear.
+    all.log_scales.iter_mut().for_each(|s| (s[0], s[1], s[2]) = (s[0], s[0] - 0.6, s[0] + 0.3));
+    let gaussians = GaussianVars::new(&all, &cpu, DType::F64).unwrap();
+    let camera = CameraVars::new(&seen(Projection::Perspective), &cpu, DType::F64).unwrap();
+    let options = DeviceOptions { kernel: Kernel::Classic, sh_degree: 1, alpha_min: 1e-14 };
+    let mut inputs: Vec<Tensor> = gaussians.all().into_iter().map(|v| v.tensor().clone()).collect();
+    let own = Tensor::from_slice(&cpu, &features(all.len()), &[all.len(), 5]).unwrap().cast(DType::F64).unwrap();
+    inputs.extend([camera.viewmat.tensor().clone(), camera.intrinsics.tensor().clone(), own]);
+    Check::new("features of splats", |inputs: &[Var]| {
+        let (arrays, others) = inputs.split_at(inputs.len() - 3);
+        let camera = CameraVars { viewmat: others[0].clone(), intrinsics: others[1].clone(), ..camera.clone() };
+        let vars = GaussianVars::from_all(arrays.to_vec());
+        Ok(vec![features_vars(&vars, &camera, &options, &others[2])?, normals_vars(&vars, &camera, &options)?])
+    })
+    .f32_tolerance(1e-3)
+    .run(&inputs);
+}
+
+#[test]
+fn devices_draw_the_features_and_normals_that_the_host_draws() {
+    let (gaussians, view) = (scene(Kernel::Classic, 0), seen(Projection::Perspective));
+    let mut renderer = crate::Renderer::new(&gaussians).unwrap();
+    let (n, host) = (gaussians.len(), Default::default());
+    let expected = renderer.features(&view, &features(n), 5, &host).unwrap();
+    let facing = renderer.normals(&gaussians, &view, &host).unwrap();
+    for device in devices("features of splats") {
+        let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
+        let camera = CameraVars::new(&view, &device, DType::F32).unwrap();
+        let options = DeviceOptions { kernel: Kernel::Classic, sh_degree: 0, alpha_min: 1.0 / 255.0 };
+        let own = Tensor::from_slice(&device, &features(n), &[n, 5]).unwrap().into();
+        let found = features_vars(&vars, &camera, &options, &own).unwrap();
+        assert_eq!(found.shape(), [view.height, view.width, 5]);
+        for (a, b) in found.tensor().to_vec::<f32>().unwrap().iter().zip(&expected) {
+            assert!((a - b).abs() < 0.012, "{device}: {a} for {b}");
+        }
+        let normals = normals_vars(&vars, &camera, &options).unwrap().tensor().to_vec::<f32>().unwrap();
+        for (a, b) in normals.as_chunks::<3>().0.iter().zip(facing.as_chunks::<3>().0) {
+            let length = a.iter().map(|x| x * x).sum::<f32>().sqrt();
+            if length > 0.1 {
+                (0..3).for_each(|k| assert!((a[k] / length - b[k]).abs() < 0.02, "{device}: {a:?} for {b:?}"));
+            }
+        }
+        let short = features_vars(&vars, &camera, &options, &vars.means.reshape(&[3 * n, 1]).unwrap());
+        assert!(short.unwrap_err().to_string().contains("features of Gaussians"));
+    }
+}
+
 #[test]
 fn devices_draw_what_the_host_draws() {
     for projection in [Projection::Perspective, Projection::Orthographic] {

@@ -79,6 +79,13 @@ job_keys! {
         /// Weight of the total variation of optimised textures beside the loss: keeps out noise where pictures say
         /// little, and fills what none of them sees; 0: none.
         texture_smoothness: f64, Amount, default "0.0";
+        /// Weight of the squared uniform Laplacian of optimised shapes, in squares of their mean edge at the start: keeps
+        /// surfaces smooth; 0: none. Steps are smooth without it (Nicolet et al. 2021).
+        laplacian: f64, Amount, default "0.0";
+        /// Weight of 1 − cos of the angle between neighbouring triangles of optimised shapes.
+        normal_consistency: f64, Amount, default "0.0";
+        /// Weight of the squared differences of optimised shapes' edges from the mean edge at the start, in squares of it.
+        edge_length: f64, Amount, default "0.0";
         /// Let the weight of `texture_smoothness` tune itself: every eighth training picture is held out and judges it, by
         /// implicit differentiation (Lorraine et al. 2020).
         auto_regularisers: bool, Flag, default "false";

@@ -109,7 +109,7 @@ pub fn splat_gradient<R: Real>(p: &Ranks, _items: usize, b: SplatGradientBuffers
     let gradient = |rank: usize| {
         let mut s = [R::from_f64(0.0); 10];
         for row in &moments[b.offsets[rank] as usize..b.offsets[rank + 1] as usize] {
-            (0..10).for_each(|k| s[k] = s[k] + row[k]);
+            (0..10).for_each(|k| s[k] += row[k]);
         }
         let [_, _, a, b, c, ..] = splats[b.order[rank] as usize];
         let by_mean = [two * a * s[1] + b * s[2], b * s[1] + two * c * s[2]];
