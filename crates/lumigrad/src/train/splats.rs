@@ -66,9 +66,6 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         "absgrad" => Strategy::Adc { cap, absgrad: true },
         _ => Strategy::Fixed,
     };
-    if job.strategy == "absgrad" && !device.is_cpu() {
-        return Err(Error::usage("--strategy", format!("absgrad is not made on {device}"), "adc or mcmc"));
-    }
     // What explores must fall where no picture needs it.
     let weight = if job.strategy == "mcmc" { 0.01 } else { 0.0 };
     let options = TrainOptions {

@@ -30,7 +30,7 @@ pub fn features_vars(
         return Err(Error::shape("features of Gaussians", features.shape(), format!("[{n}, F]")));
     }
     let [width, height] = camera.size;
-    let drawn = listed(gaussians, camera, options, None)?;
+    let drawn = listed(gaussians, camera, options)?;
     let geometry = drawn.splats.slice(1, 0, GEOMETRY)?;
     let mut planes = vec![];
     for first in (0..channels).step_by(CHANNELS) {
@@ -38,7 +38,7 @@ pub fn features_vars(
         let used = own.shape()[1];
         let unused = Tensor::zeros(own.device(), own.dtype(), &[n, CHANNELS - used])?;
         let splats = concat(&[&geometry, &own, &unused.into()], 1)?;
-        let picture = Listed { splats, ..drawn.clone() }.composite()?;
+        let picture = Listed { splats, ..drawn.clone() }.composite(None)?;
         planes.push(picture.slice(1, 0, used)?);
     }
     if planes.is_empty() {

@@ -1,6 +1,7 @@
 //! Rendering Gaussians on any device, recorded on a tape: derivatives of both modes by Gaussians, pose and intrinsics.
 
 mod cameras;
+mod composite;
 mod features;
 mod kernels;
 mod lists;
@@ -21,10 +22,11 @@ pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
 use crate::{Gaussians, Kernel, Projection, View};
-use kernels::{Composite, CompositeMoments, CompositeTangent, Params, Ranks, SplatGradient};
+use composite::Watch;
+use kernels::Params;
 use lists::{Lists, lists};
-use lumigrad_core::{CallParams, DType, Device, Error, Operator, Result, Tensor, Var, apply};
-use project::{SPLAT, project_map};
+use lumigrad_core::{CallParams, DType, Device, Error, Result, Tensor, Var};
+use project::project_map;
 use std::sync::Arc;
 
 /// Gaussians as arrays that may be recorded; as [`Gaussians`], harmonics split into the constant one and the others.
@@ -151,17 +153,17 @@ pub struct DeviceOptions {
 /// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
-    render_moved(gaussians, camera, options, None)
+    render_watched(gaussians, camera, options, None)
 }
 
-/// [`render_vars`] with something added to the splats [N, 10]: zeros, to have the derivative by them.
-fn render_moved(
+/// [`render_vars`], which also finds what pulls at means.
+fn render_watched(
     gaussians: &GaussianVars,
     camera: &CameraVars,
     options: &DeviceOptions,
-    moved: Option<&Var>,
+    watch: Option<&Watch>,
 ) -> Result<Var> {
-    listed(gaussians, camera, options, moved)?.composite()?.reshape(&[camera.size[1], camera.size[0], 5])
+    listed(gaussians, camera, options)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
 }
 
 /// Splats of a camera, and the tiles that draw them.
@@ -173,20 +175,7 @@ struct Listed {
     params: Params,
 }
 
-impl Listed {
-    /// The picture [H·W, 5].
-    fn composite(&self) -> Result<Var> {
-        let operator = CompositeOperator { lists: self.lists.clone(), params: self.params };
-        Ok(apply(Arc::new(operator), &[&self.splats])?.remove(0))
-    }
-}
-
-fn listed(
-    gaussians: &GaussianVars,
-    camera: &CameraVars,
-    options: &DeviceOptions,
-    moved: Option<&Var>,
-) -> Result<Listed> {
+fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Listed> {
     if options.kernel == Kernel::Surfel {
         let reason = "surfels (2DGS) cannot be drawn yet".into();
         let device = gaussians.means.device().to_string();
@@ -200,67 +189,10 @@ fn listed(
     let map = project_map(options.kernel, camera.projection, options.sh_degree, rest);
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
-    let splats = moved.map_or(Ok(splats.clone()), |m| splats.add(m))?;
     let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size)?);
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
     let (width, height) = (width as u32, height as u32);
     let params = Params { width, height, columns, tiles: columns * rows, least, unused: [0; 3] };
     Ok(Listed { splats, lists, params })
-}
-
-/// Splats [N, 10] → picture [H·W, 5].
-struct CompositeOperator {
-    lists: Arc<Lists>,
-    params: Params,
-}
-
-impl CompositeOperator {
-    fn picture(&self, like: &Tensor) -> Result<Tensor> {
-        Tensor::uninit(like.device(), like.dtype(), &[(self.params.width * self.params.height) as usize, 5])
-    }
-}
-
-impl Operator for CompositeOperator {
-    fn name(&self) -> &str {
-        "splat/composite"
-    }
-
-    fn forward(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let mut picture = self.picture(&inputs[0])?;
-        let Lists { ids, starts, .. } = &*self.lists;
-        Composite { splats: &inputs[0], ids, starts, picture: &mut picture }
-            .launch(&self.params, self.params.tiles as usize)?;
-        Ok(vec![picture])
-    }
-
-    fn vjp(
-        &self,
-        inputs: &[Tensor],
-        outputs: &[Tensor],
-        cotangents: &[Option<Tensor>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<Tensor>>> {
-        let Some(grads) = &cotangents[0] else { return Ok(vec![None]) };
-        let splats = &inputs[0];
-        let Lists { ids, starts, slots, offsets, order, entries } = &*self.lists;
-        let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), SPLAT])?;
-        let picture = &outputs[0];
-        CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
-            .launch(&self.params, self.params.tiles as usize)?;
-        let mut gradient = Tensor::uninit(splats.device(), splats.dtype(), splats.shape())?;
-        let ranks = order.len();
-        SplatGradient { splats, order, offsets, moments: &moments, gradient: &mut gradient }
-            .launch(&Ranks { ranks: ranks as u32, unused: [0; 3] }, ranks)?;
-        Ok(vec![Some(gradient)])
-    }
-
-    fn jvp(&self, inputs: &[Tensor], _outputs: &[Tensor], tangents: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        let Some(tangents) = &tangents[0] else { return Ok(vec![None]) };
-        let mut change = self.picture(&inputs[0])?;
-        let Lists { ids, starts, .. } = &*self.lists;
-        CompositeTangent { splats: &inputs[0], ids, starts, tangents, change: &mut change }
-            .launch(&self.params, self.params.tiles as usize)?;
-        Ok(vec![Some(change)])
-    }
 }

@@ -1,8 +1,8 @@
 //! Training on a device: the steps of [`crate::Trainer`], recorded on a tape.
 
 use super::cameras::{CameraLeaves, Cameras};
-use super::project::SPLAT;
-use super::{CameraVars, DeviceOptions, GaussianVars, render_moved};
+use super::composite::Watch;
+use super::{CameraVars, DeviceOptions, GaussianVars, render_watched};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
@@ -169,22 +169,6 @@ impl DeviceTrainer {
         self.count(&growth)
     }
 
-    /// Adds the pulls at means, the derivative by the splats [N, 10], to what is counted.
-    fn pull(&mut self, by_splats: &Tensor, size: [usize; 2]) -> Result<()> {
-        let Some(growth) = &self.growth else { return Ok(()) };
-        let map = Map::cached("splat/pull", |m| {
-            let ([sum, count], by) = (m.item("growth"), m.item::<10>("by_splats"));
-            let [half_width, half_height] = std::array::from_fn(|_| m.param());
-            let length = ((by[0] * half_width).square() + (by[1] * half_height).square()).max(1e-30).sqrt();
-            // Gaussians that reach no pixel have no derivative by their opacity.
-            let seen = by[5].abs().less_eq(0.0).select(0.0, 1.0);
-            m.output("growth", &[sum + seen * length, count + seen]);
-        });
-        let call = CallParams { items: 0, real: size.map(|n| 0.5 * n as f64).to_vec(), int: vec![] };
-        self.growth = Some(map.run(&[growth, by_splats], &call).map_err(core)?.remove(0));
-        Ok(())
-    }
-
     /// Rates of the arrays, that of the means 1.
     pub(super) fn groups(&self) -> Vec<Group> {
         let o = &self.options;
@@ -231,7 +215,7 @@ impl DeviceTrainer {
     fn drawn(
         &self,
         vars: &GaussianVars,
-        (leaves, moved): (&CameraLeaves, Option<&Var>),
+        (leaves, watch): (&CameraLeaves, Option<&Watch>),
         k: usize,
         background: [f32; 3],
         sh_degree: usize,
@@ -242,7 +226,7 @@ impl DeviceTrainer {
             None => shot.camera.clone(),
         };
         let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
-        let picture = render_moved(vars, &camera, &options, moved).map_err(core)?;
+        let picture = render_watched(vars, &camera, &options, watch).map_err(core)?;
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
@@ -273,11 +257,10 @@ impl DeviceTrainer {
     }
 
     /// Loss of a picture, and the same with regularisers, recorded for some arrays and for what is learnt of the camera.
-    /// `moved` is added to the splats [N, 10].
     pub(super) fn losses(
         &self,
         arrays: &[Var],
-        leaves: (&CameraLeaves, Option<&Var>),
+        leaves: (&CameraLeaves, Option<&Watch>),
         plan: &Plan,
         picture: usize,
     ) -> Result<[Var; 2]> {
@@ -292,17 +275,21 @@ impl DeviceTrainer {
     fn gradients(&mut self, plan: &Plan, progress: f64) -> Result<(f32, Vec<Option<Tensor>>)> {
         let tape = Tape::new();
         let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
-        let still = || Tensor::zeros(&self.device, DType::F32, &[self.len(), SPLAT]).map_err(core);
-        let moved = self.growth.as_ref().map(|_| still()).transpose()?.map(|zeros| tape.variable(zeros));
+        let watch = |pulls| -> Result<Watch> {
+            let zeros = Tensor::zeros(&self.device, DType::F32, &[self.len(), 2]).map_err(core)?;
+            Ok(Watch { zeros: tape.variable(zeros), pulls })
+        };
+        let watch = self.options.strategy.pulls().map(watch).transpose()?;
         let leaves = self.cameras.as_ref().map(|c| c.leaves(plan.picture, &tape)).transpose()?.unwrap_or_default();
-        let [loss, total] = self.losses(&arrays, (&leaves, moved.as_ref()), plan, plan.picture)?;
+        let [loss, total] = self.losses(&arrays, (&leaves, watch.as_ref()), plan, plan.picture)?;
         let mut gradients = tape.backward(&total).map_err(core)?;
         let loss = loss.tensor().item().map_err(core)? as f32;
         if let Some(cameras) = &mut self.cameras {
             cameras.learn(plan.picture, &leaves, &mut gradients, progress)?;
         }
-        if let Some(by_splats) = moved.and_then(|m| gradients.take(&m)) {
-            self.pull(&by_splats, self.shots[plan.picture].camera.size)?;
+        let pulls = watch.and_then(|w| gradients.take(&w.zeros));
+        if let (Some(pulls), Some(growth)) = (pulls, &mut self.growth) {
+            *growth = Var::from(growth.clone()).add(&pulls.into()).map_err(core)?.tensor().clone();
         }
         Ok((loss, arrays.iter().map(|v| gradients.take(v)).collect()))
     }

@@ -17,18 +17,20 @@ fn steps(trainer: &mut dyn Train, n: usize, progress: f64) -> f32 {
 
 #[test]
 fn devices_count_the_pulls_that_the_host_counts() {
-    let strategy = Strategy::Adc { cap: 100, absgrad: false };
-    let (gaussians, pictures, options) = start();
-    let mut host = Trainer::new(gaussians, pictures, TrainOptions { strategy, ..options }).unwrap();
-    steps(&mut host, 5, 0.2);
-    let expected = host.state().unwrap().growth;
-    for device in devices("pulls") {
-        let mut trainer = device_trainer(&device, strategy);
-        steps(&mut trainer, 5, 0.2);
-        let found = trainer.state().unwrap().growth;
-        for (a, b) in found.as_chunks::<2>().0.iter().zip(expected.as_chunks::<2>().0) {
-            assert_eq!(a[1], b[1], "{device}");
-            assert!((a[0] - b[0]).abs() < 1e-2 * b[0], "{device}: {a:?} {b:?}");
+    for absgrad in [false, true] {
+        let strategy = Strategy::Adc { cap: 100, absgrad };
+        let (gaussians, pictures, options) = start();
+        let mut host = Trainer::new(gaussians, pictures, TrainOptions { strategy, ..options }).unwrap();
+        steps(&mut host, 5, 0.2);
+        let expected = host.state().unwrap().growth;
+        for device in devices("pulls") {
+            let mut trainer = device_trainer(&device, strategy);
+            steps(&mut trainer, 5, 0.2);
+            let found = trainer.state().unwrap().growth;
+            for (a, b) in found.as_chunks::<2>().0.iter().zip(expected.as_chunks::<2>().0) {
+                assert_eq!(a[1], b[1], "{device}");
+                assert!((a[0] - b[0]).abs() < 1e-2 * b[0], "{device}: {a:?} {b:?}, absgrad: {absgrad}");
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The CPU bodies: the compositing of [`crate::render`], on lists that were made elsewhere.
 
-use super::{CompositeBuffers, CompositeMomentsBuffers, CompositeTangentBuffers, Params, Ranks, SplatGradientBuffers};
+use super::{
+    CompositeBuffers, CompositeMomentsBuffers, CompositePullsBuffers, CompositeTangentBuffers, Params, Ranks,
+    SplatGradientBuffers,
+};
 use crate::composite::{Drawn, PIXELS, PLANES, Tiled, backward, place};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
@@ -73,6 +76,33 @@ pub fn composite_moments<R: Real>(p: &Params, _items: usize, b: CompositeMoments
             cast_slice_mut(b.moments)
         )
     )
+}
+
+pub fn composite_pulls<R: Real>(p: &Params, _items: usize, b: CompositePullsBuffers<'_, R>) {
+    let CompositePullsBuffers { ids, starts, slots, .. } = b;
+    with_precision!(
+        R,
+        pulls(
+            p,
+            cast_slice(b.splats),
+            (ids, starts, slots),
+            (cast_slice(b.picture), cast_slice(b.grads)),
+            cast_slice_mut(b.pulls)
+        )
+    )
+}
+
+fn pulls<T: Precision>(
+    p: &Params,
+    splats: &[T],
+    (ids, starts, slots): (&[u32], &[u32], &[u32]),
+    (picture, grads): (&[T], &[T]),
+    out: &mut [T],
+) {
+    let mut sums = vec![];
+    let frame = frame(p, splats, ids, starts);
+    backward(&frame, &tiled(p, picture), None, &tiled(p, grads), (false, true), &mut sums);
+    sums.iter().zip(slots).for_each(|(sum, &slot)| out[slot as usize] = sum[9]);
 }
 
 fn moments<T: Precision>(

@@ -47,6 +47,21 @@ kernel! {
 }
 
 kernel! {
+    /// For each entry of the lists, at its slot, the sum of its pixels' pulls at the mean.
+    pub struct CompositePulls(CompositePullsBuffers) {
+        splats: read real,
+        ids: read u32,
+        starts: read u32,
+        slots: read u32,
+        picture: read real,
+        grads: read real,
+        pulls: write real,
+    }
+    name: "splat/composite_pulls", wgsl: concat!(include_str!("tile.wgsl"), include_str!("pulls.wgsl")), entry: "composite_pulls", items_per_group: 1,
+    params: Params, cpu: composite_pulls
+}
+
+kernel! {
     /// The change of the picture for a change of the splats.
     pub struct CompositeTangent(CompositeTangentBuffers) {
         splats: read real,
@@ -84,4 +99,4 @@ kernel! {
 
 /// All hand-written kernels of this crate.
 pub const KERNELS: &[KernelSpec] =
-    &[Composite::SPEC, CompositeMoments::SPEC, CompositeTangent::SPEC, SplatGradient::SPEC];
+    &[Composite::SPEC, CompositeMoments::SPEC, CompositePulls::SPEC, CompositeTangent::SPEC, SplatGradient::SPEC];
