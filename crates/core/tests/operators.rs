@@ -27,6 +27,19 @@ fn unary_operators_have_right_derivatives() {
 }
 
 #[test]
+fn softplus_has_its_derivative_at_zero() {
+    for device in devices("softplus") {
+        let tape = Tape::new();
+        let x = tape.variable(Tensor::from_slice(&device, &[0.0f32, -0.0, 90.0, -90.0], &[4]).unwrap());
+        let y = x.softplus().unwrap();
+        let found = tape.backward(&y.sum().unwrap()).unwrap().take(&x).unwrap().to_vec::<f32>().unwrap();
+        for (found, expected) in found.iter().zip([0.5, 0.5, 1.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} for {expected} on {device}");
+        }
+    }
+}
+
+#[test]
 fn binary_operators_broadcast_and_have_right_derivatives() {
     type Binary = fn(&Var, &Var) -> Result<Var>;
     let all: [(&str, Binary); 8] = [

@@ -4,8 +4,9 @@
 //! pictures make different mistakes there, and agree on what stays. Where they disagree is not learnt.
 
 use crate::loss::Planes;
+use crate::rows::Rows;
 use crate::train::Plan;
-use crate::{Error, Gaussians, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
+use crate::{Error, Gaussians, StepReport, Strategy, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
 use std::sync::Arc;
 
 /// How two models are kept.
@@ -18,17 +19,17 @@ pub enum Robust {
 }
 
 /// Weight of the difference between both models beside the loss.
-const CONSISTENCY: f32 = 0.1;
+pub(crate) const CONSISTENCY: f32 = 0.1;
 /// Part of the steps in which everything is learnt: at first, residuals say nothing of what comes and goes.
-const WARM_UP: f64 = 0.25;
+pub(crate) const WARM_UP: f64 = 0.25;
 /// Part of a picture's pixels that the hard mask keeps at least.
-const KEPT: f32 = 0.9;
+pub(crate) const KEPT: f32 = 0.9;
 /// Residuals of this many times the median are doubtful.
-const DOUBTFUL: f32 = 8.0;
+pub(crate) const DOUBTFUL: f32 = 8.0;
 /// Pixels about each one whose residuals are averaged: single pixels are noise, things are larger.
-const RADIUS: usize = 3;
+pub(crate) const RADIUS: usize = 3;
 /// How slowly the moving average follows.
-const DECAY: f32 = 0.98;
+pub(crate) const DECAY: f32 = 0.98;
 
 /// Trains two models, and gives the first one.
 ///
@@ -37,6 +38,13 @@ pub struct RobustTrainer {
     mode: Robust,
     first: Trainer,
     second: Trainer,
+}
+
+/// The same Gaussians, each parameter a little smaller or larger.
+pub(crate) fn apart(gaussians: &Gaussians) -> Gaussians {
+    let mut rows = Rows::<f32>::new(gaussians);
+    rows.data.iter_mut().enumerate().for_each(|(i, x)| *x *= 1.0 + 1e-3 * ((i % 7) as f32 - 3.0));
+    rows.gaussians(gaussians)
 }
 
 impl RobustTrainer {
@@ -50,11 +58,13 @@ impl RobustTrainer {
         options: TrainOptions,
     ) -> Result<Self, Error> {
         // The second model sees the same pictures in the same order, and explores in its own way.
-        let mut second = Trainer::resume(state.clone(), pictures.clone(), options.clone())?;
+        let gaussians = match mode {
+            Robust::Dual => apart(&state.gaussians),
+            Robust::Ema => state.gaussians.clone(),
+        };
+        let beside = TrainState { gaussians, ..state.clone() };
+        let second = Trainer::resume(beside, pictures.clone(), options.clone())?;
         let first = Trainer::resume(state, pictures, options)?;
-        if mode == Robust::Dual {
-            second.rows.data.iter_mut().enumerate().for_each(|(i, x)| *x *= 1.0 + 1e-3 * ((i % 7) as f32 - 3.0));
-        }
         Ok(Self { mode, first, second })
     }
 
@@ -64,9 +74,15 @@ impl RobustTrainer {
     }
 
     /// The moving average follows; what has jumped or is new is taken as it is.
-    fn follow(&mut self) {
+    fn follow(&mut self, progress: f64) {
         let (from, to) = (&self.first.rows, &mut self.second.rows);
-        let mut followed = crate::rows::Rows::zeros(from.n, from.width);
+        let strategy = self.first.options.strategy;
+        if matches!(strategy, Strategy::Adc { .. }) && strategy.resizes(self.first.step, progress) {
+            // Rows have other numbers now.
+            *to = from.clone();
+            return;
+        }
+        let mut followed = Rows::zeros(from.n, from.width);
         for i in 0..from.n {
             let is_new = i >= to.n || self.first.moments[0].row(i).all(|m| m == 0.0);
             let mix = |(now, before): (f32, f32)| before + (1.0 - DECAY) * (now - before);
@@ -100,7 +116,7 @@ impl Train for RobustTrainer {
                 agree(&mut self.second.work.by_picture, &self.second.work.picture, &self.first.work.picture);
                 self.second.learn(&plan, progress, other);
             }
-            Robust::Ema => self.follow(),
+            Robust::Ema => self.follow(progress),
         }
         Ok(report)
     }

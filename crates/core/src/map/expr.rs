@@ -135,6 +135,13 @@ impl Expr {
         self * self
     }
 
+    /// ln(1 + eˣ), without overflow. Its parts do not bend at zero, so that the derivative is right there too.
+    pub fn softplus(self) -> Expr {
+        let negative = self.less(0.0);
+        let (bulk, away) = (negative.select(0.0, self), negative.select(self, -self));
+        bulk + (1.0 + away.exp()).ln()
+    }
+
     /// xᵖ for x > 0.
     pub fn pow(self, p: impl Into<Expr>) -> Expr {
         (p.into() * self.ln()).exp()

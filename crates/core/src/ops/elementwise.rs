@@ -121,7 +121,7 @@ impl Var {
         /// 1 / (1 + e⁻ˣ), without overflow.
         sigmoid = |x| 0.5 * (0.5 * x).tanh() + 0.5;
         /// ln(1 + eˣ), without overflow.
-        softplus = |x| x.max(0.0) + (1.0 + (-x.abs()).exp()).ln();
+        softplus = |x| x.softplus();
         /// max(x, 0); the gradient at 0 is 1.
         relu = |x| x.max(0.0);
         /// Largest integer ≤ x; the gradient is 0.

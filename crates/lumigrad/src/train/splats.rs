@@ -15,7 +15,7 @@ use lumigrad_scene::views::Options;
 use lumigrad_splat::{
     Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Train,
     TrainOptions, TrainState, Trainer, TrainingPicture,
-    device::{DeviceTrainer, LeastSquares, MethodTrainer},
+    device::{DeviceRobustTrainer, DeviceTrainer, LeastSquares, MethodTrainer},
     formats,
 };
 use std::path::Path;
@@ -108,9 +108,6 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         "ema" => Some(Robust::Ema),
         _ => None,
     };
-    if robust.is_some() && !device.is_cpu() {
-        return Err(Error::usage("--robust", format!("is not made on {device}"), "train with --device cpu"));
-    }
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
     let cameras = job.refine_poses || job.exposures;
@@ -130,6 +127,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         (None, true) if let Some(mode) = robust => {
             Box::new(RobustTrainer::new(mode, start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
+        (None, false) if let Some(mode) = robust => Box::new(
+            DeviceRobustTrainer::new(mode, start_state, &pictures, options.clone(), &device).map_err(unusable)?,
+        ),
         (None, true) if !cameras => {
             Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }

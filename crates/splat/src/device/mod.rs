@@ -8,6 +8,8 @@ mod lists;
 mod lm;
 mod method;
 mod project;
+mod robust;
+mod step;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -18,6 +20,7 @@ pub use features::{features_vars, normals_vars};
 pub use kernels::KERNELS;
 pub use lm::LeastSquares;
 pub use method::MethodTrainer;
+pub use robust::DeviceRobustTrainer;
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;

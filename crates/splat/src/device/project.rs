@@ -87,8 +87,7 @@ fn define(
     let det = good.select(determinant, 1.0);
     // σ(x) by its logarithm, which is exact for small opacities too.
     let log2e = std::f64::consts::LOG2_E;
-    let soft = (-logit).max(0.0) + (1.0 + (-logit.abs()).exp()).ln();
-    let mut log_opacity = -soft * log2e;
+    let mut log_opacity = -(-logit).softplus() * log2e;
     if mip {
         let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
         log_opacity = log_opacity + ratio.max(MIN_RATIO).ln() * (0.5 * log2e);

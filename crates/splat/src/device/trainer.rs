@@ -6,22 +6,23 @@ use super::{CameraVars, DeviceOptions, GaussianVars, render_watched};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
-use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View};
+use crate::{Error, Gaussians, Kernel, StepReport, Strategy, TrainOptions, TrainState, TrainingPicture, View};
 use lumigrad_core::map::Expr;
 use lumigrad_core::ops::{random, random_normal};
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
 use lumigrad_optim::pose::Chart;
 use lumigrad_optim::{Adam, Group, Loss};
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Error>;
 
 /// A picture on the device.
-struct Shot {
+pub(super) struct Shot {
     camera: CameraVars,
     /// Straight RGBA [H, W, 4].
     rgba: Tensor,
     /// Weights [H, W, 1].
-    mask: Option<Tensor>,
+    pub(super) mask: Option<Tensor>,
 }
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
@@ -32,20 +33,20 @@ const NAMES: [&str; 6] = ["means", "log_scales", "rotations", "opacity_logits", 
 ///
 /// **Determinism**: the same seed gives the same bits from run to run on one device.
 pub struct DeviceTrainer {
-    device: Device,
+    pub(super) device: Device,
     kernel: Kernel,
     sh_degree: usize,
-    options: TrainOptions,
-    shots: Vec<Shot>,
+    pub(super) options: TrainOptions,
+    pub(super) shots: Arc<[Shot]>,
     extent: f32,
-    arrays: Vec<Tensor>,
+    pub(super) arrays: Vec<Tensor>,
     /// Of the means, whose rate falls, and of the others.
-    adams: [Adam; 2],
-    loss: Loss,
-    step: usize,
+    pub(super) adams: [Adam; 2],
+    pub(super) loss: Loss,
+    pub(super) step: usize,
     /// Sums of the pulls at means, and counts [N, 2], where the strategy looks at them.
-    growth: Option<Tensor>,
-    cameras: Option<Cameras>,
+    pub(super) growth: Option<Tensor>,
+    pub(super) cameras: Option<Cameras>,
 }
 
 pub(super) fn core(e: lumigrad_core::Error) -> Error {
@@ -67,13 +68,36 @@ impl DeviceTrainer {
         device: &Device,
     ) -> Result<Self> {
         check(&state.gaussians, pictures)?;
-        let shots = pictures.iter().map(|p| Shot::new(p, device)).collect::<Result<_>>()?;
-        let (kernel, sh_degree) = (state.gaussians.kernel, state.gaussians.sh_degree);
-        let mut out = Self {
+        let shots: Vec<Shot> = pictures.iter().map(|p| Shot::new(p, device)).collect::<Result<_>>()?;
+        let mut out = Self::bare(&state, shots.into(), extent(pictures), options, device)?;
+        let views: Vec<&View> = pictures.iter().map(|p| &p.view).collect();
+        let remembered = state.cameras.as_ref();
+        let chart = chart(&views, out.extent);
+        out.cameras = Cameras::new(&views, chart, &out.options, device, remembered)?;
+        out.fill(&state)?;
+        Ok(out)
+    }
+
+    /// Another model of the same pictures.
+    pub(super) fn beside(&self, state: TrainState) -> Result<Self> {
+        let mut out = Self::bare(&state, self.shots.clone(), self.extent, self.options.clone(), &self.device)?;
+        out.fill(&state)?;
+        Ok(out)
+    }
+
+    /// A trainer without arrays.
+    fn bare(
+        state: &TrainState,
+        shots: Arc<[Shot]>,
+        extent: f32,
+        options: TrainOptions,
+        device: &Device,
+    ) -> Result<Self> {
+        Ok(Self {
             device: device.clone(),
-            kernel,
-            sh_degree,
-            extent: extent(pictures),
+            kernel: state.gaussians.kernel,
+            sh_degree: state.gaussians.sh_degree,
+            extent,
             options,
             shots,
             arrays: vec![],
@@ -82,11 +106,11 @@ impl DeviceTrainer {
             step: state.step,
             growth: None,
             cameras: None,
-        };
-        let views: Vec<&View> = pictures.iter().map(|p| &p.view).collect();
-        let remembered = state.cameras.as_ref();
-        let chart = chart(&views, out.extent);
-        out.cameras = Cameras::new(&views, chart, &out.options, device, remembered)?;
+        })
+    }
+
+    /// Takes the arrays of a state.
+    fn fill(&mut self, state: &TrainState) -> Result<()> {
         let rows = Rows::<f32>::new(&state.gaussians);
         let fill = |all: &[f32], name| -> Result<Rows<f32>> {
             let mut moments = Rows::zeros(rows.n, rows.width);
@@ -96,13 +120,12 @@ impl DeviceTrainer {
             Ok(moments)
         };
         let moments = [fill(&state.first, "first moments")?, fill(&state.second, "second moments")?];
-        out.upload(&rows, &moments)?;
-        let mut growth = growth(out.options.strategy, rows.n);
+        self.upload(&rows, &moments)?;
+        let mut growth = growth(self.options.strategy, rows.n);
         if !state.growth.is_empty() && growth.n > 0 {
             growth.fill(&state.growth, "growth")?;
         }
-        out.count(&growth)?;
-        Ok(out)
+        self.count(&growth)
     }
 
     /// Widths of the arrays.
@@ -123,7 +146,7 @@ impl DeviceTrainer {
         self.widths().into_iter().map(&mut array).collect()
     }
 
-    fn upload(&mut self, rows: &Rows<f32>, moments: &[Rows<f32>; 2]) -> Result<()> {
+    pub(super) fn upload(&mut self, rows: &Rows<f32>, moments: &[Rows<f32>; 2]) -> Result<()> {
         self.arrays = self.arrays_of(rows)?;
         let mut groups = self.groups();
         let others = groups.split_off(1);
@@ -151,7 +174,7 @@ impl DeviceTrainer {
     }
 
     /// The strategy changes rows, and what goes with them.
-    fn resize(
+    pub(super) fn resize(
         &mut self,
         rows: &mut Rows<f32>,
         moments: &mut [Rows<f32>],
@@ -182,7 +205,7 @@ impl DeviceTrainer {
     }
 
     /// Arrays and moments as rows on the host.
-    fn download(&self) -> Result<(Rows<f32>, [Rows<f32>; 2])> {
+    pub(super) fn download(&self) -> Result<(Rows<f32>, [Rows<f32>; 2])> {
         let widths = self.widths();
         let rows_of = |arrays: &[Tensor]| -> Result<Rows<f32>> {
             let n = self.len();
@@ -212,7 +235,7 @@ impl DeviceTrainer {
     }
 
     /// The picture of some arrays [H, W, 3] over a background, and its target.
-    fn drawn(
+    pub(super) fn drawn(
         &self,
         vars: &GaussianVars,
         (leaves, watch): (&CameraLeaves, Option<&Watch>),
@@ -271,31 +294,8 @@ impl DeviceTrainer {
         Ok([loss, total])
     }
 
-    /// Loss of the picture, and the gradients of the arrays. Pulls at means are counted, cameras learn.
-    fn gradients(&mut self, plan: &Plan, progress: f64) -> Result<(f32, Vec<Option<Tensor>>)> {
-        let tape = Tape::new();
-        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
-        let watch = |pulls| -> Result<Watch> {
-            let zeros = Tensor::zeros(&self.device, DType::F32, &[self.len(), 2]).map_err(core)?;
-            Ok(Watch { zeros: tape.variable(zeros), pulls })
-        };
-        let watch = self.options.strategy.pulls().map(watch).transpose()?;
-        let leaves = self.cameras.as_ref().map(|c| c.leaves(plan.picture, &tape)).transpose()?.unwrap_or_default();
-        let [loss, total] = self.losses(&arrays, (&leaves, watch.as_ref()), plan, plan.picture)?;
-        let mut gradients = tape.backward(&total).map_err(core)?;
-        let loss = loss.tensor().item().map_err(core)? as f32;
-        if let Some(cameras) = &mut self.cameras {
-            cameras.learn(plan.picture, &leaves, &mut gradients, progress)?;
-        }
-        let pulls = watch.and_then(|w| gradients.take(&w.zeros));
-        if let (Some(pulls), Some(growth)) = (pulls, &mut self.growth) {
-            *growth = Var::from(growth.clone()).add(&pulls.into()).map_err(core)?.tensor().clone();
-        }
-        Ok((loss, arrays.iter().map(|v| gradients.take(v)).collect()))
-    }
-
     /// The loss with the regularisers.
-    fn regularised(&self, loss: &Var, vars: &GaussianVars) -> lumigrad_core::Result<Var> {
+    pub(super) fn regularised(&self, loss: &Var, vars: &GaussianVars) -> lumigrad_core::Result<Var> {
         let (opacity, scale) = (self.options.opacity_weight as f64, self.options.scale_weight as f64);
         let mut total = loss.clone();
         if opacity > 0.0 {
@@ -325,6 +325,18 @@ impl DeviceTrainer {
     pub(super) fn put_arrays(&mut self, arrays: Vec<Tensor>) {
         self.arrays = arrays;
         self.step += 1;
+    }
+
+    /// Adam's first moments of the arrays, where there are any.
+    pub(super) fn first_moments(&self) -> Vec<Option<Tensor>> {
+        let saved: Vec<(String, Tensor)> = self.adams.iter().flat_map(|a| a.state().1).collect();
+        let find = |name: &str| saved.iter().find(|(n, _)| *n == format!("{name}#first")).map(|s| s.1.clone());
+        NAMES.iter().take(self.arrays.len()).map(|name| find(name)).collect()
+    }
+
+    /// Whether the strategy gave rows other numbers in the step that was made.
+    pub(super) fn renumbers(&self, progress: f64) -> bool {
+        matches!(self.options.strategy, Strategy::Adc { .. }) && self.options.strategy.resizes(self.step, progress)
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -363,7 +375,7 @@ impl DeviceTrainer {
     }
 
     /// The noise of the strategy.
-    fn explore(&mut self, means_rate: f32) -> Result<()> {
+    pub(super) fn explore(&mut self, means_rate: f32) -> Result<()> {
         match self.options.strategy.noise(means_rate) {
             Some(size) => self.shake(size),
             None => Ok(()),
@@ -431,21 +443,12 @@ impl Shot {
 
 impl Train for DeviceTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport> {
-        let plan = self.plan(progress);
-        let (loss, gradients) = self.gradients(&plan, progress)?;
-        self.step += 1;
-        let (mean_gradient, others) = gradients.split_at(1);
-        let (means, rest) = self.arrays.split_at_mut(1);
-        let [mean_adam, adam] = &mut self.adams;
-        mean_adam.step(&mut [&mut means[0]], mean_gradient, plan.means_rate as f64).map_err(optim)?;
-        adam.step(&mut rest.iter_mut().collect::<Vec<_>>(), others, 1.0).map_err(optim)?;
-        if self.options.strategy.resizes(self.step, progress) {
-            let (mut rows, mut moments) = self.download()?;
-            self.resize(&mut rows, &mut moments, progress, plan.means_rate)?;
-            self.upload(&rows, &moments)?;
-        }
-        self.explore(plan.means_rate)?;
-        Ok(StepReport { step: self.step, loss, n_visible: self.len() })
+        let (plan, tape) = (self.plan(progress), Tape::new());
+        let recorded = self.record(&tape, &plan)?;
+        let [loss, total] = self.loss_of(&recorded, &recorded.colour, &plan)?;
+        let mut gradients = tape.backward(&total).map_err(core)?;
+        let loss = loss.tensor().item().map_err(core)? as f32;
+        self.learn(recorded, &mut gradients, &plan, progress, loss)
     }
 
     fn gaussians(&self) -> Result<Gaussians> {

@@ -1,6 +1,6 @@
-use super::{DeviceTrainer, MethodTrainer};
+use super::{DeviceRobustTrainer, DeviceTrainer, MethodTrainer};
 use crate::train::tests::start;
-use crate::{Strategy, Train, TrainOptions, TrainState, Trainer};
+use crate::{Robust, RobustTrainer, Strategy, Train, TrainOptions, TrainState, Trainer};
 use lumigrad_core::Device;
 use lumigrad_optim::METHODS;
 use lumigrad_optim::method::find;
@@ -143,4 +143,41 @@ fn cameras_go_on_from_what_they_remember() {
     let mut rest = camera_trainer(&Device::cpu(), Some(half.state().unwrap()), 1e-3);
     steps(&mut rest, 11, 0.5);
     assert!(whole.state().unwrap() == rest.state().unwrap());
+}
+
+#[test]
+fn devices_take_the_steps_that_the_host_takes() {
+    let (gaussians, pictures, options) = start();
+    let options = TrainOptions { strategy: Strategy::Fixed, ..options };
+    let mut host = Trainer::new(gaussians.clone(), pictures.clone(), options.clone()).unwrap();
+    steps(&mut host, 1, 0.1);
+    let expected = host.state().unwrap().first;
+    let largest = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
+    for device in devices("a step") {
+        let mut trainer = device_trainer(&device, Strategy::Fixed);
+        steps(&mut trainer, 1, 0.1);
+        // The first moments are the gradients, opacities of exactly one half included.
+        for (i, (a, b)) in trainer.state().unwrap().first.iter().zip(&expected).enumerate() {
+            assert!((a - b).abs() < 1e-4 * largest, "{device}, number {i}: {a} for {b}");
+        }
+    }
+}
+
+#[test]
+fn two_models_learn_on_devices_what_they_learn_on_the_host() {
+    for mode in [Robust::Dual, Robust::Ema] {
+        let (gaussians, pictures, options) = start();
+        // Devices explore by other random numbers.
+        let options = TrainOptions { strategy: Strategy::Fixed, ..options };
+        let state = || TrainState::new(gaussians.clone());
+        let mut host = RobustTrainer::new(mode, state(), pictures.clone().into(), options.clone()).unwrap();
+        let expected = [steps(&mut host, 6, 0.1), steps(&mut host, 12, 0.5)];
+        for device in devices("two models") {
+            let mut trainer = DeviceRobustTrainer::new(mode, state(), &pictures, options.clone(), &device).unwrap();
+            let found = [steps(&mut trainer, 6, 0.1), steps(&mut trainer, 12, 0.5)];
+            for (a, b) in found.iter().zip(expected) {
+                assert!((a - b).abs() < 2e-2 * b, "{mode:?} on {device}: {found:?} for {expected:?}");
+            }
+        }
+    }
 }

@@ -1,0 +1,80 @@
+//! A step of training on a device in two halves: what is drawn, and what is learnt from it.
+
+use super::GaussianVars;
+use super::cameras::CameraLeaves;
+use super::composite::Watch;
+use super::trainer::{DeviceTrainer, core, optim};
+use crate::rows::Rows;
+use crate::train::Plan;
+use crate::{Error, StepReport};
+use lumigrad_core::{DType, Gradients, Tape, Tensor, Var};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// A step's picture on a tape.
+pub(super) struct Recorded {
+    arrays: Vec<Var>,
+    leaves: CameraLeaves,
+    watch: Option<Watch>,
+    /// [H, W, 3].
+    pub colour: Var,
+    /// [H, W, 3].
+    pub target: Tensor,
+}
+
+impl DeviceTrainer {
+    /// Draws the plan's picture on a tape.
+    pub(super) fn record(&self, tape: &Tape, plan: &Plan) -> Result<Recorded> {
+        let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
+        let watch = |pulls| -> Result<Watch> {
+            let zeros = Tensor::zeros(&self.device, DType::F32, &[self.arrays[0].shape()[0], 2]).map_err(core)?;
+            Ok(Watch { zeros: tape.variable(zeros), pulls })
+        };
+        let watch = self.options.strategy.pulls().map(watch).transpose()?;
+        let leaves = self.cameras.as_ref().map(|c| c.leaves(plan.picture, tape)).transpose()?.unwrap_or_default();
+        let vars = GaussianVars::from_all(arrays.clone());
+        let (colour, target) =
+            self.drawn(&vars, (&leaves, watch.as_ref()), plan.picture, plan.background, plan.sh_degree)?;
+        Ok(Recorded { arrays, leaves, watch, colour, target })
+    }
+
+    /// Loss of a recorded step, of `colour` in the place of its own, and the same with regularisers.
+    pub(super) fn loss_of(&self, recorded: &Recorded, colour: &Var, plan: &Plan) -> Result<[Var; 2]> {
+        let mask = self.shots[plan.picture].mask.as_ref();
+        let loss = self.loss.evaluate(colour, &recorded.target, mask).map_err(optim)?;
+        let total = self.regularised(&loss, &GaussianVars::from_all(recorded.arrays.clone())).map_err(core)?;
+        Ok([loss, total])
+    }
+
+    /// Makes a recorded step: pulls at means are counted, cameras and Gaussians learn, the strategy acts.
+    pub(super) fn learn(
+        &mut self,
+        recorded: Recorded,
+        gradients: &mut Gradients,
+        plan: &Plan,
+        progress: f64,
+        loss: f32,
+    ) -> Result<StepReport> {
+        if let Some(cameras) = &mut self.cameras {
+            cameras.learn(plan.picture, &recorded.leaves, gradients, progress)?;
+        }
+        let pulls = recorded.watch.and_then(|w| gradients.take(&w.zeros));
+        if let (Some(pulls), Some(growth)) = (pulls, &mut self.growth) {
+            *growth = Var::from(growth.clone()).add(&pulls.into()).map_err(core)?.tensor().clone();
+        }
+        let gradients: Vec<Option<Tensor>> = recorded.arrays.iter().map(|v| gradients.take(v)).collect();
+        self.step += 1;
+        let (mean_gradient, others) = gradients.split_at(1);
+        let (means, rest) = self.arrays.split_at_mut(1);
+        let [mean_adam, adam] = &mut self.adams;
+        mean_adam.step(&mut [&mut means[0]], mean_gradient, plan.means_rate as f64).map_err(optim)?;
+        adam.step(&mut rest.iter_mut().collect::<Vec<_>>(), others, 1.0).map_err(optim)?;
+        if self.options.strategy.resizes(self.step, progress) {
+            let (mut rows, mut moments): (Rows<f32>, _) = self.download()?;
+            self.resize(&mut rows, &mut moments, progress, plan.means_rate)?;
+            self.upload(&rows, &moments)?;
+        }
+        self.explore(plan.means_rate)?;
+        Ok(StepReport { step: self.step, loss, n_visible: self.arrays[0].shape()[0] })
+    }
+}
