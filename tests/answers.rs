@@ -95,6 +95,7 @@ fn every_command_answers_with_one_object_and_profiles_its_kernels() {
         let run = Run::new(folder.path(), &[arguments, &["--json", "--profile"]].concat());
         assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
         assert_eq!(run.json()["command"], arguments[0]);
+        assert!(run.json()["profile"].is_array(), "{}", run.out);
         assert!(run.err.contains("launches") && run.err.contains("MiB") && run.err.contains(kernel), "{}", run.err);
         let run = Run::new(folder.path(), &[arguments, &["--quiet"]].concat());
         assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (0, "", ""), "{arguments:?}");

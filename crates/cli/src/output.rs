@@ -23,15 +23,15 @@ pub fn failure(command: &str, error: &Error, json: bool) -> ExitCode {
 
 /// Reports a result.
 pub fn success(summary: &Summary, json: bool, quiet: bool, profile: bool) {
+    if profile {
+        eprint!("{}", profile_table());
+    }
     if json {
         let mut summary = summary.clone();
         if profile {
             summary.details.insert("profile".into(), profile_json());
         }
         return text(&format!("{}\n", summary.to_json()));
-    }
-    if profile {
-        eprint!("{}", profile_table());
     }
     if quiet {
         return;

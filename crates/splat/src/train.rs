@@ -69,6 +69,10 @@ pub struct TrainOptions {
     pub pose_rate: f32,
     /// Learn how each picture was exposed, an affine map of its colours. Of device trainers.
     pub exposures: bool,
+    /// Learn how each picture was toned, place by place: a bilateral grid of affine maps.
+    pub bilateral_grid: bool,
+    /// Rate of these at the first step; at the last one a hundredth.
+    pub tone_rate: f32,
     /// Rate of exposures at the first step; at the last one a hundredth.
     pub exposure_rate: f32,
 }
@@ -91,6 +95,8 @@ impl Default for TrainOptions {
             refine_poses: false,
             pose_rate: 1e-4,
             exposures: false,
+            bilateral_grid: false,
+            tone_rate: 2e-3,
             exposure_rate: 2e-3,
         }
     }

@@ -77,6 +77,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         refine_poses: job.refine_poses,
         pose_rate: job.pose_rate as f32,
         exposures: job.exposures,
+        bilateral_grid: job.bilateral_grid,
         ..TrainOptions::default()
     };
     // Training pictures are held once, but where they are what is scored.
@@ -110,9 +111,10 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
-    let cameras = job.refine_poses || job.exposures;
+    let cameras = job.refine_poses || job.exposures || job.bilateral_grid;
     if cameras && !(by_adam && robust.is_none()) {
-        let flag = if job.refine_poses { "--refine-poses" } else { "--exposures" };
+        let flags = [(job.refine_poses, "--refine-poses"), (job.exposures, "--exposures")];
+        let flag = flags.iter().find(|f| f.0).map_or("--bilateral-grid", |f| f.1);
         return Err(Error::usage(flag, "is learnt by Adam's steps of one model", "--optimizer adam, without --robust"));
     }
     let mut trainer: Box<dyn Train> = match (start_state.damping, device.is_cpu()) {
@@ -176,7 +178,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);
     summary.metric("test_ssim", ssim);
-    if job.exposures {
+    if job.exposures || job.bilateral_grid {
         summary.metric("test_psnr_aligned", aligned_psnr(&rendered, dataset.scored(), background)?);
     }
     let loss = run.history.last().map_or(0.0, |r| r.loss);

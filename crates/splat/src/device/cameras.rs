@@ -1,7 +1,7 @@
-//! What is learnt of each photograph beside the Gaussians: where it was taken from, and how it was exposed.
+//! What is learnt of each photograph beside the Gaussians: where it was taken from, how it was exposed and toned.
 
-use super::CameraVars;
 use super::trainer::{core, optim};
+use super::{CameraVars, bilateral};
 use crate::{Error, Remembered, TrainOptions, View};
 use lumigrad_core::{CallParams, DType, Device, Gradients, Map, Tape, Tensor, Var};
 use lumigrad_optim::pose::{Chart, poses, retract};
@@ -15,14 +15,14 @@ const FROM: f64 = 0.1;
 /// What rates are multiplied with until the last step.
 const LAST: f64 = 0.01;
 /// Leaves colours as they are.
-const IDENTITY: [f32; 12] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+pub(super) const IDENTITY: [f32; 12] = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
 
 /// Cameras that are learnt.
 pub struct Cameras {
     device: Device,
     learns: Learns,
-    /// Of poses and exposures at the first step.
-    rates: [f64; 2],
+    /// Of poses, exposures and tones at the first step.
+    rates: [f64; 3],
     chart: Chart,
     pictures: Vec<Own>,
 }
@@ -31,6 +31,7 @@ pub struct Cameras {
 struct Learns {
     poses: bool,
     exposures: bool,
+    tones: bool,
 }
 
 /// What is known of one picture.
@@ -39,15 +40,18 @@ struct Own {
     pose: [[f64; 4]; 4],
     /// Rows of three factors and a constant.
     exposure: [f32; 12],
-    /// Of the motion and the exposure: each picture has steps of its own.
-    adams: [Adam; 2],
+    /// A bilateral grid, where it is learnt.
+    tones: Option<Tensor>,
+    /// Of the motion, the exposure and the tones: each picture has steps of its own.
+    adams: [Adam; 3],
 }
 
-/// Recorded motion [1, 6] and exposure [1, 12] of a picture, where they are learnt.
+/// Recorded motion [1, 6], exposure [1, 12] and bilateral grid of a picture, where they are learnt.
 #[derive(Default)]
 pub struct CameraLeaves {
     motion: Option<Var>,
     exposure: Option<Var>,
+    tones: Option<Var>,
 }
 
 impl Cameras {
@@ -61,19 +65,23 @@ impl Cameras {
         device: &Device,
         remembered: Option<&Remembered>,
     ) -> Result<Option<Self>> {
-        let learns = Learns { poses: options.refine_poses, exposures: options.exposures };
-        if !learns.poses && !learns.exposures {
+        let tones = options.bilateral_grid;
+        let learns = Learns { poses: options.refine_poses, exposures: options.exposures, tones };
+        if !learns.poses && !learns.exposures && !learns.tones {
             return Ok(None);
         }
         let own = |view: &&View| -> Result<Own> {
             let adam = |name: &str| Adam::new(vec![Group { epsilon: 1e-15, ..Group::new(name, 1.0) }]);
+            // Cells that few pixels see do not follow rounding.
+            let tones_adam = Adam::new(vec![Group { epsilon: 1e-8, ..Group::new("tones", 1.0) }]);
             Ok(Own {
                 pose: view.viewmat.map(|row| row.map(f64::from)),
                 exposure: IDENTITY,
-                adams: [adam("motion"), adam("exposure")],
+                tones: learns.tones.then(|| bilateral::identity(device)).transpose().map_err(core)?,
+                adams: [adam("motion"), adam("exposure"), tones_adam],
             })
         };
-        let rates = [options.pose_rate, options.exposure_rate].map(f64::from);
+        let rates = [options.pose_rate, options.exposure_rate, options.tone_rate].map(f64::from);
         let pictures = views.iter().map(own).collect::<Result<_>>()?;
         let mut out = Self { device: device.clone(), learns, rates, chart, pictures };
         if let Some(remembered) = remembered {
@@ -88,7 +96,9 @@ impl Cameras {
     pub fn leaves(&self, k: usize, tape: &Tape) -> Result<CameraLeaves> {
         let motion = self.learns.poses.then(|| self.still()).transpose()?;
         let exposure = self.learns.exposures.then(|| self.exposure(k)).transpose()?;
-        Ok(CameraLeaves { motion: motion.map(|m| tape.variable(m)), exposure: exposure.map(|e| tape.variable(e)) })
+        let tones = self.pictures[k].tones.clone();
+        let [motion, exposure, tones] = [motion, exposure, tones].map(|x| x.map(|x| tape.variable(x)));
+        Ok(CameraLeaves { motion, exposure, tones })
     }
 
     fn exposure(&self, k: usize) -> Result<Tensor> {
@@ -106,11 +116,23 @@ impl Cameras {
         Ok(CameraVars { viewmat: viewmat.reshape(&[1, 12]).map_err(core)?, ..like.clone() })
     }
 
-    /// Colours [P, 3] as picture `k` exposes them: a matrix and a constant.
-    pub fn expose(&self, k: usize, leaves: &CameraLeaves, colour: &Var) -> Result<Var> {
-        if !self.learns.exposures {
-            return Ok(colour.clone());
+    /// Colours [H·W, 3] as picture `k` exposes and tones them.
+    pub fn expose(&self, k: usize, leaves: &CameraLeaves, colour: &Var, size: [usize; 2]) -> Result<Var> {
+        let colour = if self.learns.exposures { self.affine(k, leaves, colour)? } else { colour.clone() };
+        let tones = leaves.tones.clone().or_else(|| self.pictures[k].tones.clone().map(Var::from));
+        tones.map_or(Ok(colour.clone()), |tones| bilateral::tone(&colour, &tones, size)).map_err(core)
+    }
+
+    /// What is added to the loss: tones change slowly.
+    pub fn regularised(&self, leaves: &CameraLeaves, loss: &Var) -> Result<Var> {
+        match &leaves.tones {
+            Some(tones) => bilateral::variation(tones).and_then(|v| loss.add(&v)).map_err(core),
+            None => Ok(loss.clone()),
         }
+    }
+
+    /// A matrix and a constant.
+    fn affine(&self, k: usize, leaves: &CameraLeaves, colour: &Var) -> Result<Var> {
         let map = Map::cached("splat/expose", |m| {
             let (c, e) = (m.item::<3>("colour"), m.uniform::<12>("exposure"));
             let row = |r: usize| e[4 * r] * c[0] + e[4 * r + 1] * c[1] + e[4 * r + 2] * c[2] + e[4 * r + 3];
@@ -128,7 +150,7 @@ impl Cameras {
         let factor = LAST.powf(progress.clamp(0.0, 1.0));
         let (mut motion, exposure) = (self.still()?, self.exposure(k)?);
         let own = &mut self.pictures[k];
-        let [pose_adam, exposure_adam] = &mut own.adams;
+        let [pose_adam, exposure_adam, tones_adam] = &mut own.adams;
         if let Some(gradient) = leaves.motion.as_ref().and_then(|m| gradients.take(m)) {
             pose_adam.step(&mut [&mut motion], &[Some(gradient)], self.rates[0] * factor).map_err(optim)?;
             let motion = motion.to_f64_vec().map_err(core)?;
@@ -139,6 +161,9 @@ impl Cameras {
             let mut exposure = exposure;
             exposure_adam.step(&mut [&mut exposure], &[Some(gradient)], self.rates[1] * factor).map_err(optim)?;
             own.exposure.copy_from_slice(&exposure.to_vec::<f32>().map_err(core)?);
+        }
+        if let (Some(leaf), Some(tones)) = (&leaves.tones, &mut own.tones) {
+            tones_adam.step(&mut [tones], &[gradients.take(leaf)], self.rates[2] * factor).map_err(optim)?;
         }
         Ok(())
     }
@@ -157,6 +182,10 @@ impl Cameras {
             let pose = own.pose.iter().flatten().map(|x| *x as f32).collect();
             out.arrays.insert(format!("{k} pose"), (vec![4, 4], pose));
             out.arrays.insert(format!("{k} exposure"), (vec![12], own.exposure.to_vec()));
+            if let Some(tones) = &own.tones {
+                let data = tones.to_vec::<f32>().map_err(core)?;
+                out.arrays.insert(format!("{k} grid"), (tones.shape().to_vec(), data));
+            }
             for adam in &own.adams {
                 let (steps, tensors) = adam.state();
                 for (name, tensor) in &tensors {
@@ -181,6 +210,9 @@ impl Cameras {
             }
             if let Some((_, exposure)) = from.arrays.get(&format!("{k} exposure")).filter(|e| e.1.len() == 12) {
                 own.exposure.copy_from_slice(exposure);
+            }
+            if own.tones.is_some() {
+                own.tones = tensor("grid").or(own.tones.take());
             }
             for adam in &mut own.adams {
                 let name = adam.groups()[0].name.clone();

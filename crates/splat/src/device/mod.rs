@@ -1,5 +1,6 @@
 //! Rendering Gaussians on any device, recorded on a tape: derivatives of both modes by Gaussians, pose and intrinsics.
 
+mod bilateral;
 mod cameras;
 mod composite;
 mod features;

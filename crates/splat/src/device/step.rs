@@ -43,6 +43,10 @@ impl DeviceTrainer {
         let mask = self.shots[plan.picture].mask.as_ref();
         let loss = self.loss.evaluate(colour, &recorded.target, mask).map_err(optim)?;
         let total = self.regularised(&loss, &GaussianVars::from_all(recorded.arrays.clone())).map_err(core)?;
+        let total = match &self.cameras {
+            Some(cameras) => cameras.regularised(&recorded.leaves, &total)?,
+            None => total,
+        };
         Ok([loss, total])
     }
 

@@ -260,7 +260,7 @@ impl DeviceTrainer {
         let pixels = picture.reshape(&[width * height, 5]).map_err(core)?;
         let mut colour = over.apply_with(&[&pixels], behind.clone()).map_err(core)?.remove(0);
         if let Some(cameras) = &self.cameras {
-            colour = cameras.expose(k, leaves, &colour)?;
+            colour = cameras.expose(k, leaves, &colour, [width, height])?;
         }
         let target = Map::cached("splat/target", |m| {
             let [r, g, b, a] = m.item("rgba");

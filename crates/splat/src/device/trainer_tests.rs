@@ -181,3 +181,36 @@ fn two_models_learn_on_devices_what_they_learn_on_the_host() {
         }
     }
 }
+
+#[test]
+fn tones_of_a_picture_are_found_and_remembered() {
+    for device in devices("tones") {
+        let n = if device.is_cpu() { 300 } else { 40 };
+        let (_, mut pictures, options) = start();
+        let width = pictures[4].view.width;
+        // Something shaded the left half of a photograph.
+        for (i, c) in pictures[4].colour.iter_mut().enumerate() {
+            *c = c.map(|x| if i % width < width / 2 { 0.5 * x } else { x });
+        }
+        let still = TrainOptions {
+            means_rate: [1e-30; 2],
+            scales_rate: 0.0,
+            rotations_rate: 0.0,
+            opacities_rate: 0.0,
+            colour_rate: 1e-30,
+            bilateral_grid: true,
+            tone_rate: 5e-3,
+            ..options
+        };
+        let truth = TrainState::new(crate::train::tests::truth());
+        let mut trainer = DeviceTrainer::new(truth, &pictures, still.clone(), &device).unwrap();
+        let first = steps(&mut trainer, 6, 0.0);
+        (0..n).for_each(|i| _ = trainer.step(0.1 + 0.5 * i as f64 / n as f64).unwrap());
+        let state = trainer.state().unwrap();
+        let last = steps(&mut trainer, 6, 1.0);
+        let part = if device.is_cpu() { 0.35 } else { 0.9 };
+        assert!(last < part * first, "{device}: {first} -> {last}");
+        let mut again = DeviceTrainer::new(state, &pictures, still, &device).unwrap();
+        assert_eq!(steps(&mut again, 6, 1.0), last, "{device}");
+    }
+}

@@ -187,6 +187,8 @@ job_keys! {
         pose_rate: f64, Amount, default "1e-4";
         /// Learn how each photograph was exposed, an affine map of its colours; pictures are rendered as without.
         exposures: bool, Flag, default "false";
+        /// Learn how each photograph was toned, place by place and tone by tone: a bilateral grid of affine maps of colours.
+        bilateral_grid: bool, Flag, default "false";
         /// Degree of the spherical harmonics, 0 to 4.
         sh_degree: usize, Count(0), default "3";
         /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see,
