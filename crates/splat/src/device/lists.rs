@@ -1,5 +1,6 @@
 //! Which splats each tile draws, front to back: two sorts, on the device.
 
+use super::kernels::{CountTiles, EmitTiles, Reach};
 use super::project::SPLAT;
 use crate::frame::TILE;
 use lumigrad_core::ops::{Order, radix_sort, slice_tensor};
@@ -30,8 +31,9 @@ fn u32s(tensor: Tensor) -> Result<Tensor> {
     tensor.reshape(&[tensor.len()])?.bitcast_u32()
 }
 
-/// Lists splats [N, 10] by their boxes [N, 4] of tiles. Reads the number of entries back.
-pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2]) -> Result<Lists> {
+/// Lists splats [N, 10] by the tiles of their boxes [N, 4] that they reach with an alpha of 2^`least`: exactly those in which
+/// a pixel's centre may be covered (Hanson et al. 2025, "Speedy-Splat"). Reads the number of entries back.
+pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2], least: f32) -> Result<Lists> {
     let n = splats.len() / SPLAT;
     let (columns, rows) = (width.div_ceil(TILE), height.div_ceil(TILE));
     let tiles = columns * rows;
@@ -43,35 +45,34 @@ pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2]) -> Re
     // Depths are positive: their bits are in the order of their values.
     let order = radix_sort(&depths.bitcast_u32()?.reshape(&[n])?, None, 32)?.payload;
     let bits = |n: usize| (n as u32 + 1).next_power_of_two().trailing_zeros();
-    let count = Map::cached("splat/counts", |m| {
-        let (order, boxes, n) = (m.table_int::<1>("order"), m.table::<4>("boxes"), m.int_param());
-        let [_, _, w, h] = boxes.fetch(order.fetch(m.index())[0]);
-        m.output_int("counts", &[m.index().less(n).select_int((w * h).to_int(), 0)]);
-    });
+    let reach = |items: usize| Reach {
+        items: items as u32,
+        ranks: n as u32,
+        columns: columns as u32,
+        tiles: tiles as u32,
+        least,
+        unused: [0; 3],
+    };
+    let new = |len: usize| Tensor::uninit(splats.device(), DType::U32, &[len]);
     // One more than there are, so that the last offset is the number of entries.
-    let counts = u32s(count.run(&[&order, boxes], &call(n + 1, vec![n as i32]))?.remove(0))?;
+    let mut counts = new(n + 1)?;
+    CountTiles { splats, boxes, order: &order, counts: &mut counts }.launch(&reach(n + 1), n + 1)?;
     let offsets = kernels::scan(&counts, 0, Order { exclusive: true, reverse: false })?;
     let entries = slice_tensor(&offsets, 0, n, n + 1)?.bitcast_u32()?.to_vec::<u32>()?[0] as usize;
     // Without any, one entry of no tile.
     let m = entries.max(1);
     let owners = kernels::segment_ids(&offsets, m)?;
-    let emit = Map::cached("splat/emit", |m| {
-        let [rank] = m.item_int("ranks");
-        let (offsets, order) = (m.table_int::<1>("offsets"), m.table_int::<1>("order"));
-        let boxes = m.table::<4>("boxes");
-        let (columns, entries, tiles) = (m.int_param(), m.int_param(), m.int_param());
-        let splat = order.fetch(rank)[0];
-        let [x, y, w, _] = boxes.fetch(splat).map(|v| v.to_int());
-        let k = m.index() - offsets.fetch(rank)[0];
-        let w = w.max(1);
-        let row = k.quotient(w);
-        let tile = (y + row) * columns + x + (k - row * w);
-        m.output_int("tiles", &[m.index().less(entries).select_int(tile, tiles)]);
-        m.output_int("splats", &[splat]);
-    });
-    let ints = vec![columns as i32, entries as i32, tiles as i32];
-    let mut emitted = emit.run(&[&owners, &offsets, &order, boxes], &call(m, ints))?;
-    let (splat_of, tile_of) = (u32s(emitted.remove(1))?, u32s(emitted.remove(0))?);
+    let (mut tile_of, mut splat_of) = (new(m)?, new(m)?);
+    EmitTiles {
+        splats,
+        boxes,
+        order: &order,
+        offsets: &offsets,
+        owners: &owners,
+        tile_of: &mut tile_of,
+        splat_of: &mut splat_of,
+    }
+    .launch(&reach(m), m)?;
     let sorted = radix_sort(&tile_of, None, bits(tiles))?;
     let gather = Map::cached("splat/entries", |m| {
         let ([slot], splats) = (m.item_int("slots"), m.table_int::<1>("splats"));

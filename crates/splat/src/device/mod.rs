@@ -193,9 +193,9 @@ fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions
     let map = project_map(options.kernel, camera.projection, options.sh_degree, rest);
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
-    let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size)?);
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
+    let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size, least)?);
     let (width, height) = (width as u32, height as u32);
     let params = Params { width, height, columns, tiles: columns * rows, least, unused: [0; 3] };
     Ok(Listed { splats, lists, params })

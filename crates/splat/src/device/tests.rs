@@ -117,3 +117,43 @@ fn devices_draw_what_the_host_draws() {
         }
     }
 }
+
+#[test]
+fn tiles_are_those_that_splats_reach() {
+    let n = 60;
+    let number = |i: usize, k: f32| (i as f32 * k).sin();
+    let gaussians = Gaussians {
+        means: (0..n).map(|i| [1.2 * number(i, 1.3), 1.2 * number(i, 2.1), 1.5 + number(i, 0.7)]).collect(),
+        log_scales: (0..n).map(|i| [-4.5 + number(i, 3.1), -1.5 + number(i, 1.9), -4.5]).collect(),
+        rotations: (0..n).map(|i| [number(i, 0.3), number(i, 0.9), number(i, 1.7), 0.4]).collect(),
+        opacity_logits: (0..n).map(|i| 3.0 * number(i, 5.3)).collect(),
+        sh: vec![[0.1; 3]; n],
+        ..Gaussians::default()
+    };
+    let view = View { width: 150, height: 90, intrinsics: [80.0, 80.0, 75.0, 45.0], ..seen(Projection::Perspective) };
+    let options = DeviceOptions { kernel: Kernel::Classic, sh_degree: 0, alpha_min: 1.0 / 255.0 };
+    for device in devices("tiles of splats") {
+        let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
+        let camera = CameraVars::new(&view, &device, DType::F32).unwrap();
+        let drawn = listed(&vars, &camera, &options).unwrap();
+        let splats = drawn.splats.tensor().to_vec::<f32>().unwrap();
+        let [ids, starts] = [&drawn.lists.ids, &drawn.lists.starts].map(|t| t.to_vec::<u32>().unwrap());
+        let columns = view.width.div_ceil(TILE);
+        let (mut needed, mut listed) = (0, 0);
+        for tile in 0..columns * view.height.div_ceil(TILE) {
+            let own = &ids[starts[tile] as usize..starts[tile + 1] as usize];
+            listed += own.len();
+            for (i, s) in splats.as_chunks::<10>().0.iter().enumerate() {
+                let covers = |x: usize, y: usize| {
+                    let (dx, dy) = (s[0] - (x as f32 + 0.5), s[1] - (y as f32 + 0.5));
+                    s[2] * dx * dx + s[3] * dx * dy + s[4] * dy * dy + s[5] >= (1.0f32 / 255.0).log2()
+                };
+                let (left, top) = (tile % columns * TILE, tile / columns * TILE);
+                let reached = (0..TILE * TILE).any(|k| covers(left + k % TILE, top + k / TILE));
+                needed += reached as usize;
+                assert!(!reached || own.contains(&(i as u32)), "{device}: splat {i} in tile {tile}");
+            }
+        }
+        assert!(needed > 150 && listed as f64 <= 1.05 * needed as f64 + 5.0, "{device}: {listed} for {needed}");
+    }
+}

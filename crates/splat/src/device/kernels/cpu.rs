@@ -1,5 +1,6 @@
 //! The CPU bodies: the compositing of [`crate::render`], on lists that were made elsewhere.
 
+pub use super::tiles::{count_tiles, emit_tiles};
 use super::{
     CompositeBuffers, CompositeMomentsBuffers, CompositePullsBuffers, CompositeTangentBuffers, Params, Ranks,
     SplatGradientBuffers,

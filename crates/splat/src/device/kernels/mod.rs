@@ -1,6 +1,7 @@
 //! Kernels that composite splats, tile by tile.
 
 mod cpu;
+mod tiles;
 
 use lumigrad_core::kernel::KernelSpec;
 use lumigrad_core::{kernel, params};
@@ -97,6 +98,58 @@ kernel! {
     params: Ranks, cpu: splat_gradient
 }
 
+params! {
+    /// Parameters of [`CountTiles`] and [`EmitTiles`].
+    pub struct Reach {
+        pub items: u32,
+        pub ranks: u32,
+        /// Tiles in a row, and all of them.
+        pub columns: u32,
+        pub tiles: u32,
+        /// log₂ of the least alpha that is drawn.
+        pub least: f32,
+        pub unused: [u32; 3],
+    }
+}
+
+kernel! {
+    /// Tiles that the splat of each rank reaches, [N + 1]; the last one of none.
+    pub struct CountTiles(CountTilesBuffers) {
+        splats: read real,
+        /// First column and row, columns, rows of the tiles about each splat.
+        boxes: read real,
+        /// Splat of each rank.
+        order: read u32,
+        counts: write u32,
+    }
+    name: "splat/count_tiles", wgsl: concat!(include_str!("runs.wgsl"), include_str!("count.wgsl")), entry: "count_tiles", items_per_group: 64,
+    params: Reach, cpu: count_tiles
+}
+
+kernel! {
+    /// Tile and splat of each entry, in the order of ranks.
+    pub struct EmitTiles(EmitTilesBuffers) {
+        splats: read real,
+        boxes: read real,
+        order: read u32,
+        /// First entry of each rank.
+        offsets: read u32,
+        /// Rank of each entry.
+        owners: read u32,
+        tile_of: write u32,
+        splat_of: write u32,
+    }
+    name: "splat/emit_tiles", wgsl: concat!(include_str!("runs.wgsl"), include_str!("emit.wgsl")), entry: "emit_tiles", items_per_group: 64,
+    params: Reach, cpu: emit_tiles
+}
+
 /// All hand-written kernels of this crate.
-pub const KERNELS: &[KernelSpec] =
-    &[Composite::SPEC, CompositeMoments::SPEC, CompositePulls::SPEC, CompositeTangent::SPEC, SplatGradient::SPEC];
+pub const KERNELS: &[KernelSpec] = &[
+    Composite::SPEC,
+    CompositeMoments::SPEC,
+    CompositePulls::SPEC,
+    CompositeTangent::SPEC,
+    CountTiles::SPEC,
+    EmitTiles::SPEC,
+    SplatGradient::SPEC,
+];
