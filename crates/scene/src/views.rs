@@ -4,10 +4,12 @@
 //! folders. Pictures are found and measured at once, decoded only on demand. The world is the data set's own.
 
 pub mod colmap;
+mod depth;
 mod llff;
 mod locate;
 mod transforms;
 
+pub use depth::DepthMap;
 pub use transforms::{load_cameras, save_transforms};
 
 use crate::camera::View;
@@ -36,6 +38,8 @@ pub struct PosedPicture {
     pub path: PathBuf,
     /// The mask's file: what is black in it is to be ignored.
     pub mask: Option<PathBuf>,
+    /// Depths of what it shows.
+    pub depth: Option<DepthMap>,
 }
 
 impl PosedPicture {
@@ -70,6 +74,14 @@ impl PosedPicture {
         let data = picture.data.iter().skip(n - 1).step_by(n).copied().collect();
         let mask = Picture { channels: 1, data, premultiplied: false, ..picture };
         Ok(Some(mask.resized(self.view.width, self.view.height).data))
+    }
+
+    /// Depths `[height, width]` at the view's size, 0 where none is known; `None` where the picture has no depth map.
+    ///
+    /// # Errors
+    /// As [`DepthMap::load`].
+    pub fn load_depth(&self) -> Result<Option<Vec<f32>>> {
+        self.depth.as_ref().map(|d| d.load(self.view.width, self.view.height)).transpose()
     }
 }
 

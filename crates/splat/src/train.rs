@@ -25,6 +25,8 @@ pub struct TrainingPicture {
     pub alpha: Vec<f32>,
     /// Which pixels count [H·W]: those above ½; empty: all.
     pub mask: Vec<f32>,
+    /// Depths along the camera's axis [H·W], 0 where unknown; empty: none is known. For device trainers.
+    pub depth: Vec<f32>,
 }
 
 /// What stands behind Gaussians and transparent pictures while training.
@@ -63,6 +65,8 @@ pub struct TrainOptions {
     pub opacity_weight: f32,
     /// Weight of the mean scale in the loss.
     pub scale_weight: f32,
+    /// Weight of the difference to known depths, in units of the scene's extent, beside the loss. Of device trainers.
+    pub depth_weight: f32,
     /// Learn where pictures were taken from. Of device trainers.
     pub refine_poses: bool,
     /// Rate of poses at the first step, in radians and in units of the scene's extent; at the last one a hundredth.
@@ -97,6 +101,7 @@ impl Default for TrainOptions {
             exposures: false,
             bilateral_grid: false,
             tone_rate: 2e-3,
+            depth_weight: 0.1,
             exposure_rate: 2e-3,
         }
     }
@@ -225,7 +230,9 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
         view::check(gaussians, &picture.view)?;
         let expected = picture.view.width * picture.view.height;
         let length = |a: &[f32]| if a.is_empty() { expected } else { a.len() };
-        for found in [picture.colour.len(), length(&picture.alpha), length(&picture.mask)] {
+        for found in
+            [&picture.alpha, &picture.mask, &picture.depth].map(|a| length(a)).into_iter().chain([picture.colour.len()])
+        {
             if found != expected || expected == 0 {
                 return Err(Error::Picture { index, found, expected });
             }

@@ -18,7 +18,7 @@ pub fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
     turns
         .map(|a| {
             let colour = render(of, &view(a), &RenderOptions::default()).unwrap().colour;
-            TrainingPicture { view: view(a), colour, alpha: Vec::new(), mask: Vec::new() }
+            TrainingPicture { view: view(a), colour, alpha: Vec::new(), mask: Vec::new(), depth: Vec::new() }
         })
         .collect()
 }

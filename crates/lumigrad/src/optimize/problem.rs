@@ -120,9 +120,8 @@ impl Problem {
 }
 
 fn photograph(p: &lumigrad_scene::views::PosedPicture, scene: &Scene, device: &Device) -> Result<Target> {
-    let picture = p.load_linear()?;
-    let opaque = matches!(picture.channels, 1 | 3);
-    let picture = picture.into_rgba().into_premultiplied();
+    let picture = p.load_linear()?.into_rgba().into_premultiplied();
+    let opaque = picture.data.iter().skip(3).step_by(4).all(|alpha| *alpha >= 1.0);
     let (w, h) = (picture.width, picture.height);
     let linear = Tensor::from_slice(device, &picture.data, &[h, w, 4])?;
     let encoded = encode(&linear.into())?.tensor().clone();

@@ -17,6 +17,8 @@ pub struct Shot {
     pub alpha: Vec<f32>,
     /// Which pixels count [H·W], 0 to 1; empty: all.
     pub mask: Vec<f32>,
+    /// Depths [H·W], 0 where unknown; empty: none is known.
+    pub depth: Vec<f32>,
 }
 
 /// Photographs to learn from, and those that are held out.
@@ -90,11 +92,12 @@ fn shot(picture: &PosedPicture) -> Result<Shot> {
     let mut colour: Vec<[f32; 3]> = pixels.iter().map(|p| [p[0], p[1], p[2]]).collect();
     let mut alpha: Vec<f32> = pixels.iter().map(|p| p[3]).collect();
     let mut mask = picture.load_mask()?.unwrap_or_default();
+    let mut depth = picture.load_depth()?.unwrap_or_default();
     let Some((pinhole, places)) = undistorted(&view)? else {
         if alpha.iter().all(|&a| a >= 1.0) {
             alpha.clear();
         }
-        return Ok(Shot { view, colour, alpha, mask });
+        return Ok(Shot { view, colour, alpha, mask, depth });
     };
     if mask.is_empty() {
         mask = vec![1.0; colour.len()];
@@ -104,10 +107,18 @@ fn shot(picture: &PosedPicture) -> Result<Shot> {
     colour = places.iter().map(|p| [0, 1, 2].map(|ch| sample(&|i| colour[i][ch], p))).collect();
     alpha = places.iter().map(|p| sample(&|i| alpha[i], p)).collect();
     mask = places.iter().map(|p| sample(&|i| mask[i], p)).collect();
+    if !depth.is_empty() {
+        // Depths of two surfaces have no mean.
+        let nearest = |[x, y]: [f64; 2]| {
+            let [x, y] = [(x as usize).min(size[0] - 1), (y as usize).min(size[1] - 1)];
+            depth[y * size[0] + x]
+        };
+        depth = places.iter().map(|p| p.map_or(0.0, nearest)).collect();
+    }
     if alpha.iter().zip(&mask).all(|(&a, &m)| a >= 0.999 || m <= 0.0) {
         alpha.clear();
     }
-    Ok(Shot { view: pinhole, colour, alpha, mask })
+    Ok(Shot { view: pinhole, colour, alpha, mask, depth })
 }
 
 /// The pinhole of the same intrinsics, and for each of its pixels the place in the distorted picture, in pixels. `None` for

@@ -78,6 +78,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         pose_rate: job.pose_rate as f32,
         exposures: job.exposures,
         bilateral_grid: job.bilateral_grid,
+        depth_weight: job.depth_weight as f32,
         ..TrainOptions::default()
     };
     // Training pictures are held once, but where they are what is scored.
@@ -112,6 +113,11 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
     let cameras = job.refine_poses || job.exposures || job.bilateral_grid;
+    let depths = job.depth_weight > 0.0 && pictures.iter().any(|p| !p.depth.is_empty());
+    if depths && robust.is_some() && device.is_cpu() {
+        let help = "--depth-weight 0 leaves depths out; a GPU takes both";
+        return Err(Error::usage("--robust", "does not look at the data set's depth maps on the CPU", help));
+    }
     if cameras && !(by_adam && robust.is_none()) {
         let flags = [(job.refine_poses, "--refine-poses"), (job.exposures, "--exposures")];
         let flag = flags.iter().find(|f| f.0).map_or("--bilateral-grid", |f| f.1);
@@ -132,7 +138,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         (None, false) if let Some(mode) = robust => Box::new(
             DeviceRobustTrainer::new(mode, start_state, &pictures, options.clone(), &device).map_err(unusable)?,
         ),
-        (None, true) if !cameras => {
+        (None, true) if !cameras && !depths => {
             Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
         _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
@@ -322,6 +328,7 @@ fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
         colour: take(&mut shot.colour, keep),
         alpha: take(&mut shot.alpha, keep),
         mask: take(&mut shot.mask, keep),
+        depth: take(&mut shot.depth, keep),
     }
 }
 

@@ -64,6 +64,25 @@ fn nerfstudio_frames_have_their_own_cameras_masks_and_split() {
 }
 
 #[test]
+fn depths_are_read_in_the_units_of_the_scene_and_never_mixed() {
+    let frame =
+        |name: &str| format!(r#"{{"file_path": "a.png", "transform_matrix": {POSE}, "depth_file_path": "{name}"}}"#);
+    let text = |name: &str, unit: &str| format!(r#"{{"fl_x": 4, {unit} "w": 4, "h": 2, "frames": [{}]}}"#, frame(name));
+    let folder = folder_with(&[], &[("a.png", 4, 2), ("eight.png", 4, 2)]);
+    let grey =
+        image::ImageBuffer::<image::Luma<u16>, _>::from_raw(4, 2, vec![0u16, 1500, 1, 2, 3, 4, 5, 65535]).unwrap();
+    grey.save(folder.path().join("d.png")).unwrap();
+    let load = |name: &str, unit: &str, downscale| {
+        fs::write(folder.path().join("transforms.json"), text(name, unit)).unwrap();
+        super::Views::load(folder.path(), &Options { downscale, ..Options::default() })?.train[0].load_depth()
+    };
+    assert_eq!(load("d.png", "", None).unwrap().unwrap(), [0.0, 1.5, 0.001, 0.002, 0.003, 0.004, 0.005, 65.535]);
+    assert_eq!(load("d.png", r#""depth_unit_scale_factor": 2,"#, Some(2)).unwrap().unwrap(), [8.0, 131_070.0]);
+    assert!(load("eight.png", "", None).unwrap_err().to_string().contains("16 bits"));
+    assert!(load("none.png", "", None).unwrap_err().to_string().contains("none.png does not exist"));
+}
+
+#[test]
 fn downscale_uses_the_folder_or_resamples_a_larger_one() {
     let text = format!(
         r#"{{"fl_x": 40, "fl_y": 40, "cx": 20.5, "cy": 10.5, "w": 41, "h": 21, "frames": [{{"file_path": "images/a.png", "transform_matrix": {POSE}}}]}}"#

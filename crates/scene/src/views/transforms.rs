@@ -1,12 +1,15 @@
 //! `transforms.json` data sets: NeRF-synthetic, instant-ngp and nerfstudio dialects; and writing them.
 
 use super::locate::Locator;
-use super::{Found, Points};
+use super::{DepthMap, Found, Points, PosedPicture};
 use crate::camera::{Lens, View};
 use crate::{Error, Result, formats, write_atomically};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
+
+/// What a step of 16-bit depths stands for where the file does not tell.
+const MILLIMETRE: f64 = 1e-3;
 
 /// Camera fields: global, or in a frame, where they win.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -39,6 +42,7 @@ struct Frame {
     file_path: String,
     transform_matrix: Vec<Vec<f64>>,
     mask_path: Option<String>,
+    depth_file_path: Option<String>,
 }
 
 /// Fields of the file besides frames and camera. `applied_transform` needs no reading: poses and points have it already.
@@ -47,6 +51,7 @@ struct Frame {
 struct Document {
     frames: Vec<Value>,
     ply_file_path: Option<String>,
+    depth_unit_scale_factor: Option<f64>,
     train_filenames: Option<Vec<String>>,
     val_filenames: Option<Vec<String>>,
     test_filenames: Option<Vec<String>>,
@@ -126,7 +131,17 @@ fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut
             return Err(Error::invalid(location, format!("mask {name} does not exist"), ""));
         }
         let held_out = held_out.or_else(|| document.split(&frame.file_path));
-        found.pictures.push((locator.pose(view, place, mask, &location)?, held_out));
+        let depth = match &frame.depth_file_path {
+            None => None,
+            Some(name) => {
+                let (path, unit) = (locator.root.join(name), document.depth_unit_scale_factor.unwrap_or(MILLIMETRE));
+                if !path.is_file() {
+                    return Err(Error::invalid(location, format!("depth map {name} does not exist"), ""));
+                }
+                Some(DepthMap { path, unit })
+            }
+        };
+        found.pictures.push((PosedPicture { depth, ..locator.pose(view, place, mask, &location)? }, held_out));
     }
     if let Some(name) = &document.ply_file_path {
         let cloud = formats::ply::load(&locator.root.join(name))?;

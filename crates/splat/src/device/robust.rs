@@ -46,7 +46,7 @@ impl DeviceRobustTrainer {
 
     /// The mean difference to the other model, weighted.
     fn agree(own: &Recorded, other: &Recorded) -> lumigrad_core::Result<Var> {
-        own.colour.sub(&other.colour.stop_gradient())?.abs()?.mean()?.scale(CONSISTENCY as f64)
+        own.drawn.colour.sub(&other.drawn.colour.stop_gradient())?.abs()?.mean()?.scale(CONSISTENCY as f64)
     }
 
     /// The moving average follows; what has jumped or is new is taken as it is.
@@ -82,9 +82,10 @@ impl Train for DeviceRobustTrainer {
         let tape = Tape::new();
         let own = self.first.record(&tape, &plan)?;
         let other = self.second.record(&tape, &plan)?;
-        let mut colours = [own.colour.clone(), other.colour.clone()];
+        let mut colours = [own.drawn.colour.clone(), other.drawn.colour.clone()];
         if progress >= WARM_UP {
-            let doubts = doubts(own.colour.tensor(), other.colour.tensor(), &own.target).map_err(core)?;
+            let doubts =
+                doubts(own.drawn.colour.tensor(), other.drawn.colour.tensor(), &own.drawn.target).map_err(core)?;
             let [hard, soft] = masks(&doubts).map_err(core)?;
             // In turns, so that each kind corrects the other's mistakes.
             let hard_first = self.mode == Robust::Dual || self.first.steps().is_multiple_of(2);

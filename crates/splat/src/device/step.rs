@@ -3,7 +3,7 @@
 use super::GaussianVars;
 use super::cameras::CameraLeaves;
 use super::composite::Watch;
-use super::trainer::{DeviceTrainer, core, optim};
+use super::trainer::{DeviceTrainer, Drawn, core, optim};
 use crate::rows::Rows;
 use crate::train::Plan;
 use crate::{Error, StepReport};
@@ -16,10 +16,7 @@ pub(super) struct Recorded {
     arrays: Vec<Var>,
     leaves: CameraLeaves,
     watch: Option<Watch>,
-    /// [H, W, 3].
-    pub colour: Var,
-    /// [H, W, 3].
-    pub target: Tensor,
+    pub drawn: Drawn,
 }
 
 impl DeviceTrainer {
@@ -33,16 +30,16 @@ impl DeviceTrainer {
         let watch = self.options.strategy.pulls().map(watch).transpose()?;
         let leaves = self.cameras.as_ref().map(|c| c.leaves(plan.picture, tape)).transpose()?.unwrap_or_default();
         let vars = GaussianVars::from_all(arrays.clone());
-        let (colour, target) =
-            self.drawn(&vars, (&leaves, watch.as_ref()), plan.picture, plan.background, plan.sh_degree)?;
-        Ok(Recorded { arrays, leaves, watch, colour, target })
+        let drawn = self.drawn(&vars, (&leaves, watch.as_ref()), plan.picture, plan.background, plan.sh_degree)?;
+        Ok(Recorded { arrays, leaves, watch, drawn })
     }
 
     /// Loss of a recorded step, of `colour` in the place of its own, and the same with regularisers.
     pub(super) fn loss_of(&self, recorded: &Recorded, colour: &Var, plan: &Plan) -> Result<[Var; 2]> {
         let mask = self.shots[plan.picture].mask.as_ref();
-        let loss = self.loss.evaluate(colour, &recorded.target, mask).map_err(optim)?;
+        let loss = self.loss.evaluate(colour, &recorded.drawn.target, mask).map_err(optim)?;
         let total = self.regularised(&loss, &GaussianVars::from_all(recorded.arrays.clone())).map_err(core)?;
+        let total = recorded.drawn.with_depth(&total)?;
         let total = match &self.cameras {
             Some(cameras) => cameras.regularised(&recorded.leaves, &total)?,
             None => total,

@@ -23,6 +23,25 @@ pub(super) struct Shot {
     rgba: Tensor,
     /// Weights [H, W, 1].
     pub(super) mask: Option<Tensor>,
+    /// Depths [H·W, 1], and how many of them are known.
+    depth: Option<(Tensor, usize)>,
+}
+
+/// A training picture as it is drawn.
+pub(super) struct Drawn {
+    /// [H, W, 3].
+    pub colour: Var,
+    /// [H, W, 3].
+    pub target: Tensor,
+    /// The weighted difference to known depths.
+    pub depth: Option<Var>,
+}
+
+impl Drawn {
+    /// A loss and that difference.
+    pub fn with_depth(&self, loss: &Var) -> Result<Var> {
+        self.depth.as_ref().map_or(Ok(loss.clone()), |depth| loss.add(depth)).map_err(core)
+    }
 }
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
@@ -234,7 +253,7 @@ impl DeviceTrainer {
         Ok((rows_of(&self.arrays)?, [moments("first")?, moments("second")?]))
     }
 
-    /// The picture of some arrays [H, W, 3] over a background, and its target.
+    /// The picture of some arrays over a background, and its target.
     pub(super) fn drawn(
         &self,
         vars: &GaussianVars,
@@ -242,7 +261,7 @@ impl DeviceTrainer {
         k: usize,
         background: [f32; 3],
         sh_degree: usize,
-    ) -> Result<(Var, Tensor)> {
+    ) -> Result<Drawn> {
         let shot = &self.shots[k];
         let camera = match &self.cameras {
             Some(cameras) => cameras.camera(k, leaves, &shot.camera)?,
@@ -270,7 +289,24 @@ impl DeviceTrainer {
         });
         let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
-        Ok((colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?))
+        let depth = self.depth_loss(&pixels, shot).map_err(core)?;
+        let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
+        Ok(Drawn { colour, target, depth })
+    }
+
+    /// The mean over known depths d of |Σ wᵢ (zᵢ − d)|, in units of the extent, weighted.
+    fn depth_loss(&self, pixels: &Var, shot: &Shot) -> lumigrad_core::Result<Option<Var>> {
+        let (weight, Some((depth, known))) = (self.options.depth_weight, &shot.depth) else { return Ok(None) };
+        if weight <= 0.0 {
+            return Ok(None);
+        }
+        let map = Map::cached("splat/depth loss", |m| {
+            let ([_, _, _, sum, left], [depth]) = (m.item("picture"), m.item("depth"));
+            let known = Expr::from(0.0).less(depth);
+            m.sum("loss", &[known.select((sum - (1.0 - left) * depth).abs(), 0.0)]);
+        });
+        let sum = map.apply(&[pixels, &depth.clone().into()])?.remove(0).reshape(&[])?;
+        Ok(Some(sum.scale(f64::from(weight) / (*known as f64 * f64::from(self.extent)))?))
     }
 
     /// The plan of the next step.
@@ -288,9 +324,9 @@ impl DeviceTrainer {
         picture: usize,
     ) -> Result<[Var; 2]> {
         let (vars, shot) = (GaussianVars::from_all(arrays.to_vec()), &self.shots[picture]);
-        let (colour, target) = self.drawn(&vars, leaves, picture, plan.background, plan.sh_degree)?;
-        let loss = self.loss.evaluate(&colour, &target, shot.mask.as_ref()).map_err(optim)?;
-        let total = self.regularised(&loss, &vars).map_err(core)?;
+        let drawn = self.drawn(&vars, leaves, picture, plan.background, plan.sh_degree)?;
+        let loss = self.loss.evaluate(&drawn.colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
+        let total = drawn.with_depth(&self.regularised(&loss, &vars).map_err(core)?)?;
         Ok([loss, total])
     }
 
@@ -313,8 +349,8 @@ impl DeviceTrainer {
         let vars = GaussianVars::from_all(arrays.to_vec());
         let shot = &self.shots[k];
         let still = CameraLeaves::default();
-        let (picture, target) = self.drawn(&vars, (&still, None), k, plan.background, self.sh_degree)?;
-        Ok((picture, target, shot.mask.as_ref()))
+        let drawn = self.drawn(&vars, (&still, None), k, plan.background, self.sh_degree)?;
+        Ok((drawn.colour, drawn.target, shot.mask.as_ref()))
     }
 
     pub(super) fn take_arrays(&self) -> Vec<Tensor> {
@@ -433,10 +469,14 @@ impl Shot {
             true => None,
             false => Some(Tensor::from_slice(device, &weights, &[height, width, 1]).map_err(core)?),
         };
+        let known = picture.depth.iter().filter(|d| **d > 0.0).count();
+        let depth = Tensor::from_slice(device, &picture.depth, &[picture.depth.len(), 1]).map_err(core)?;
+        let depth = (known > 0).then_some((depth, known));
         Ok(Self {
             camera: CameraVars::new(&picture.view, device, DType::F32).map_err(core)?,
             rgba: Tensor::from_slice(device, &rgba, &[height * width, 4]).map_err(core)?,
             mask,
+            depth,
         })
     }
 }
@@ -445,7 +485,7 @@ impl Train for DeviceTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport> {
         let (plan, tape) = (self.plan(progress), Tape::new());
         let recorded = self.record(&tape, &plan)?;
-        let [loss, total] = self.loss_of(&recorded, &recorded.colour, &plan)?;
+        let [loss, total] = self.loss_of(&recorded, &recorded.drawn.colour, &plan)?;
         let mut gradients = tape.backward(&total).map_err(core)?;
         let loss = loss.tensor().item().map_err(core)? as f32;
         self.learn(recorded, &mut gradients, &plan, progress, loss)

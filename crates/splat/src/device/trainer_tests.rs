@@ -1,6 +1,6 @@
 use super::{DeviceRobustTrainer, DeviceTrainer, MethodTrainer};
 use crate::train::tests::start;
-use crate::{Robust, RobustTrainer, Strategy, Train, TrainOptions, TrainState, Trainer};
+use crate::{Gaussians, Robust, RobustTrainer, Strategy, Train, TrainOptions, TrainState, Trainer, View};
 use lumigrad_core::Device;
 use lumigrad_optim::METHODS;
 use lumigrad_optim::method::find;
@@ -212,5 +212,33 @@ fn tones_of_a_picture_are_found_and_remembered() {
         assert!(last < part * first, "{device}: {first} -> {last}");
         let mut again = DeviceTrainer::new(state, &pictures, still, &device).unwrap();
         assert_eq!(steps(&mut again, 6, 1.0), last, "{device}");
+    }
+}
+
+#[test]
+fn known_depths_keep_gaussians_where_they_are() {
+    let truth = crate::train::tests::truth();
+    let (gaussians, mut pictures, options) = start();
+    let depth_of = |of: &Gaussians, view: &View| -> Vec<f32> {
+        let image = crate::render(of, view, &Default::default()).unwrap();
+        image.depth.iter().zip(&image.alpha).map(|(d, a)| if *a > 0.8 { d / a } else { 0.0 }).collect()
+    };
+    pictures.iter_mut().for_each(|p| p.depth = depth_of(&truth, &p.view));
+    for device in devices("depths") {
+        let error = |depth_weight: f32| {
+            let options = TrainOptions { depth_weight, ..options.clone() };
+            let state = TrainState::new(gaussians.clone());
+            let mut trainer = DeviceTrainer::new(state, &pictures, options, &device).unwrap();
+            steps(&mut trainer, 60, 0.2);
+            let found = trainer.gaussians().unwrap();
+            let far = |p: &crate::TrainingPicture| {
+                let both = depth_of(&found, &p.view).into_iter().zip(p.depth.clone());
+                let off: Vec<f32> = both.filter(|(a, b)| *a > 0.0 && *b > 0.0).map(|(a, b)| (a - b).abs()).collect();
+                off.iter().sum::<f32>() / off.len().max(1) as f32
+            };
+            pictures.iter().map(far).sum::<f32>() / pictures.len() as f32
+        };
+        let (with, without) = (error(1.0), error(0.0));
+        assert!(with < 0.7 * without, "{device}: {with} with depths, {without} without");
     }
 }

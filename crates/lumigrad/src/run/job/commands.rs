@@ -187,6 +187,9 @@ job_keys! {
         pose_rate: f64, Amount, default "1e-4";
         /// Learn how each photograph was exposed, an affine map of its colours; pictures are rendered as without.
         exposures: bool, Flag, default "false";
+        /// Weight of the difference to depth maps, where the data set has them (`depth_file_path` of a transforms.json), in
+        /// units of the scene's extent.
+        depth_weight: f64, Amount, default "0.1";
         /// Learn how each photograph was toned, place by place and tone by tone: a bilateral grid of affine maps of colours.
         bilateral_grid: bool, Flag, default "false";
         /// Degree of the spherical harmonics, 0 to 4.
