@@ -1,8 +1,8 @@
 //! Maps: both devices, both derivative modes, every kind of input and output.
 
-use lumigrad_core::map::vector;
-use lumigrad_core::{CallParams, Map, Tape, Tensor};
-use lumigrad_testkit::{Check, integers, real, real_in};
+use lumigrad_core::map::{random, vector};
+use lumigrad_core::{CallParams, DType, Map, Tape, Tensor};
+use lumigrad_testkit::{Check, devices, integers, real, real_in};
 
 #[test]
 fn elementary_functions_have_right_values_and_derivatives() {
@@ -105,5 +105,43 @@ fn shaders_of_a_map_validate_without_a_gpu() {
     });
     for text in map.shaders() {
         lumigrad_testkit::validate_wgsl(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    }
+}
+
+#[test]
+fn random_numbers_in_maps_have_their_distributions_and_are_alike_on_devices() {
+    let n = 40_000;
+    let map = Map::cached("test/random", |m| {
+        let ([zero], seed, at) = (m.item("like"), m.int_param(), m.index());
+        let [a, b] = random::normals(seed, at);
+        m.output("numbers", &[random::uniform(seed, at) + zero, a, b]);
+        m.output_int("bits", &[random::hash(at)]);
+    });
+    let mut first: Option<(Vec<f32>, Vec<i32>)> = None;
+    for device in devices("random numbers in maps") {
+        let like = Tensor::zeros(&device, DType::F32, &[n, 1]).unwrap();
+        let draw = |seed: i32| {
+            let call = CallParams { items: 0, real: vec![], int: vec![seed] };
+            let mut out = map.run(&[&like], &call).unwrap();
+            let bits = out.remove(1).to_vec::<i32>().unwrap();
+            (out.remove(0).to_vec::<f32>().unwrap(), bits)
+        };
+        let (numbers, bits) = draw(7);
+        // Of another program: lowbias32 of 1, 2 and 3.
+        assert_eq!(bits[1..4].iter().map(|x| *x as u32).collect::<Vec<_>>(), [1753845952, 3507691905, 1408362973]);
+        let column = |k: usize| numbers.iter().skip(k).step_by(3).map(|x| *x as f64).collect::<Vec<_>>();
+        let moment = |x: &[f64], p: i32| x.iter().map(|x| x.powi(p)).sum::<f64>() / n as f64;
+        let (u, a, b) = (column(0), column(1), column(2));
+        assert!(u.iter().all(|x| *x > 0.0 && *x <= 1.0) && (moment(&u, 1) - 0.5).abs() < 0.01);
+        for x in [&a, &b] {
+            assert!(moment(x, 1).abs() < 0.02 && (moment(x, 2) - 1.0).abs() < 0.03 && (moment(x, 4) - 3.0).abs() < 0.2);
+        }
+        let product = a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / n as f64;
+        let next = a.iter().zip(&a[1..]).map(|(a, b)| a * b).sum::<f64>() / n as f64;
+        assert!(product.abs() < 0.02 && next.abs() < 0.02, "{product} {next}");
+        assert_ne!(draw(8).0, numbers);
+        let (expected, same) = first.get_or_insert((numbers.clone(), bits.clone()));
+        assert_eq!(*same, bits);
+        assert!(expected.iter().zip(&numbers).all(|(a, b)| (a - b).abs() < 1e-4), "{device}");
     }
 }

@@ -31,6 +31,7 @@ pub mod graph;
 #[cfg_attr(not(all(feature = "native", target_arch = "x86_64", any(unix, windows))), path = "native_absent.rs")]
 mod native;
 mod program;
+pub mod random;
 mod saved;
 pub mod srgb;
 

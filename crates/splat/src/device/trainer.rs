@@ -8,7 +8,8 @@ use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
 use crate::{Error, Gaussians, Kernel, StepReport, Strategy, TrainOptions, TrainState, TrainingPicture, View};
 use lumigrad_core::map::Expr;
-use lumigrad_core::ops::{random, random_normal};
+use lumigrad_core::map::random as random_in_map;
+use lumigrad_core::ops::random;
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
 use lumigrad_optim::pose::Chart;
 use lumigrad_optim::{Adam, Group, Loss};
@@ -421,11 +422,12 @@ impl DeviceTrainer {
     /// Moves means by noise in the shape of their Gaussians.
     fn shake(&mut self, size: f32) -> Result<()> {
         let seed = random::hash(random::hash(self.options.seed, 3), self.step as u64);
-        let noise = random_normal(&self.device, DType::F32, &[self.len(), 3], seed).map_err(core)?;
         let map = Map::cached("splat/shake", |m| {
             let (mean, scale) = (m.item::<3>("means"), m.item::<3>("log_scales"));
-            let (q, [logit], xi) = (m.item::<4>("rotations"), m.item("opacity_logits"), m.item::<3>("noise"));
-            let size = m.param();
+            let (q, [logit]) = (m.item::<4>("rotations"), m.item("opacity_logits"));
+            let (size, seed) = (m.param(), m.int_param());
+            let [pair, other] = [0, 1].map(|k| random_in_map::normals(seed, m.index() * 2 + k));
+            let xi = [pair[0], pair[1], other[0]];
             let norm = lumigrad_core::map::vector::dot(q, q).max(1e-12).sqrt();
             let turn = crate::project::rotation(q.map(|x| x / norm), Expr::from(1.0), Expr::from(2.0));
             let along = std::array::from_fn::<Expr, 3, _>(|c| {
@@ -440,8 +442,8 @@ impl DeviceTrainer {
             m.output("means", &[moved(0), moved(1), moved(2)]);
         });
         let [means, scales, rotations, logits] = [0, 1, 2, 3].map(|k| &self.arrays[k]);
-        let call = CallParams { items: 0, real: vec![size as f64], int: vec![] };
-        self.arrays[0] = map.run(&[means, scales, rotations, logits, &noise], &call).map_err(core)?.remove(0);
+        let call = CallParams { items: 0, real: vec![size as f64], int: vec![seed as i32] };
+        self.arrays[0] = map.run(&[means, scales, rotations, logits], &call).map_err(core)?.remove(0);
         Ok(())
     }
 }
