@@ -6,6 +6,7 @@ use crate::robust::{CONSISTENCY, DECAY, DOUBTFUL, KEPT, RADIUS, Robust, WARM_UP,
 use crate::{Error, Gaussians, StepReport, Train, TrainOptions, TrainState, TrainingPicture};
 use lumigrad_core::kernels::{correlate, radix_sort};
 use lumigrad_core::map::{Expr, IntExpr};
+use lumigrad_core::ops::{concat_tensors, slice_tensor};
 use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -49,31 +50,32 @@ impl DeviceRobustTrainer {
         own.drawn.colour.sub(&other.drawn.colour.stop_gradient())?.abs()?.mean()?.scale(CONSISTENCY as f64)
     }
 
-    /// The moving average follows; what has jumped or is new is taken as it is.
+    /// The moving average follows; what has jumped or is new is taken as it is, and everything where rows were renumbered.
     fn follow(&mut self, renumbered: bool) -> Result<()> {
-        let map = Map::cached("splat/follow", |m| {
-            let ([now], [before], [moment]) = (m.item("now"), m.item("before"), m.item("moment"));
-            let rate = m.param();
-            let fresh = moment.abs().less_eq(0.0);
-            m.output("followed", &[fresh.select(now, before + rate * (now - before))]);
-        });
         let moments = self.first.first_moments();
-        for (k, now) in self.first.arrays.iter().enumerate() {
-            let before = &mut self.second.arrays[k];
-            *before = match &moments[k] {
-                Some(moment) if before.len() == now.len() && !renumbered => {
-                    let rate = CallParams { items: 0, real: vec![f64::from(1.0 - DECAY)], int: vec![] };
-                    let flat = |t: &Tensor| t.reshape(&[t.len(), 1]);
-                    let inputs = [flat(now), flat(before), flat(moment)].map(|t| t.map_err(core));
-                    let [now_flat, before_flat, moment] = inputs;
-                    let followed = map.run(&[&now_flat?, &before_flat?, &moment?], &rate).map_err(core)?.remove(0);
-                    followed.reshape(now.shape()).map_err(core)?
-                }
+        for ((now, before), moment) in self.first.arrays.iter().zip(&mut self.second.arrays).zip(&moments) {
+            *before = match moment {
+                Some(moment) if !renumbered => followed(now, before, moment).map_err(core)?,
                 _ => now.clone(),
             };
         }
         Ok(())
     }
+}
+
+/// An array of the moving average after a step; rows that it lacks, and numbers without a first moment, are the model's.
+fn followed(now: &Tensor, before: &Tensor, moment: &Tensor) -> lumigrad_core::Result<Tensor> {
+    let map = Map::cached("splat/follow", |m| {
+        let ([now], [before], [moment]) = (m.item("now"), m.item("before"), m.item("moment"));
+        let rate = m.param();
+        let fresh = moment.abs().less_eq(0.0);
+        m.output("followed", &[fresh.select(now, before + rate * (now - before))]);
+    });
+    let (rows, old) = (now.shape()[0], before.shape()[0]);
+    let before = concat_tensors(&[before, &slice_tensor(now, 0, old.min(rows), rows)?], 0)?;
+    let [flat_now, before, moment] = [now, &before, moment].map(|t| t.reshape(&[t.len(), 1]));
+    let rate = CallParams { items: 0, real: vec![f64::from(1.0 - DECAY)], int: vec![] };
+    map.run(&[&flat_now?, &before?, &moment?], &rate)?.remove(0).reshape(now.shape())
 }
 
 impl Train for DeviceRobustTrainer {

@@ -43,7 +43,7 @@ kernel! {
         grads: read real,
         moments: write real,
     }
-    name: "splat/composite_moments", wgsl: concat!(include_str!("tile.wgsl"), include_str!("moments.wgsl")), entry: "composite_moments", items_per_group: 1,
+    name: "splat/composite_moments", wgsl: concat!(include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("moments.wgsl")), entry: "composite_moments", items_per_group: 1,
     params: Params, cpu: composite_moments
 }
 
@@ -58,7 +58,7 @@ kernel! {
         grads: read real,
         pulls: write real,
     }
-    name: "splat/composite_pulls", wgsl: concat!(include_str!("tile.wgsl"), include_str!("pulls.wgsl")), entry: "composite_pulls", items_per_group: 1,
+    name: "splat/composite_pulls", wgsl: concat!(include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("pulls.wgsl")), entry: "composite_pulls", items_per_group: 1,
     params: Params, cpu: composite_pulls
 }
 

@@ -1,8 +1,5 @@
 // The splats of a tile again, four at a time: every invocation leaves what its four pixels say about each; then 16
 // invocations per splat add these up, and one per moment what they have found. One writer for each sum, in a fixed order.
-@group(0) @binding(4) var<storage, read> slots: array<u32>;
-@group(0) @binding(5) var<storage, read> picture: array<f32>;
-@group(0) @binding(6) var<storage, read> grads: array<f32>;
 @group(0) @binding(7) var<storage, read_write> moments: array<f32>;
 
 const FEW = 4u;
@@ -21,22 +18,7 @@ fn composite_moments(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
     let first = square(tile, lane);
     let corner = vec2<f32>(square(tile, 0u));
     var left = full(first);
-    var gradients = array<vec4<f32>, 4>();
-    // Product of the gradient with what is still to come, the transmittance behind all included.
-    var rest = vec4(0.0);
-    for (var k = 0u; k < 4u; k++) {
-        let p = pixel(first, k);
-        if inside(p) {
-            let at = (p.y * params.width + p.x) * 5u;
-            gradients[k] = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
-            rest[k] = dot(gradients[k], vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
-                + grads[at + 4u] * picture[at + 4u];
-        }
-    }
-    let g0 = gradients[0];
-    let g1 = gradients[1];
-    let g2 = gradients[2];
-    let g3 = gradients[3];
+    var b = back(first);
     if lane < FEW { drawn[lane] = NEVER; }
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
@@ -58,11 +40,10 @@ fn composite_moments(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgro
                     let c = cover(power, reached, left);
                     let weights = select(vec4(0.0), c.alpha * left, c.drawn);
                     let rgbd = colour(four + i);
-                    let shade = vec4(dot(g0, rgbd), dot(g1, rgbd), dot(g2, rgbd), dot(g3, rgbd));
-                    rest -= weights * shade;
-                    let by_alpha = left * shade - rest / (1.0 - c.alpha);
-                    s = select(vec4(0.0), -c.alpha * by_alpha, c.drawn & (c.raw < vec4(0.99)));
-                    by_rgbd = weights.x * g0 + weights.y * g1 + weights.z * g2 + weights.w * g3;
+                    let shade = shades(b, rgbd);
+                    b.rest -= weights * shade;
+                    s = by_exponent(c, left, shade, b.rest);
+                    by_rgbd = weights.x * b.g0 + weights.y * b.g1 + weights.z * b.g2 + weights.w * b.g3;
                     left = behind(c, reached, left);
                     if any(c.drawn) { drawn[i] = base + four; }
                 }

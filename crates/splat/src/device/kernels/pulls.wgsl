@@ -1,8 +1,5 @@
 // For each splat of a tile, how hard its pixels pull at its mean: the sum of the lengths of the derivatives of their shares,
 // in units of half the picture. Sixteen splats at a time leave a number per invocation, which are then added up.
-@group(0) @binding(4) var<storage, read> slots: array<u32>;
-@group(0) @binding(5) var<storage, read> picture: array<f32>;
-@group(0) @binding(6) var<storage, read> grads: array<f32>;
 @group(0) @binding(7) var<storage, read_write> pulls: array<f32>;
 
 const MANY = 16u;
@@ -17,17 +14,7 @@ fn composite_pulls(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroup
     let first = square(tile, lane);
     let half = -0.5 * 0.693147180559945 * vec2(f32(params.width), f32(params.height));
     var left = full(first);
-    var g = array<vec4<f32>, 4>();
-    var rest = vec4(0.0);
-    for (var k = 0u; k < 4u; k++) {
-        let p = pixel(first, k);
-        if inside(p) {
-            let at = (p.y * params.width + p.x) * 5u;
-            g[k] = vec4(grads[at], grads[at + 1u], grads[at + 2u], grads[at + 3u]);
-            rest[k] = dot(g[k], vec4(picture[at], picture[at + 1u], picture[at + 2u], picture[at + 3u]))
-                + grads[at + 4u] * picture[at + 4u];
-        }
-    }
+    var b = back(first);
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
         let n = min(BATCH, end - base);
@@ -46,10 +33,9 @@ fn composite_pulls(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroup
                     let c = cover(power, reached, left);
                     let weights = select(vec4(0.0), c.alpha * left, c.drawn);
                     let rgbd = colour(begin + i);
-                    let shade = vec4(dot(g[0], rgbd), dot(g[1], rgbd), dot(g[2], rgbd), dot(g[3], rgbd));
-                    rest -= weights * shade;
-                    let by_alpha = left * shade - rest / (1.0 - c.alpha);
-                    let s = select(vec4(0.0), -c.alpha * by_alpha, c.drawn & (c.raw < vec4(0.99)));
+                    let shade = shades(b, rgbd);
+                    b.rest -= weights * shade;
+                    let s = by_exponent(c, left, shade, b.rest);
                     let form = staged0[begin + i];
                     let d = form.xy - (vec2<f32>(first) + 0.5);
                     let sx = s * vec4(d.x, d.x - 1.0, d.x, d.x - 1.0);
