@@ -1,45 +1,10 @@
-//! GPU memory: a pool of buffers, uploads and read-backs.
+//! GPU memory: buffers that are used again, uploads and read-backs.
 
 use super::GpuDevice;
 use super::recorder::SMALL_UPLOAD;
 use crate::{Error, Result};
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-
-/// Submissions after which a free buffer goes back to the driver: more than a step of any method makes.
-const PATIENCE: u64 = 512;
-
-/// Free buffers by size, the latest used last.
-#[derive(Default)]
-pub(super) struct Pool {
-    free: HashMap<u64, Vec<(wgpu::Buffer, u64)>>,
-    /// Submissions so far.
-    now: u64,
-}
-
-impl Pool {
-    fn take(&mut self, size: u64) -> Option<wgpu::Buffer> {
-        self.free.get_mut(&size)?.pop().map(|(buffer, _)| buffer)
-    }
-
-    fn put(&mut self, buffer: wgpu::Buffer) {
-        self.free.entry(buffer.size()).or_default().push((buffer, self.now));
-    }
-
-    /// Notes a submission, and now and then gives back what was not used for long.
-    pub(super) fn submitted(&mut self) {
-        self.now += 1;
-        if self.now.is_multiple_of(PATIENCE) {
-            let since = self.now - PATIENCE;
-            self.free.values_mut().for_each(|free| free.retain(|(_, freed)| *freed >= since));
-        }
-    }
-
-    fn clear(&mut self) {
-        self.free.clear();
-    }
-}
 
 /// Size of the buffer for so many bytes.
 fn size_class(bytes: usize) -> u64 {
@@ -65,7 +30,8 @@ impl GpuBuffer {
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
         if let (Some(device), Some(buffer)) = (self.device.upgrade(), self.buffer.take()) {
-            device.pool.lock().unwrap().put(buffer);
+            let size = buffer.size();
+            device.pool.lock().unwrap().put(buffer, size);
         }
     }
 }
@@ -85,6 +51,7 @@ impl GpuDevice {
             Some(buffer) => buffer,
             None => self.new_buffer(size).or_else(|_| self.after_giving_back(size))?,
         };
+        self.pool.lock().unwrap().used(size);
         if zero {
             self.with_encoder(|encoder| encoder.clear_buffer(&buffer, 0, None));
         }

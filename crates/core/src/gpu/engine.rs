@@ -1,6 +1,6 @@
 //! The device with its pipelines; buffers and recorded commands have files of their own.
 
-use super::{adapters, buffer::Pool, recorder::Recorder};
+use super::{adapters, pool::Pool, recorder::Recorder};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -37,7 +37,7 @@ pub struct GpuDevice {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) this: Weak<GpuDevice>,
-    pub(super) pool: Mutex<Pool>,
+    pub(super) pool: Mutex<Pool<wgpu::Buffer>>,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) recorder: Mutex<Recorder>,
     pub(super) counters: Counters,

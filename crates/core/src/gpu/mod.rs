@@ -4,6 +4,7 @@ mod adapters;
 mod buffer;
 mod draw;
 mod engine;
+mod pool;
 mod recorder;
 mod texture;
 mod timestamps;
