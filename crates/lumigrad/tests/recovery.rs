@@ -386,7 +386,7 @@ fn pictures_are_compared_over_the_background_and_photographs_without_alpha_show_
     let clear = problem(sphere(8, &material, true), 2, 24, None, None);
     let mut photographs = problem(sphere(8, &material, true), 2, 24, None, None);
     for target in &mut photographs.train {
-        let white = over(&target.encoded.clone().into(), [1.0; 3], Some(1.0)).unwrap();
+        let white = over(&target.encoded.clone().into(), [1.0; 3], true).unwrap();
         (target.encoded, target.opaque) = (white.tensor().clone(), true);
     }
     let (black, white) = (Background::Colour([0.0; 3]), Background::Colour([1.0; 3]));

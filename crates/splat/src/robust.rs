@@ -6,7 +6,7 @@
 use crate::loss::Planes;
 use crate::rows::Rows;
 use crate::train::Plan;
-use crate::{Error, Gaussians, StepReport, Strategy, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
+use crate::{Error, Gaussians, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
 use std::sync::Arc;
 
 /// How two models are kept.
@@ -76,9 +76,7 @@ impl RobustTrainer {
     /// The moving average follows; what has jumped or is new is taken as it is.
     fn follow(&mut self, progress: f64) {
         let (from, to) = (&self.first.rows, &mut self.second.rows);
-        let strategy = self.first.options.strategy;
-        if matches!(strategy, Strategy::Adc { .. }) && strategy.resizes(self.first.step, progress) {
-            // Rows have other numbers now.
+        if self.first.options.strategy.renumbers(self.first.step, progress) {
             *to = from.clone();
             return;
         }

@@ -54,6 +54,11 @@ impl Strategy {
         }
     }
 
+    /// Whether rows have other numbers after a step: those that stay keep theirs unless some are left out.
+    pub(crate) fn renumbers(self, step: usize, progress: f64) -> bool {
+        matches!(self, Strategy::Adc { .. }) && self.resizes(step, progress)
+    }
+
     /// Changes the number of Gaussians.
     pub(crate) fn resize(self, state: &mut State) {
         match self {

@@ -4,9 +4,8 @@ use super::GpuDevice;
 use super::recorder::LAUNCHES_PER_SUBMIT;
 use crate::profile;
 
-/// Launches that a submission holds at most, some of them beside others that were not counted.
-const LAUNCHES: usize = LAUNCHES_PER_SUBMIT;
-const BYTES: u64 = 2 * 8 * LAUNCHES as u64;
+/// Bytes of a submission's times: two for each launch.
+const BYTES: u64 = 2 * 8 * LAUNCHES_PER_SUBMIT as u64;
 
 /// The launches of a submission that are timed.
 #[derive(Default)]
@@ -27,7 +26,7 @@ impl Queries {
             let label = Some("timestamps");
             device.create_buffer(&wgpu::BufferDescriptor { label, size: BYTES, usage, mapped_at_creation: false })
         };
-        let (ty, count) = (wgpu::QueryType::Timestamp, 2 * LAUNCHES as u32);
+        let (ty, count) = (wgpu::QueryType::Timestamp, 2 * LAUNCHES_PER_SUBMIT as u32);
         Self {
             set: device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("timestamps"), ty, count }),
             resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
@@ -45,7 +44,7 @@ impl Timed {
         bytes: usize,
     ) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         let device = gpu.wgpu_device();
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || self.launches.len() == LAUNCHES {
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || self.launches.len() == LAUNCHES_PER_SUBMIT {
             return None;
         }
         let queries = self.queries.get_or_insert_with(|| Queries::new(device));

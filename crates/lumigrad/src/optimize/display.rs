@@ -18,17 +18,16 @@ pub fn encode(image: &Var) -> Result<Var> {
     map.apply(&[image])?.remove(0).reshape(image.shape())
 }
 
-/// An encoded picture over black, as [`encode`] makes it, over another colour; its alpha is what covers that, and becomes
-/// `alpha` where one is given.
-pub fn over(encoded: &Var, background: [f32; 3], alpha: Option<f64>) -> Result<Var> {
+/// An encoded picture over black, as [`encode`] makes it, over another colour. Its alpha stays, or is 1 where it is to be an
+/// opaque picture.
+pub fn over(encoded: &Var, background: [f32; 3], opaque: bool) -> Result<Var> {
     let map = Map::cached("optimize/over", |m| {
         let [r, g, b, a] = m.item("encoded");
-        let [x, y, z, keep, alpha] = std::array::from_fn(|_| m.param());
+        let [x, y, z, opaque] = std::array::from_fn(|_| m.param());
         let left = 1.0 - a;
-        m.output("over", &[r + left * x, g + left * y, b + left * z, keep * a + alpha]);
+        m.output("over", &[r + left * x, g + left * y, b + left * z, (1.0 - opaque) * a + opaque]);
     });
     let [x, y, z] = background.map(f64::from);
-    let (keep, alpha) = alpha.map_or((1.0, 0.0), |alpha| (0.0, alpha));
-    let call = CallParams { items: 0, real: vec![x, y, z, keep, alpha], int: vec![] };
+    let call = CallParams { items: 0, real: vec![x, y, z, f64::from(opaque)], int: vec![] };
     map.apply_with(&[encoded], call)?.remove(0).reshape(encoded.shape())
 }

@@ -95,15 +95,13 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let all = self.optimizer.views().0;
         let views = if sample == Sample::All { &all } else { &self.batch };
         let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
-        if !self
-            .regularisers(&values.iter().cloned().map(Var::from).collect::<Vec<_>>())
-            .map_err(wrap_objective)?
-            .is_empty()
-        {
-            let sum = |leaves: &[Var]| add_up(self.regularisers(leaves)?, "no regulariser");
-            let of = |leaves: &[Var]| sum(leaves).map_err(wrap_objective);
-            for (gradient, other) in gradients.iter_mut().zip(reverse_mode(values, of)?.1) {
-                if let (Some(g), Some(other)) = (gradient.as_mut(), other) {
+        let tape = Tape::new();
+        let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
+        let terms = self.regularisers(&leaves).map_err(wrap_objective)?;
+        if !terms.is_empty() {
+            let mut others = tape.backward(&add_up(terms, "no regulariser").map_err(wrap_objective)?)?;
+            for (gradient, leaf) in gradients.iter_mut().zip(&leaves) {
+                if let (Some(g), Some(other)) = (gradient.as_mut(), others.take(leaf)) {
                     *g = Var::from(g.clone()).add(&other.into())?.tensor().clone();
                 }
             }

@@ -5,6 +5,7 @@ use super::drive::mean_psnr;
 use super::problem::Target;
 use super::run::Optimizer;
 use crate::Result;
+use crate::run::fixed;
 use crate::splat::Background;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
@@ -27,11 +28,7 @@ impl Optimizer<'_> {
             .map(|(k, t)| {
                 let camera = self.camera(t, k, viewmats.as_ref(), lens.as_ref())?;
                 let picture = encode(&frame.render(&camera)?.image)?;
-                let shown = match (t.opaque, self.settings.background) {
-                    (true, Background::Colour(colour)) => over(&picture, colour, Some(1.0))?,
-                    (true, Background::Random) => over(&picture, [0.0; 3], Some(1.0))?,
-                    (false, _) => picture,
-                };
+                let shown = if t.opaque { over(&picture, fixed(self.settings.background), true)? } else { picture };
                 Ok(shown.tensor().clone())
             })
             .collect()
@@ -52,12 +49,12 @@ impl Optimizer<'_> {
     /// no alpha where the photograph has none.
     pub(super) fn compared(&self, picture: &Var, view: usize) -> Result<(Var, Tensor)> {
         let target = &self.problem.train[view];
-        let (background, alpha) = (self.background(view), target.opaque.then_some(1.0));
-        if background == [0.0; 3] && alpha.is_none() {
+        let background = self.background(view);
+        if background == [0.0; 3] && !target.opaque {
             return Ok((picture.clone(), target.encoded.clone()));
         }
-        let behind = over(&target.encoded.clone().into(), background, alpha)?;
-        Ok((over(picture, background, alpha)?, behind.tensor().clone()))
+        let behind = over(&target.encoded.clone().into(), background, target.opaque)?;
+        Ok((over(picture, background, target.opaque)?, behind.tensor().clone()))
     }
 
     /// Pictures of the scored views at the present state.

@@ -21,3 +21,11 @@ pub fn background(text: &str) -> Result<Background> {
         )),
     }
 }
+
+/// The colour that pictures are scored over: black where training takes another one in every step.
+pub fn fixed(background: Background) -> [f32; 3] {
+    match background {
+        Background::Colour(colour) => colour,
+        Background::Random => [0.0; 3],
+    }
+}

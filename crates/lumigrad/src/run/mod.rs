@@ -18,7 +18,7 @@ mod splats;
 mod summary;
 mod video;
 
-pub use background::background;
+pub use background::{background, fixed};
 pub use budget::Budget;
 pub use checkpoint::{Array, Checkpoint};
 pub use convert::{convert, flatten};

@@ -4,10 +4,12 @@ use super::dataset::{Dataset, Shot};
 use super::report::report;
 use super::start::initial;
 use super::state::{checkpoint, restored};
-use super::views::{aligned_psnr, camera, fixed, moved, scores, write_views};
+use super::views::{aligned_psnr, camera, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
-use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes};
+use crate::run::{
+    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, background, fixed, peak_memory_bytes,
+};
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_optim::method::{Entry, find};
@@ -52,7 +54,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let data = job.data.clone().ok_or_else(|| {
         Error::usage("train splats", "DATA is missing", "give a folder of posed pictures: lumigrad train splats DIR")
     })?;
-    let background = crate::run::background(&job.background)?;
+    let background = background(&job.background)?;
     let mut summary = Summary::new("train splats", device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
     let mut dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;

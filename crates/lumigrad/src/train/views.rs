@@ -2,20 +2,13 @@
 
 use super::dataset::{Dataset, Shot};
 use crate::optimize::angle;
+use crate::run::fixed;
 use crate::{Error, Result};
 use lumigrad_scene::camera::{Lens, View};
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::save_transforms;
 use lumigrad_splat::{Background, Image, Projection};
 use std::path::{Path, PathBuf};
-
-/// The colour that pictures are compared over.
-pub fn fixed(background: Background) -> [f32; 3] {
-    match background {
-        Background::Colour(colour) => colour,
-        Background::Random => [0.0; 3],
-    }
-}
 
 /// A camera as the renderer takes it, without its distortion.
 pub fn camera(view: &View) -> lumigrad_splat::View {

@@ -1,6 +1,5 @@
 //! Training by any optimiser of `lumigrad_optim`.
 
-use super::cameras::CameraLeaves;
 use super::trainer::{DeviceTrainer, core, optim};
 use crate::train::{Plan, Remembered};
 use crate::{Error, Gaussians, StepReport, Train, TrainState};
@@ -60,7 +59,7 @@ impl Objective for StepLoss<'_> {
         };
         let mut sum: Option<Var> = None;
         for &picture in &pictures {
-            let loss = self.trainer.losses(values, (&CameraLeaves::default(), None), self.plan, picture);
+            let loss = self.trainer.losses(values, self.plan, picture);
             let [_, loss] = loss.map_err(|e| OptimError::Objective(Box::new(e)))?;
             sum = Some(match sum {
                 Some(sum) => sum.add(&loss)?,

@@ -52,7 +52,7 @@ impl DeviceRobustTrainer {
 
     /// The moving average follows; what has jumped or is new is taken as it is, and everything where rows were renumbered.
     fn follow(&mut self, renumbered: bool) -> Result<()> {
-        let moments = self.first.first_moments();
+        let moments = self.first.moments("first");
         for ((now, before), moment) in self.first.arrays.iter().zip(&mut self.second.arrays).zip(&moments) {
             *before = match moment {
                 Some(moment) if !renumbered => followed(now, before, moment).map_err(core)?,
@@ -108,7 +108,10 @@ impl Train for DeviceRobustTrainer {
         let report = self.first.learn(own, &mut gradients, &plan, progress, loss)?;
         match self.mode {
             Robust::Dual => _ = self.second.learn(other, &mut gradients, &plan, progress, loss)?,
-            Robust::Ema => self.follow(self.first.renumbers(progress))?,
+            Robust::Ema => {
+                let renumbered = self.first.options.strategy.renumbers(self.first.steps(), progress);
+                self.follow(renumbered)?;
+            }
         }
         Ok(report)
     }

@@ -36,10 +36,8 @@ impl DeviceTrainer {
 
     /// Loss of a recorded step, of `colour` in the place of its own, and the same with regularisers.
     pub(super) fn loss_of(&self, recorded: &Recorded, colour: &Var, plan: &Plan) -> Result<[Var; 2]> {
-        let mask = self.shots[plan.picture].mask.as_ref();
-        let loss = self.loss.evaluate(colour, &recorded.drawn.target, mask).map_err(optim)?;
-        let total = self.regularised(&loss, &GaussianVars::from_all(recorded.arrays.clone())).map_err(core)?;
-        let total = recorded.drawn.with_depth(&total)?;
+        let vars = GaussianVars::from_all(recorded.arrays.clone());
+        let [loss, total] = self.losses_of(&vars, &recorded.drawn, colour, plan.picture)?;
         let total = match &self.cameras {
             Some(cameras) => cameras.regularised(&recorded.leaves, &total)?,
             None => total,

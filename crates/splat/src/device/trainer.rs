@@ -6,7 +6,7 @@ use super::{CameraVars, DeviceOptions, GaussianVars, render_watched};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
-use crate::{Error, Gaussians, Kernel, StepReport, Strategy, TrainOptions, TrainState, TrainingPicture, View};
+use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View};
 use lumigrad_core::map::Expr;
 use lumigrad_core::map::random as random_in_map;
 use lumigrad_core::ops::random;
@@ -23,7 +23,7 @@ pub(super) struct Shot {
     /// Straight RGBA [H, W, 4].
     rgba: Tensor,
     /// Weights [H, W, 1].
-    pub(super) mask: Option<Tensor>,
+    mask: Option<Tensor>,
     /// Depths [H·W, 1], and how many of them are known.
     depth: Option<(Tensor, usize)>,
 }
@@ -34,15 +34,8 @@ pub(super) struct Drawn {
     pub colour: Var,
     /// [H, W, 3].
     pub target: Tensor,
-    /// The weighted difference to known depths.
-    pub depth: Option<Var>,
-}
-
-impl Drawn {
-    /// A loss and that difference.
-    pub fn with_depth(&self, loss: &Var) -> Result<Var> {
-        self.depth.as_ref().map_or(Ok(loss.clone()), |depth| loss.add(depth)).map_err(core)
-    }
+    /// What is drawn [H·W, 5], colour, depth and transmittance.
+    pixels: Var,
 }
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
@@ -57,12 +50,12 @@ pub struct DeviceTrainer {
     kernel: Kernel,
     sh_degree: usize,
     pub(super) options: TrainOptions,
-    pub(super) shots: Arc<[Shot]>,
+    shots: Arc<[Shot]>,
     extent: f32,
     pub(super) arrays: Vec<Tensor>,
     /// Of the means, whose rate falls, and of the others.
     pub(super) adams: [Adam; 2],
-    pub(super) loss: Loss,
+    loss: Loss,
     pub(super) step: usize,
     /// Sums of the pulls at means, and counts [N, 2], where the strategy looks at them.
     pub(super) growth: Option<Tensor>,
@@ -242,10 +235,8 @@ impl DeviceTrainer {
             }
             Ok(rows)
         };
-        let saved: Vec<(String, Tensor)> = self.adams.iter().flat_map(|a| a.state().1).collect();
         let moments = |which: &str| -> Result<Rows<f32>> {
-            let find = |k: usize| saved.iter().find(|(name, _)| *name == format!("{}#{which}", NAMES[k]));
-            let arrays: Option<Vec<Tensor>> = (0..widths.len()).map(|k| find(k).map(|s| s.1.clone())).collect();
+            let arrays: Option<Vec<Tensor>> = self.moments(which).into_iter().collect();
             match arrays {
                 Some(arrays) => rows_of(&arrays),
                 None => Ok(Rows::zeros(self.len(), widths.iter().sum())),
@@ -290,9 +281,8 @@ impl DeviceTrainer {
         });
         let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
-        let depth = self.depth_loss(&pixels, shot).map_err(core)?;
         let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
-        Ok(Drawn { colour, target, depth })
+        Ok(Drawn { colour, target, pixels })
     }
 
     /// The mean over known depths d of |Σ wᵢ (zᵢ − d)|, in units of the extent, weighted.
@@ -316,23 +306,33 @@ impl DeviceTrainer {
         Plan { sh_degree: plan.sh_degree.min(self.sh_degree), ..plan }
     }
 
-    /// Loss of a picture, and the same with regularisers, recorded for some arrays and for what is learnt of the camera.
-    pub(super) fn losses(
+    /// Loss of a picture, and the same with regularisers, recorded for some arrays.
+    pub(super) fn losses(&self, arrays: &[Var], plan: &Plan, picture: usize) -> Result<[Var; 2]> {
+        let (vars, still) = (GaussianVars::from_all(arrays.to_vec()), CameraLeaves::default());
+        let drawn = self.drawn(&vars, (&still, None), picture, plan.background, plan.sh_degree)?;
+        self.losses_of(&vars, &drawn, &drawn.colour, picture)
+    }
+
+    /// Loss of what is drawn, of `colour` in the place of its own, and the same with regularisers and known depths.
+    pub(super) fn losses_of(
         &self,
-        arrays: &[Var],
-        leaves: (&CameraLeaves, Option<&Watch>),
-        plan: &Plan,
+        vars: &GaussianVars,
+        drawn: &Drawn,
+        colour: &Var,
         picture: usize,
     ) -> Result<[Var; 2]> {
-        let (vars, shot) = (GaussianVars::from_all(arrays.to_vec()), &self.shots[picture]);
-        let drawn = self.drawn(&vars, leaves, picture, plan.background, plan.sh_degree)?;
-        let loss = self.loss.evaluate(&drawn.colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
-        let total = drawn.with_depth(&self.regularised(&loss, &vars).map_err(core)?)?;
+        let shot = &self.shots[picture];
+        let loss = self.loss.evaluate(colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
+        let total = self.regularised(&loss, vars).map_err(core)?;
+        let total = match self.depth_loss(&drawn.pixels, shot).map_err(core)? {
+            Some(depth) => total.add(&depth).map_err(core)?,
+            None => total,
+        };
         Ok([loss, total])
     }
 
     /// The loss with the regularisers.
-    pub(super) fn regularised(&self, loss: &Var, vars: &GaussianVars) -> lumigrad_core::Result<Var> {
+    fn regularised(&self, loss: &Var, vars: &GaussianVars) -> lumigrad_core::Result<Var> {
         let (opacity, scale) = (self.options.opacity_weight as f64, self.options.scale_weight as f64);
         let mut total = loss.clone();
         if opacity > 0.0 {
@@ -364,16 +364,11 @@ impl DeviceTrainer {
         self.step += 1;
     }
 
-    /// Adam's first moments of the arrays, where there are any.
-    pub(super) fn first_moments(&self) -> Vec<Option<Tensor>> {
+    /// Adam's `first` or `second` moments of the arrays, where there are any.
+    pub(super) fn moments(&self, which: &str) -> Vec<Option<Tensor>> {
         let saved: Vec<(String, Tensor)> = self.adams.iter().flat_map(|a| a.state().1).collect();
-        let find = |name: &str| saved.iter().find(|(n, _)| *n == format!("{name}#first")).map(|s| s.1.clone());
-        NAMES.iter().take(self.arrays.len()).map(|name| find(name)).collect()
-    }
-
-    /// Whether the strategy gave rows other numbers in the step that was made.
-    pub(super) fn renumbers(&self, progress: f64) -> bool {
-        matches!(self.options.strategy, Strategy::Adc { .. }) && self.options.strategy.resizes(self.step, progress)
+        let find = |name: &&str| saved.iter().find(|(n, _)| *n == format!("{name}#{which}")).map(|s| s.1.clone());
+        NAMES.iter().take(self.arrays.len()).map(find).collect()
     }
 
     pub(super) fn steps(&self) -> usize {
@@ -472,8 +467,10 @@ impl Shot {
             false => Some(Tensor::from_slice(device, &weights, &[height, width, 1]).map_err(core)?),
         };
         let known = picture.depth.iter().filter(|d| **d > 0.0).count();
-        let depth = Tensor::from_slice(device, &picture.depth, &[picture.depth.len(), 1]).map_err(core)?;
-        let depth = (known > 0).then_some((depth, known));
+        let depth = match known {
+            0 => None,
+            _ => Some((Tensor::from_slice(device, &picture.depth, &[height * width, 1]).map_err(core)?, known)),
+        };
         Ok(Self {
             camera: CameraVars::new(&picture.view, device, DType::F32).map_err(core)?,
             rgba: Tensor::from_slice(device, &rgba, &[height * width, 4]).map_err(core)?,

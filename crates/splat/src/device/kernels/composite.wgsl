@@ -13,13 +13,9 @@ fn composite(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     var sum3 = vec4(0.0);
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
-        let n = min(BATCH, end - base);
-        if lane == 0u { going = 0u; }
-        workgroupBarrier();
-        if any(left > vec4(0.0)) { going = 1u; }
-        if lane < n { stage(lane, ids[base + lane]); }
+        let n = next_batch(base, end, lane, left);
         // The tile ends with its last pixel.
-        if workgroupUniformLoad(&going) == 0u { break; }
+        if n == 0u { break; }
         for (var i = 0u; i < n && any(left > vec4(0.0)); i++) {
             let power = powers(i, first);
             let reached = reaches(power, left);

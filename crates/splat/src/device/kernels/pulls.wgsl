@@ -17,12 +17,9 @@ fn composite_pulls(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroup
     var b = back(first);
     let end = starts[tile + 1u];
     for (var base = starts[tile]; base < end; base += BATCH) {
-        let n = min(BATCH, end - base);
-        if lane == 0u { going = 0u; }
-        workgroupBarrier();
-        if any(left > vec4(0.0)) { going = 1u; }
-        if lane < n { stage(lane, ids[base + lane]); }
-        if workgroupUniformLoad(&going) == 0u { break; }
+        let n = next_batch(base, end, lane, left);
+        // The tile ends with its last pixel.
+        if n == 0u { break; }
         for (var begin = 0u; begin < n; begin += MANY) {
             let many = min(MANY, n - begin);
             for (var i = 0u; i < many; i++) {

@@ -52,6 +52,16 @@ fn powers(i: u32, first: vec2<u32>) -> vec4<f32> {
     return dx * (a.z * dx + a.w * dy) + b.x * dy * dy + b.y;
 }
 
+// Stages the next splats of a tile, from entry `base` on: how many, none where every pixel is finished.
+fn next_batch(base: u32, end: u32, lane: u32, left: vec4<f32>) -> u32 {
+    let n = min(BATCH, end - base);
+    if lane == 0u { going = 0u; }
+    workgroupBarrier();
+    if any(left > vec4(0.0)) { going = 1u; }
+    if lane < n { stage(lane, ids[base + lane]); }
+    return select(0u, n, workgroupUniformLoad(&going) == 1u);
+}
+
 // What a splat does to the four pixels.
 struct Cover {
     // α before it is limited, and after.
