@@ -10,6 +10,7 @@ mod lm;
 mod method;
 mod project;
 mod robust;
+mod shot;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use super::cameras::{CameraLeaves, Cameras};
 use super::composite::Watch;
-use super::{CameraVars, DeviceOptions, GaussianVars, render_watched};
+use super::shot::Shot;
+use super::{DeviceOptions, GaussianVars, render_watched};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
@@ -10,23 +11,12 @@ use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, Trai
 use lumigrad_core::map::Expr;
 use lumigrad_core::map::random as random_in_map;
 use lumigrad_core::ops::random;
-use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, Var};
+use lumigrad_core::{CallParams, Device, Map, Tape, Tensor, Var};
 use lumigrad_optim::pose::Chart;
 use lumigrad_optim::{Adam, Group, Loss};
 use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Error>;
-
-/// A picture on the device.
-pub(super) struct Shot {
-    camera: CameraVars,
-    /// Straight RGBA [H, W, 4].
-    rgba: Tensor,
-    /// Weights [H, W, 1].
-    mask: Option<Tensor>,
-    /// Depths [H·W, 1], and how many of them are known.
-    depth: Option<(Tensor, usize)>,
-}
 
 /// A training picture as it is drawn.
 pub(super) struct Drawn {
@@ -453,31 +443,6 @@ fn chart(views: &[&View], extent: f32) -> Chart {
         }
     }
     Chart { unit: extent as f64, pivot }
-}
-
-impl Shot {
-    fn new(picture: &TrainingPicture, device: &Device) -> Result<Self> {
-        let (width, height) = (picture.view.width, picture.view.height);
-        let alpha = |i: usize| picture.alpha.get(i).copied().unwrap_or(1.0);
-        let rgba: Vec<f32> =
-            picture.colour.iter().enumerate().flat_map(|(i, c)| [c[0], c[1], c[2], alpha(i)]).collect();
-        let weights: Vec<f32> = picture.mask.iter().map(|&m| if m > 0.5 { 1.0 } else { 0.0 }).collect();
-        let mask = match weights.is_empty() {
-            true => None,
-            false => Some(Tensor::from_slice(device, &weights, &[height, width, 1]).map_err(core)?),
-        };
-        let known = picture.depth.iter().filter(|d| **d > 0.0).count();
-        let depth = match known {
-            0 => None,
-            _ => Some((Tensor::from_slice(device, &picture.depth, &[height * width, 1]).map_err(core)?, known)),
-        };
-        Ok(Self {
-            camera: CameraVars::new(&picture.view, device, DType::F32).map_err(core)?,
-            rgba: Tensor::from_slice(device, &rgba, &[height * width, 4]).map_err(core)?,
-            mask,
-            depth,
-        })
-    }
 }
 
 impl Train for DeviceTrainer {
