@@ -102,6 +102,33 @@ fn reachable(program: &Program) -> Vec<bool> {
     live
 }
 
+/// The derivative of a real node by another, in the same graph: forward mode from `by` to `of`.
+pub fn derivative(g: &mut Graph, of: Id, by: Id) -> Id {
+    let zero = g.constant(0.0);
+    if of < by {
+        return zero;
+    }
+    let mut tangents: HashMap<Id, Id> = HashMap::from([(by, g.constant(1.0))]);
+    for id in by + 1..=of {
+        let node = g.node(id);
+        let moves = |k: usize| tangents.contains_key(&node.args[k]);
+        if node.op.kind() != Kind::Real || node.op == Op::ToReal || !(0..node.op.arity()).any(moves) {
+            continue;
+        }
+        let mut sum = None;
+        for (k, factor) in partials(g, id) {
+            if let Some(&t) = tangents.get(&node.args[k]) {
+                let term = times(g, factor, t);
+                sum = Some(add(g, sum, term));
+            }
+        }
+        if let Some(sum) = sum {
+            tangents.insert(id, sum);
+        }
+    }
+    tangents.get(&of).copied().unwrap_or(zero)
+}
+
 /// The program of tangents: takes the inputs, then a tangent for each input with `active[k]`; gives the tangents of
 /// the real outputs, in order.
 pub fn jvp(program: &Program, active: &[bool]) -> Program {

@@ -90,17 +90,22 @@ enum Sink<R> {
     Int(Rows<i32>),
 }
 
-/// Runs `code` for `n` items, whole blocks of them through `native` where there is one.
+/// Items of a chunk where `n` are shared among threads.
+pub fn shared_chunk(code: &Code, n: usize) -> usize {
+    let scatters = code.body.outputs.iter().any(|o| matches!(o, OutputCode::Scatter(_)));
+    let most = if scatters { MAX_SCATTER_CHUNKS } else { MAX_CHUNKS };
+    n.div_ceil(most).next_multiple_of(L).max(8 * L)
+}
+
+/// Runs `code` for `n` items in chunks of so many, whole blocks of them through `native` where there is one. A single
+/// chunk runs on the calling thread.
 pub fn evaluate<R: Elementary>(
     code: &Code,
     native: Option<&Body>,
     data: &Data<R>,
-    n: usize,
+    (n, chunk): (usize, usize),
     targets: &mut [Target<R>],
 ) {
-    let scatters = code.body.outputs.iter().any(|o| matches!(o, OutputCode::Scatter(_)));
-    let most = if scatters { MAX_SCATTER_CHUNKS } else { MAX_CHUNKS };
-    let chunk = n.div_ceil(most).next_multiple_of(L).max(8 * L);
     let chunks = n.div_ceil(chunk);
     let sinks: Vec<Sink<R>> = targets
         .iter_mut()

@@ -130,6 +130,27 @@ impl Expr {
         self.max(lo).min(hi)
     }
 
+    /// The derivative of this number by `x`, a number that it was made from: exact, and an expression again, so that
+    /// derivatives of any order can be had. Zero where it does not depend on `x`.
+    ///
+    /// ```
+    /// use lumigrad_core::{CallParams, Device, Map, Tensor};
+    /// # fn main() -> lumigrad_core::Result<()> {
+    /// let second = Map::new("second derivative of sin x²", |m| {
+    ///     let [x] = m.item("x");
+    ///     let y = (x * x).sin();
+    ///     m.output("y''", &[y.derivative(x).derivative(x)]);
+    /// });
+    /// let x = Tensor::from_slice(&Device::cpu(), &[0.7f64], &[1])?;
+    /// let found = second.run(&[&x], &CallParams::default())?[0].to_vec::<f64>()?[0];
+    /// let s: f64 = 0.49;
+    /// assert!((found - (2.0 * s.cos() - 4.0 * s * s.sin())).abs() < 1e-14);
+    /// # Ok(()) }
+    /// ```
+    pub fn derivative(self, x: Expr) -> Expr {
+        Expr(graph(|g| super::diff::derivative(g, self.0, x.0)))
+    }
+
     /// x².
     pub fn square(self) -> Expr {
         self * self

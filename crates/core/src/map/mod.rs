@@ -33,10 +33,12 @@ mod native;
 mod program;
 pub mod random;
 mod saved;
+mod slices;
 pub mod srgb;
 
 pub use expr::{BoolExpr, Expr, IntExpr, vector};
 pub use program::{Builder, IntTable, Mode, Table};
+pub use slices::Slices;
 
 use crate::tape::{self, Var};
 use crate::{DType, Device, Error, Result, Tensor, profile};
@@ -351,7 +353,7 @@ impl Compiled {
                 })
                 .collect();
             let native = self.native.get(&self.code, &data, items);
-            eval::evaluate(&self.code, native, &data, items, &mut targets);
+            eval::evaluate(&self.code, native, &data, (items, eval::shared_chunk(&self.code, items)), &mut targets);
             Ok(())
         })?;
         Ok(outputs)

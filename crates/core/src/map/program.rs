@@ -144,6 +144,18 @@ impl Builder {
         self.load(name, Mode::Item)
     }
 
+    /// This item's row of a real input of a width that is not known when the program is compiled.
+    pub fn item_row(&mut self, name: &str, width: usize) -> Vec<Expr> {
+        let input = self.input(name, width, Mode::Item, true);
+        (0..width as u16).map(|component| Expr(expr::push(Op::Load { input, component }, &[]))).collect()
+    }
+
+    /// The only row of a real input that all items share, of such a width.
+    pub fn uniform_row(&mut self, name: &str, width: usize) -> Vec<Expr> {
+        let input = self.input(name, width, Mode::Uniform, true);
+        (0..width as u16).map(|component| Expr(expr::push(Op::Load { input, component }, &[]))).collect()
+    }
+
     /// The only row of a real input that all items share.
     pub fn uniform<const N: usize>(&mut self, name: &str) -> [Expr; N] {
         self.load(name, Mode::Uniform)

@@ -1,0 +1,215 @@
+//! Multi-layer perceptrons on jets.
+//!
+//! On the CPU a whole network is one operator: a block of points goes through all layers while it is in the cache, and
+//! what the backward pass needs of it, the numbers before each activation, is kept. Elsewhere, and for activations with
+//! learnt coefficients, layers are matrix products and maps one by one.
+
+mod blocks;
+mod cpu;
+
+use crate::jet::Activate;
+use crate::{Activation, Derivatives, Jet, Result};
+use blocks::Plan;
+use lumigrad_core::{DType, Error, Operator, Tape, Tensor, Var, apply};
+use std::sync::Arc;
+
+/// Shape of a multi-layer perceptron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mlp {
+    /// Components of the input, of each hidden layer, and of the output.
+    pub widths: Vec<usize>,
+    /// After every layer but the last.
+    pub activation: Activation,
+    /// After the last layer.
+    pub output: Activation,
+    /// Whether layers have a bias.
+    pub bias: bool,
+    /// Hidden layers, from 1, that take the network's input beside the previous layer.
+    pub skips: Vec<usize>,
+}
+
+impl Mlp {
+    /// Its layers.
+    pub fn n_layers(&self) -> usize {
+        self.widths.len() - 1
+    }
+
+    /// Components that a layer takes: those of the layer before, and of the input where it is one of `skips`.
+    pub fn takes(&self, layer: usize) -> usize {
+        let skipped = if self.skips.contains(&layer) { self.widths[0] } else { 0 };
+        self.widths[layer] + skipped
+    }
+
+    /// The activation after a layer.
+    pub fn activation_after(&self, layer: usize) -> Activation {
+        if layer + 1 == self.n_layers() { self.output } else { self.activation }
+    }
+
+    /// Shapes of its parameters in order: for each layer weight [in, out], bias \[out\], coefficients of the activation.
+    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let mut shapes = vec![];
+        for layer in 0..self.n_layers() {
+            let out = self.widths[layer + 1];
+            shapes.push((format!("layers.{layer}.weight"), vec![self.takes(layer), out]));
+            if self.bias {
+                shapes.push((format!("layers.{layer}.bias"), vec![out]));
+            }
+            let coefficients = self.activation_after(layer).coefficients().len();
+            if coefficients > 0 {
+                shapes.push((format!("layers.{layer}.coefficients"), vec![coefficients]));
+            }
+        }
+        shapes
+    }
+
+    /// The network of a jet.
+    ///
+    /// **Shapes**: input [N, C] per stream with C the first width; `parameters` as [`Mlp::shapes`] says; output [N, D] per
+    /// stream. **Gradients**: to the input's streams and all parameters. **Determinism**: the same bits for any number of
+    /// threads. **Cost**: 2·N·S·Σ in·out operations for S streams, three times that with the backward pass, which keeps
+    /// N·S numbers per unit.
+    pub fn forward(&self, input: &Jet, parameters: &[Var]) -> Result<Jet> {
+        self.check(input, parameters)?;
+        let learnt = (0..self.n_layers()).any(|l| !self.activation_after(l).coefficients().is_empty());
+        // Streams that the input lacks must come last, for skips to add the others in one piece.
+        let present = input.present();
+        let gaps = !self.skips.is_empty() && !present.is_sorted_by(|a, b| a >= b);
+        if !input.value().device().is_cpu() || learnt || gaps || input.n() == 0 {
+            return self.forward_by_layers(input, parameters);
+        }
+        let inputs: Vec<&Var> = input.streams().iter().flatten().chain(parameters).collect();
+        let plan = Plan::new(self, input.derivatives(), &present);
+        let results = plan.results().to_vec();
+        let keep = inputs.iter().any(|v| v.is_recorded());
+        let fused = Fused { mlp: self.clone(), derivatives: input.derivatives().clone(), plan, keep };
+        let mut found = apply(Arc::new(fused), &inputs)?.into_iter();
+        let streams = results.iter().map(|&p| p.then(|| found.next().expect("one output per stream"))).collect();
+        Ok(Jet::new(input.derivatives().clone(), streams))
+    }
+
+    /// The same, layer by layer.
+    #[doc(hidden)]
+    pub fn forward_by_layers(&self, input: &Jet, parameters: &[Var]) -> Result<Jet> {
+        let mut parameters = parameters.iter();
+        let mut next = || parameters.next().expect("check counted them");
+        let mut jet = input.clone();
+        for layer in 0..self.n_layers() {
+            if self.skips.contains(&layer) {
+                jet = Jet::join(&[&jet, input])?;
+            }
+            let weight = next();
+            let bias = self.bias.then(&mut next);
+            let activation = self.activation_after(layer);
+            let coefficients = (!activation.coefficients().is_empty()).then(&mut next);
+            jet = jet.linear(weight, bias)?.activate(activation, coefficients)?;
+        }
+        Ok(jet)
+    }
+
+    fn check(&self, input: &Jet, parameters: &[Var]) -> Result<()> {
+        let shapes = self.shapes();
+        if input.channels() != self.widths[0] {
+            let expected = format!("{} components (the network's first width)", self.widths[0]);
+            return Err(Error::shape("the network's input", input.value().shape(), expected).into());
+        }
+        if parameters.len() != shapes.len() {
+            return Err(Error::shape("the parameters", &[parameters.len()], format!("{} arrays", shapes.len())).into());
+        }
+        for (parameter, (name, shape)) in parameters.iter().zip(&shapes) {
+            if parameter.shape() != shape {
+                return Err(Error::shape(name, parameter.shape(), format!("{shape:?}")).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network as one operator. Inputs: the streams that are there, then the parameters. Outputs: the streams that come out,
+/// then what is kept.
+struct Fused {
+    mlp: Mlp,
+    derivatives: Arc<Derivatives>,
+    plan: Plan,
+    keep: bool,
+}
+
+impl Fused {
+    fn n_streams_in(&self) -> usize {
+        self.plan.layers[0].present.iter().filter(|&&p| p).count()
+    }
+}
+
+impl Operator for Fused {
+    fn name(&self) -> &str {
+        "field/mlp"
+    }
+
+    fn forward(&self, inputs: &[Tensor]) -> lumigrad_core::Result<Vec<Tensor>> {
+        let (streams, parameters) = inputs.split_at(self.n_streams_in());
+        match inputs[0].dtype() {
+            DType::F64 => cpu::forward::<f64>(&self.plan, streams, parameters, self.keep),
+            _ => cpu::forward::<f32>(&self.plan, streams, parameters, self.keep),
+        }
+    }
+
+    fn vjp(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        cotangents: &[Option<Tensor>],
+        wanted: &[bool],
+    ) -> lumigrad_core::Result<Vec<Option<Tensor>>> {
+        let (streams, parameters) = inputs.split_at(self.n_streams_in());
+        let n_results = self.plan.results().iter().filter(|&&p| p).count();
+        let kept = &outputs[n_results..];
+        let cotangents = &cotangents[..n_results];
+        match inputs[0].dtype() {
+            DType::F64 => cpu::vjp::<f64>(&self.plan, streams, parameters, kept, cotangents, wanted),
+            _ => cpu::vjp::<f32>(&self.plan, streams, parameters, kept, cotangents, wanted),
+        }
+    }
+
+    fn jvp(
+        &self,
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        tangents: &[Option<Tensor>],
+    ) -> lumigrad_core::Result<Vec<Option<Tensor>>> {
+        let tape = Tape::new();
+        let vars: Vec<Var> = inputs
+            .iter()
+            .zip(tangents)
+            .map(|(t, moving)| if moving.is_some() { tape.variable(t.clone()) } else { t.clone().into() })
+            .collect();
+        let mut given = vars[..self.n_streams_in()].iter().cloned();
+        let streams = self.plan.layers[0].present.iter().map(|&p| p.then(|| given.next().expect("counted"))).collect();
+        let jet = Jet::new(self.derivatives.clone(), streams);
+        let found = self.mlp.forward_by_layers(&jet, &vars[self.n_streams_in()..]).map_err(core_error)?;
+        let moving: Vec<&Var> = vars.iter().filter(|v| v.is_recorded()).collect();
+        let along: Vec<Tensor> = tangents.iter().flatten().cloned().collect();
+        let mut results = vec![];
+        for stream in found.streams().iter().flatten() {
+            results.push(match stream.is_recorded() {
+                true => Some(tape.linearize(stream, &moving)?.apply(&along)?),
+                false => None,
+            });
+        }
+        results.resize(outputs.len(), None);
+        Ok(results)
+    }
+}
+
+fn core_error(e: crate::Error) -> Error {
+    match e {
+        crate::Error::Core(e) => e,
+        e => Error::shape("a network's tangent", &[], e.to_string()),
+    }
+}
+
+/// Streams after an activation, of those before it.
+fn after(activation: Activation, derivatives: &Derivatives, present: &[bool]) -> Vec<bool> {
+    match activation {
+        Activation::Identity => present.to_vec(),
+        _ => Activate::new(activation, derivatives, present).results(),
+    }
+}
