@@ -1,4 +1,4 @@
-use crate::{Error, Result, Surface, Topology};
+use crate::{Error, Result, Surface, Topology, random};
 use glam::{DVec2, DVec3};
 use rayon::prelude::*;
 
@@ -61,11 +61,8 @@ impl Grid {
         // Jitter keeps edges along the axes from falling together with rows of rays.
         let mut x = (j * self.n + i) as u64;
         let mut jitter = || {
-            // SplitMix64 (Steele, Lea & Flood 2014).
-            x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+            x = x.wrapping_add(random::STEP);
+            random::unit(random::scramble(x))
         };
         let cell = DVec2::new(i as f64 + jitter(), j as f64 + jitter()) / self.n as f64;
         self.lo + cell * (self.hi - self.lo)

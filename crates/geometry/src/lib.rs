@@ -4,17 +4,22 @@ mod bvh;
 mod chamfer;
 mod iou;
 mod laplacian;
+mod orient;
+mod random;
 mod remesh;
 #[cfg(test)]
 mod shapes;
+mod signed_distance;
 mod topology;
 mod weld;
+mod winding;
 
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
 pub use remesh::remesh;
+pub use signed_distance::SignedDistance;
 pub use topology::Topology;
 pub use weld::weld_positions;
 

@@ -108,14 +108,14 @@ fn examine(n: usize, triangles: &[[u32; 3]]) -> Topology {
 }
 
 /// Disjoint sets of numbers.
-struct Sets(Vec<usize>);
+pub(crate) struct Sets(Vec<usize>);
 
 impl Sets {
-    fn new(n: usize) -> Self {
+    pub fn new(n: usize) -> Self {
         Self((0..n).collect())
     }
 
-    fn root(&mut self, mut i: usize) -> usize {
+    pub fn root(&mut self, mut i: usize) -> usize {
         while self.0[i] != i {
             self.0[i] = self.0[self.0[i]];
             i = self.0[i];
@@ -123,7 +123,7 @@ impl Sets {
         i
     }
 
-    fn join(&mut self, i: usize, j: usize) {
+    pub fn join(&mut self, i: usize, j: usize) {
         let (i, j) = (self.root(i), self.root(j));
         self.0[i.max(j)] = i.min(j);
     }

@@ -1,0 +1,86 @@
+//! How fast signed distances, surface samples and marching cubes are: `geometry_speed [MESH.ply]`, a text PLY.
+
+use lumigrad_geometry::{SignedDistance, Surface};
+use std::time::Instant;
+
+type Mesh = (Vec<[f32; 3]>, Vec<[u32; 3]>);
+
+fn read(path: &str) -> Option<Mesh> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (head, body) = text.split_once("end_header")?;
+    let count = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<usize>().ok());
+    let (n, m) = (count("element vertex")?, count("element face")?);
+    let mut lines = body.lines().filter(|l| !l.trim().is_empty());
+    let row = |line: &str| line.split_whitespace().filter_map(|x| x.parse::<f64>().ok()).collect::<Vec<_>>();
+    let positions = lines.by_ref().take(n).map(row).map(|r| [r[0] as f32, r[1] as f32, r[2] as f32]).collect();
+    let triangles = lines.take(m).map(row).map(|r| [r[1] as u32, r[2] as u32, r[3] as u32]).collect();
+    Some((positions, triangles))
+}
+
+fn number(k: u64) -> f32 {
+    let z = k.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
+}
+
+/// The best of five runs, in seconds.
+fn time<T>(mut f: impl FnMut() -> T) -> f64 {
+    (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            std::hint::black_box(f());
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    if let Some((positions, triangles)) = std::env::args().nth(1).and_then(|p| read(&p)) {
+        distances(&positions, &triangles);
+    }
+}
+
+fn distances(positions: &[[f32; 3]], triangles: &[[u32; 3]]) {
+    let build = time(|| SignedDistance::new(positions, triangles).map(|s| s.n_turned()));
+    println!("{} triangles, built in {:.1} ms", triangles.len(), 1e3 * build);
+    let field = SignedDistance::new(positions, triangles).expect("a mesh");
+    let exact = SignedDistance::new(positions, triangles).expect("a mesh").with_accuracy(f32::INFINITY);
+    let (mut lo, mut hi) = ([f32::MAX; 3], [f32::MIN; 3]);
+    for p in positions {
+        for c in 0..3 {
+            (lo[c], hi[c]) = (lo[c].min(p[c]), hi[c].max(p[c]));
+        }
+    }
+    let size = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f32::max);
+    let surface = Surface { name: "mesh", positions, triangles };
+    for n in [16_384, 131_072, 1_048_576] {
+        let volume: Vec<[f32; 3]> = (0..n)
+            .map(|k| std::array::from_fn(|c| 0.5 * (lo[c] + hi[c]) + size * 1.1 * (number(3 * k + c as u64) - 0.5)))
+            .collect();
+        let samples = surface.samples(n as usize).expect("area");
+        let noise = |k: u64| 0.01 * size * (number(k) + number(k + 1) + number(k + 2) - 1.5);
+        let close: Vec<[f32; 3]> = samples
+            .iter()
+            .enumerate()
+            .map(|(k, &s)| {
+                let p = surface.place(s);
+                std::array::from_fn(|c| p[c] as f32 + noise(17 * k as u64 + 5 * c as u64))
+            })
+            .collect();
+        for (name, points) in [("in the box", volume), ("near the surface", close)] {
+            let rate = |t: f64| n as f64 / t * 1e-6;
+            let distances = rate(time(|| field.distances(&points)));
+            let nearest = rate(time(|| field.nearest(&points)));
+            let winding = rate(time(|| field.winding_numbers(&points)));
+            let (a, b) = (&points[..2048.min(points.len())], 2048.0);
+            let errors: Vec<f32> =
+                field.winding_numbers(a).iter().zip(exact.winding_numbers(a)).map(|(x, y)| (x - y).abs()).collect();
+            let (worst, mean) = (errors.iter().fold(0.0f32, |m, &e| m.max(e)), errors.iter().sum::<f32>() / b);
+            println!(
+                "{n:8} points {name:16}: {distances:.2} M/s signed, {nearest:.2} M/s closest points, {winding:.2} M/s \
+                 winding numbers (error {mean:.1e} mean, {worst:.1e} worst)"
+            );
+        }
+    }
+}
