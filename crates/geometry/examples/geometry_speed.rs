@@ -1,6 +1,6 @@
 //! How fast signed distances, surface samples and marching cubes are: `geometry_speed [MESH.ply]`, a text PLY.
 
-use lumigrad_geometry::{SignedDistance, Surface};
+use lumigrad_geometry::{Border, SampleGrid, SignedDistance, Surface, marching_cubes};
 use std::time::Instant;
 
 type Mesh = (Vec<[f32; 3]>, Vec<[u32; 3]>);
@@ -38,6 +38,22 @@ fn time<T>(mut f: impl FnMut() -> T) -> f64 {
 fn main() {
     if let Some((positions, triangles)) = std::env::args().nth(1).and_then(|p| read(&p)) {
         distances(&positions, &triangles);
+    }
+    surfaces(256);
+}
+
+fn surfaces(n: usize) {
+    let grid = SampleGrid::over([-1.5; 3], [1.5; 3], [n; 3]);
+    let sphere = |[x, y, z]: [f64; 3]| (x * x + y * y + z * z).sqrt() - 1.0;
+    let gyroid = |p: [f64; 3]| {
+        let [x, y, z] = p.map(|x| 8.0 * x);
+        x.sin() * y.cos() + y.sin() * z.cos() + z.sin() * x.cos()
+    };
+    let fields: [(&str, &dyn Fn([f64; 3]) -> f64); 2] = [("sphere", &sphere), ("gyroid", &gyroid)];
+    for (name, f) in fields {
+        let samples: Vec<f32> = (0..grid.n_samples()).map(|s| f(grid.point(s)) as f32).collect();
+        let run = || marching_cubes(&samples, &grid, 0.0, Border::Closed).map(|m| m.1.len());
+        println!("{name} of {n}^3 samples: {} triangles in {:.0} ms", run().unwrap_or(0), 1e3 * time(run));
     }
 }
 

@@ -4,6 +4,7 @@ mod bvh;
 mod chamfer;
 mod iou;
 mod laplacian;
+mod marching_cubes;
 mod orient;
 mod random;
 mod remesh;
@@ -18,6 +19,7 @@ pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
+pub use marching_cubes::{Border, SampleGrid, marching_cubes};
 pub use remesh::remesh;
 pub use signed_distance::SignedDistance;
 pub use topology::Topology;
@@ -71,6 +73,28 @@ pub enum Error {
         target: f64,
         /// Triangles expected.
         expected: f64,
+    },
+    /// A grid and its samples disagree in number.
+    #[error("{found} samples for a grid of {} x {} x {}", .size[0], .size[1], .size[2])]
+    Samples {
+        /// Samples given.
+        found: usize,
+        /// Samples along x, y and z.
+        size: [usize; 3],
+    },
+    /// A grid has no extent or no place.
+    #[error("a grid at {origin:?} with spacings {spacing:?}; spacings must be positive, all numbers finite")]
+    Spacing {
+        /// Where the first sample is.
+        origin: [f64; 3],
+        /// Distances of neighbouring samples.
+        spacing: [f64; 3],
+    },
+    /// A surface has more vertices than indices tell apart.
+    #[error("the surface has {vertices} vertices, more than 2^32; choose a coarser grid")]
+    TooLarge {
+        /// Vertices it would have.
+        vertices: usize,
     },
     /// The factorisation failed.
     #[error("the Laplacian system of {0} vertices could not be factored: {1}")]
