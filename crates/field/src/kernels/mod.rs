@@ -1,0 +1,16 @@
+//! Hand-written kernels.
+
+pub mod grid;
+
+use lumigrad_core::kernel::KernelSpec;
+
+/// All kernels of this crate.
+pub const KERNELS: &[KernelSpec] = &[grid::GridEncode::SPEC, grid::GridTable::SPEC];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn shaders_are_valid_and_match_their_declarations() {
+        lumigrad_testkit::check_shaders(super::KERNELS);
+    }
+}
