@@ -1,4 +1,4 @@
-use crate::{Bvh, Error, Result, check_indices};
+use crate::{Bvh, Result, SurfaceSampler, check_indices};
 use glam::DVec3;
 use rayon::prelude::*;
 
@@ -23,7 +23,7 @@ pub struct Sample {
 }
 
 impl Surface<'_> {
-    fn corners(&self, triangle: usize) -> [DVec3; 3] {
+    pub(crate) fn corners(&self, triangle: usize) -> [DVec3; 3] {
         self.triangles[triangle].map(|v| DVec3::from_array(self.positions[v as usize].map(f64::from)))
     }
 
@@ -38,29 +38,12 @@ impl Surface<'_> {
     ///
     /// **Determinism**: the same for the same mesh. **Errors**: a surface without area, indices out of range.
     pub fn samples(&self, count: usize) -> Result<Vec<Sample>> {
-        check_indices(self.positions.len(), self.triangles)?;
-        let mut cumulative = vec![];
-        let mut total = 0.0;
-        for k in 0..self.triangles.len() {
-            total += cross(self.corners(k)).length();
-            cumulative.push(total);
-        }
-        if !(total > 0.0) {
-            return Err(Error::Empty(self.name.into()));
-        }
-        let sample = |i: usize| {
-            let at = (i as f64 + 0.5) / count as f64 * total;
-            let triangle = cumulative.partition_point(|&c| c < at).min(self.triangles.len() - 1);
-            let (u, v) = ((i as f64 * 0.754_877_666_246_693).fract(), (i as f64 * 0.569_840_290_998_053).fract());
-            let (u, v) = if u + v > 1.0 { (1.0 - u, 1.0 - v) } else { (u, v) };
-            Sample { triangle, weights: [1.0 - u - v, u, v] }
-        };
-        Ok((0..count).into_par_iter().map(sample).collect())
+        Ok(SurfaceSampler::new(*self)?.stratified(count))
     }
 }
 
 /// Twice the area, along the normal.
-fn cross(p: [DVec3; 3]) -> DVec3 {
+pub(crate) fn cross(p: [DVec3; 3]) -> DVec3 {
     (p[1] - p[0]).cross(p[2] - p[0])
 }
 

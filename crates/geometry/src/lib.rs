@@ -2,12 +2,15 @@
 
 mod bvh;
 mod chamfer;
+mod curvature;
 mod iou;
 mod laplacian;
 mod marching_cubes;
 mod orient;
+mod parts;
 mod random;
 mod remesh;
+mod sampling;
 #[cfg(test)]
 mod shapes;
 mod signed_distance;
@@ -17,10 +20,13 @@ mod winding;
 
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
+pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
 pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
 pub use marching_cubes::{Border, SampleGrid, marching_cubes};
+pub use parts::{Keep, keep_parts, parts};
 pub use remesh::remesh;
+pub use sampling::{SurfacePoint, SurfaceSampler};
 pub use signed_distance::SignedDistance;
 pub use topology::Topology;
 pub use weld::weld_positions;
@@ -73,6 +79,14 @@ pub enum Error {
         target: f64,
         /// Triangles expected.
         expected: f64,
+    },
+    /// Two lists of triangles that should be one differ in length.
+    #[error("{found} triangles, expected {expected}")]
+    Triangles {
+        /// Triangles given.
+        found: usize,
+        /// Triangles known.
+        expected: usize,
     },
     /// A grid and its samples disagree in number.
     #[error("{found} samples for a grid of {} x {} x {}", .size[0], .size[1], .size[2])]

@@ -142,7 +142,7 @@ impl Ranks<'_> {
     /// The vertex on an edge of the cell at a bit.
     pub fn vertex(&self, edge: usize, bit: usize) -> u32 {
         let e = &self.edges[edge];
-        let below = (1u64 << bit) - 1 | ((e.x as u64) << bit);
+        let below = ((1u64 << bit) - 1) | ((e.x as u64) << bit);
         e.before + (e.crossed & below).count_ones()
     }
 }

@@ -106,7 +106,7 @@ fn surfaces_with_holes_crossings_and_crowded_edges_have_an_inside() {
     let mut k = 0;
     open.1.retain(|_| {
         k += 1;
-        number(1, k) % 20 > 0
+        !number(1, k).is_multiple_of(20)
     });
     // Two cubes that cross, a fin on an edge of one, and one triangle twice.
     let mut crossing = joined(&[cube([0.0; 3], 1.0), cube([0.5; 3], 1.0)]);
