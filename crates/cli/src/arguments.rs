@@ -31,6 +31,7 @@ pub fn parser() -> clap::Command {
 /// What commands of two words have in common.
 fn group_about(group: &str) -> &'static str {
     match group {
+        "fit" => "Fit a neural field to a signal, a shape or an equation",
         "train" => "Train a model on posed photographs",
         _ => "",
     }

@@ -59,6 +59,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::train::splats(document, stop, &mut progress);
         }
+        name if name.starts_with("fit ") => {
+            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
+            return lumigrad::fit::fit(document, stop, &mut progress);
+        }
         "render" => render(document.parse()?, &device, &mut summary)?,
         other => return Err(Error::job(format!("{other} is not yet in this version"))),
     }

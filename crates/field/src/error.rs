@@ -28,6 +28,19 @@ pub enum Error {
     /// A description that makes no field.
     #[error("{0}")]
     Description(String),
+    /// A training that diverges again and again.
+    #[error(
+        "the training diverged at step {step} (loss {loss}) after {returns} returns with half the rate each time: \
+         choose a smaller learning rate, or look for broken values in the data"
+    )]
+    Diverged {
+        /// Steps done.
+        step: usize,
+        /// The loss that was found.
+        loss: f64,
+        /// Times that the run had been taken back.
+        returns: u32,
+    },
     /// A file that is no field.
     #[error("{0}")]
     File(String),

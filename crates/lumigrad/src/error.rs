@@ -16,6 +16,9 @@ pub enum Error {
     /// From optimisation.
     #[error(transparent)]
     Optim(#[from] lumigrad_optim::Error),
+    /// From neural fields.
+    #[error(transparent)]
+    Field(#[from] lumigrad_field::Error),
     /// From geometry processing.
     #[error(transparent)]
     Geometry(#[from] lumigrad_geometry::Error),

@@ -1,10 +1,11 @@
 //! Differentiable graphics: recover scenes from pictures, render them, compare and convert them.
 //!
 //! This crate holds the jobs of the command line as functions, and gives access to the crates below it: [`core`] (devices,
-//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`optim`], [`geometry`] and
+//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`field`] (neural fields), [`optim`], [`geometry`] and
 //! [`metrics`].
 
 pub use lumigrad_core as core;
+pub use lumigrad_field as field;
 pub use lumigrad_geometry as geometry;
 pub use lumigrad_metrics as metrics;
 pub use lumigrad_optim as optim;
@@ -15,6 +16,7 @@ pub use lumigrad_splat as splat;
 pub mod bench;
 mod error;
 pub mod files;
+pub mod fit;
 pub mod optimize;
 pub mod run;
 pub mod train;

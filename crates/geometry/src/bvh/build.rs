@@ -24,7 +24,9 @@ pub(super) fn build(positions: &[[f32; 3]], triangles: &[[u32; 3]]) -> Bvh {
     bvh.leaves = bvh.triangles.par_chunks(WIDTH).map(leaf).collect();
     if !bvh.leaves.is_empty() {
         let mut nodes = vec![];
-        add(&bvh, &mut nodes, 0, bvh.leaves.len());
+        // Nodes are full but for the root.
+        let halvings = bvh.leaves.len().next_power_of_two().ilog2().max(1);
+        add(&bvh, &mut nodes, 0, bvh.leaves.len(), (halvings - 1) % 3 + 1);
         bvh.nodes = nodes;
     }
     bvh
@@ -62,8 +64,8 @@ fn arrange(list: &mut [Triangle]) {
     }
 }
 
-/// Adds the node of the leaves from `first` to `end` and all below; returns its place.
-fn add(bvh: &Bvh, nodes: &mut Vec<Node>, first: usize, end: usize) -> u32 {
+/// Adds the node of the leaves from `first` to `end`, halved so many times, and all below; returns its place.
+fn add(bvh: &Bvh, nodes: &mut Vec<Node>, first: usize, end: usize, halvings: u32) -> u32 {
     let place = nodes.len();
     let none = [f32::INFINITY; WIDTH];
     nodes.push(Node {
@@ -73,7 +75,7 @@ fn add(bvh: &Bvh, nodes: &mut Vec<Node>, first: usize, end: usize) -> u32 {
         leaves: [end as u32; WIDTH + 1],
     });
     let mut cuts = vec![first, end];
-    for _ in 0..3 {
+    for _ in 0..halvings {
         let halves = cuts.windows(2).flat_map(|c| [c[0], c[0] + half(c[1] - c[0])]).collect::<Vec<_>>();
         cuts = halves.into_iter().chain([end]).collect();
         cuts.dedup();
@@ -86,7 +88,7 @@ fn add(bvh: &Bvh, nodes: &mut Vec<Node>, first: usize, end: usize) -> u32 {
             (nodes[place].lo[c][lane], nodes[place].hi[c][lane]) = (lo[c] as f32, hi[c] as f32);
         }
         nodes[place].child[lane] =
-            if cut[1] - cut[0] == 1 { cut[0] as u32 | LEAF } else { add(bvh, nodes, cut[0], cut[1]) };
+            if cut[1] - cut[0] == 1 { cut[0] as u32 | LEAF } else { add(bvh, nodes, cut[0], cut[1], 3) };
     }
     place as u32
 }

@@ -138,6 +138,7 @@ impl Bvh {
                 let node = &self.nodes[reference as usize];
                 let squares = node.squares(simd, at);
                 let mut left = squares.simd_lt(limit).to_bitmask();
+                let squares = squares.as_slice();
                 let bottom = height;
                 while left != 0 {
                     let lane = left.trailing_zeros() as usize;

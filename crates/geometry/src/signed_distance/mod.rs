@@ -102,10 +102,7 @@ impl SignedDistance {
 
     /// Winding numbers of points; NaN for points that are not finite.
     pub fn winding_numbers(&self, points: &[[f32; 3]]) -> Vec<f32> {
-        let order = Order::new(points);
-        order.map(f32::NAN, |places, out| {
-            dispatch!(level(), simd => self.wind(simd, points, places, out));
-        })
+        Order::new(points).map(points, f32::NAN, |points, out| dispatch!(level(), simd => self.wind(simd, points, out)))
     }
 
     /// Answers by what is closest and by the winding number.
@@ -115,11 +112,10 @@ impl SignedDistance {
         none: T,
         answer: impl Fn(&Best, f32) -> T + Sync,
     ) -> Vec<T> {
-        let order = Order::new(points);
-        order.map(none, |places, out| {
-            let (mut found, mut winding) = (vec![None; places.len()], vec![0.0; places.len()]);
-            dispatch!(level(), simd => self.search(simd, points, places, &mut found));
-            dispatch!(level(), simd => self.wind(simd, points, places, &mut winding));
+        Order::new(points).map(points, none, |points, out| {
+            let (mut found, mut winding) = (vec![None; points.len()], vec![0.0; points.len()]);
+            dispatch!(level(), simd => self.search(simd, points, &mut found));
+            dispatch!(level(), simd => self.wind(simd, points, &mut winding));
             for (k, best) in found.iter().enumerate() {
                 if let Some(best) = best {
                     out[k] = answer(best, winding[k]);
@@ -129,18 +125,18 @@ impl SignedDistance {
     }
 
     #[inline(always)]
-    fn search<S: Simd>(&self, simd: S, points: &[[f32; 3]], places: &[u32], out: &mut [Option<Best>]) {
+    fn search<S: Simd>(&self, simd: S, points: &[[f32; 3]], out: &mut [Option<Best>]) {
         let mut hint = None;
-        for (k, &place) in places.iter().enumerate() {
-            out[k] = self.bvh.search(simd, wide(points[place as usize]), hint.as_ref());
+        for (k, &p) in points.iter().enumerate() {
+            out[k] = self.bvh.search(simd, wide(p), hint.as_ref());
             hint = out[k].or(hint);
         }
     }
 
     #[inline(always)]
-    fn wind<S: Simd>(&self, simd: S, points: &[[f32; 3]], places: &[u32], out: &mut [f32]) {
-        for (k, &place) in places.iter().enumerate() {
-            let local = self.bvh.local(wide(points[place as usize])).as_vec3();
+    fn wind<S: Simd>(&self, simd: S, points: &[[f32; 3]], out: &mut [f32]) {
+        for (k, &p) in points.iter().enumerate() {
+            let local = self.bvh.local(wide(p)).as_vec3();
             if local.is_finite() {
                 out[k] = self.winding.number(simd, &self.bvh, local.to_array());
             }

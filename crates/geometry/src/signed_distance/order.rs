@@ -31,10 +31,19 @@ impl Order {
         Self(keys.into_iter().map(|key| key as u32).collect())
     }
 
-    /// Answers chunks of points, `answer(places, answers)`, and puts the answers where the points were.
-    pub fn map<T: Copy + Send + Sync>(&self, none: T, answer: impl Fn(&[u32], &mut [T]) + Sync) -> Vec<T> {
+    /// Answers chunks of points, `answer(points, answers)`, and puts the answers where the points were.
+    pub fn map<T: Copy + Send + Sync>(
+        &self,
+        points: &[[f32; 3]],
+        none: T,
+        answer: impl Fn(&[[f32; 3]], &mut [T]) + Sync,
+    ) -> Vec<T> {
         let mut sorted = vec![none; self.0.len()];
-        sorted.par_chunks_mut(CHUNK).zip(self.0.par_chunks(CHUNK)).for_each(|(out, places)| answer(places, out));
+        sorted.par_chunks_mut(CHUNK).zip(self.0.par_chunks(CHUNK)).for_each(|(out, places)| {
+            // All at once: they are far apart in memory.
+            let points: Vec<[f32; 3]> = places.iter().map(|&place| points[place as usize]).collect();
+            answer(&points, out);
+        });
         let mut out = vec![none; sorted.len()];
         self.0.iter().zip(&sorted).for_each(|(&place, x)| out[place as usize] = *x);
         out

@@ -16,6 +16,7 @@ mod values;
 mod tests;
 
 pub use document::Document;
+pub(crate) use key::job_keys;
 pub use key::{Key, Preset};
 pub use kind::{Kind, nearest};
 pub use values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
@@ -39,7 +40,13 @@ impl Command {
         use commands::*;
         let command =
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
-        vec![
+        let fits = crate::fit::FITS.iter().map(|f| Self {
+            name: f.name,
+            about: f.about.trim(),
+            positional: f.positional,
+            keys: (f.keys)(),
+        });
+        let mut all = vec![
             command("optimize", OptimizeJob::ABOUT, &["scene"], OptimizeJob::keys()),
             command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
@@ -48,7 +55,9 @@ impl Command {
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),
             command("bench", BenchJob::ABOUT, &["group"], BenchJob::keys()),
-        ]
+        ];
+        all.extend(fits);
+        all
     }
 
     /// The command of this name.

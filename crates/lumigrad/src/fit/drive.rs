@@ -1,0 +1,239 @@
+//! The loop of all fits: steps within a budget, checkpoints, scores, the run folder.
+
+use super::FitKeys;
+use crate::run::job::Document;
+use crate::run::report::{Curve, Figure, Report, Series};
+use crate::run::{
+    Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
+};
+use crate::{Error, Result};
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_field::{Parameter, Rates, Training};
+use lumigrad_optim::Schedule;
+use std::path::Path;
+use std::time::Instant;
+
+/// What is fitted.
+pub trait Task {
+    /// The loss of a step, of the recorded parameters. What it draws at random depends on seed and step only.
+    fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var>;
+
+    /// PSNR of the present values, dB, where that means something.
+    fn psnr(&mut self, _values: &[Tensor]) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
+    /// Writes results, figures and pages.
+    fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()>;
+}
+
+/// Where a task's results go.
+pub struct Output<'a> {
+    /// The run folder.
+    pub folder: &'a RunFolder,
+    /// Figures and files.
+    pub summary: &'a mut Summary,
+    /// The page.
+    pub report: &'a mut Report,
+}
+
+impl Output<'_> {
+    /// Writes a file of the run folder and names it in the summary.
+    pub fn file(&mut self, name: &str, file: &str, bytes: &[u8]) -> Result<()> {
+        self.folder.write(file, bytes)?;
+        self.summary.output(name, &self.folder.final_path(file));
+        Ok(())
+    }
+
+    /// A figure of the summary that the page shows too.
+    pub fn figure(&mut self, key: &str, label: &str, value: f64, digits: usize, unit: &str) {
+        self.summary.metric(key, value);
+        self.report.figures.push(Figure::new(label, format!("{value:.digits$}{unit}"), ""));
+    }
+}
+
+/// A fit before its first step.
+pub struct Setup<'a> {
+    /// Keys of all fits.
+    pub keys: &'a FitKeys,
+    /// What is fitted, for people.
+    pub title: String,
+    /// Name of the run folder where none is given.
+    pub name: String,
+    /// Parameters at their start.
+    pub parameters: Vec<Parameter>,
+    /// Learning rates.
+    pub rates: Rates,
+    /// How they fall.
+    pub schedule: Schedule,
+    /// Part of the run over which they rise.
+    pub warm_up: f64,
+    /// Steps without a limit.
+    pub iterations: usize,
+}
+
+/// Name of a run of a kind, on a file.
+pub fn run_name(kind: &str, path: &Path) -> String {
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    stem.map_or(kind.into(), |s| format!("{kind}-{s}"))
+}
+
+/// Points kept of the loss curve.
+const CURVE: usize = 400;
+
+/// Trains, and writes the run folder.
+///
+/// # Errors
+/// What the task cannot do; a run that diverges; files that cannot be written.
+pub fn drive(
+    setup: Setup,
+    task: &mut dyn Task,
+    document: &Document,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let start = Instant::now();
+    let keys = setup.keys;
+    let device = setup.parameters.first().map_or_else(Device::cpu, |p| p.value.device().clone());
+    let mut summary = Summary::new(document.command().name, device.to_string(), keys.common.seed);
+    let place = keys.out.clone().unwrap_or_else(|| Path::new("runs").join(&setup.name));
+    let fingerprint = document.fingerprint();
+    let mut saves = Saves::new(&place, keys.checkpoint_every);
+    let found = if keys.resume { saves.latest(&place, &fingerprint)? } else { None };
+    let mut training = Training::new(setup.parameters, setup.rates);
+    let mut spent = 0.0;
+    if let Some(c) = &found {
+        spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
+        restore(&mut training, c, &device)?;
+    }
+    let iterations = if keys.seconds.is_some() { keys.iterations } else { keys.iterations.or(Some(setup.iterations)) };
+    let budget = Budget { iterations, seconds: keys.seconds, stop_loss: keys.stop_loss };
+    let folder = RunFolder::create(&place)?;
+    let what = setup.title.clone();
+    observer.event(&Event::Started { what, device: device.to_string(), iterations, seconds: keys.seconds });
+    let often = keys.eval_every.unwrap_or(iterations.map_or(500, |n| (n / 10).max(1)));
+    let stride = iterations.map_or(20, |n| (n / CURVE).max(1));
+    let (mut interrupted, mut returned) = (false, 0);
+    while !budget.is_spent(training.steps(), spent) {
+        if stop.is_requested() {
+            interrupted = true;
+            break;
+        }
+        let from = Instant::now();
+        let progress = budget.progress(training.steps(), spent);
+        let factor = setup.schedule.factor_with_warm_up(progress, setup.warm_up);
+        let step = training.steps() as u64;
+        let done = training.step(factor, |vars| task.loss(vars, step))?;
+        returned += u32::from(done.returned);
+        spent += from.elapsed().as_secs_f64();
+        let steps = training.steps();
+        let mut record = Record { iteration: steps, seconds: spent, loss: done.loss, test_psnr: None };
+        if steps.is_multiple_of(often) {
+            record.test_psnr = task.psnr(&training.values())?;
+        }
+        observer.event(&Event::Step { iteration: steps, seconds: spent, loss: done.loss });
+        if let Some(psnr) = record.test_psnr {
+            observer.event(&Event::Eval { iteration: steps, psnr });
+        }
+        if record.test_psnr.is_some() || steps.is_multiple_of(stride) {
+            summary.history.push(record);
+        }
+        if let Err(e) = saves.save_when_due(|| checkpoint(&training, &fingerprint, keys.common.seed, spent)) {
+            observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
+        }
+        if budget.is_reached(done.loss) {
+            break;
+        }
+    }
+    if returned > 0 {
+        let text = format!("the training diverged {returned} times; it was taken back and went on with smaller steps");
+        observer.event(&Event::Warning(text.clone()));
+        summary.warnings.push(text);
+    }
+    observer.event(&Event::Phase("writing".into()));
+    summary.iterations = training.steps();
+    let steps = (training.steps() - found.as_ref().map_or(0, |c| c.step as usize)).max(1);
+    let own = spent - found.as_ref().and_then(|c| c.facts.get("seconds")?.parse::<f64>().ok()).unwrap_or(0.0);
+    summary.metric("ms_per_iteration", 1e3 * own / steps as f64);
+    if let Some(record) = summary.history.last() {
+        summary.metric("loss", record.loss);
+    }
+    let n: usize = training.parameters().iter().map(|p| p.value.len()).sum();
+    summary.metric("n_parameters", n as f64);
+    let mut report = Report { title: setup.title, ..Report::default() };
+    task.finish(&training.values(), &mut Output { folder: &folder, summary: &mut summary, report: &mut report })?;
+    folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
+    let end = checkpoint(&training, &fingerprint, keys.common.seed, spent)?;
+    end.save(&folder.path("checkpoint.safetensors"))?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.peak_memory_bytes = peak_memory_bytes();
+    for (name, file) in [
+        ("report", "report.html"),
+        ("metrics", "metrics.json"),
+        ("job", "job.toml"),
+        ("checkpoint", "checkpoint.safetensors"),
+    ] {
+        summary.output(name, &folder.final_path(file));
+    }
+    complete(&mut report, &summary, n, document);
+    report.write(&folder.path("report.html"))?;
+    folder.write("metrics.json", summary.to_json().as_bytes())?;
+    folder.finish()?;
+    saves.remove();
+    observer.event(&Event::Done { seconds: summary.seconds, interrupted });
+    Ok(summary)
+}
+
+/// What every page has.
+fn complete(report: &mut Report, summary: &Summary, parameters: usize, document: &Document) {
+    report.subtitle = format!(
+        "{} parameters, {} steps, {:.1} s on {}",
+        parameters, summary.iterations, summary.seconds, summary.device
+    );
+    report.warnings.extend(summary.warnings.iter().cloned());
+    let curve = |title: &str, unit: &str, log: bool, points: Vec<(f64, f64)>| Curve {
+        title: title.into(),
+        unit: unit.into(),
+        x_label: "step".into(),
+        log,
+        series: vec![Series { name: title.into(), points }],
+    };
+    let points = |of: &dyn Fn(&Record) -> Option<f64>| -> Vec<(f64, f64)> {
+        summary.history.iter().filter_map(|r| of(r).map(|y| (r.iteration as f64, y))).collect()
+    };
+    let mut curves = vec![curve("Loss", "", true, points(&|r| Some(r.loss)))];
+    if summary.history.iter().any(|r| r.test_psnr.is_some()) {
+        curves.push(curve("PSNR", "dB", false, points(&|r| r.test_psnr)));
+    }
+    curves.append(&mut report.curves);
+    report.curves = curves;
+    report.job = document.to_toml();
+}
+
+/// Before the names of arrays and numbers of a training in checkpoints.
+const STATE: &str = "training/";
+
+fn checkpoint(training: &Training, job: &str, seed: u64, spent: f64) -> Result<Checkpoint> {
+    let mut c = Checkpoint { step: training.steps() as u64, seed, job: job.into(), ..Checkpoint::default() };
+    c.facts.insert("seconds".into(), spent.to_string());
+    let (arrays, numbers) = training.state();
+    for (name, tensor) in arrays {
+        c.insert(format!("{STATE}{name}"), tensor.shape(), Array::F32(tensor.to_vec::<f32>()?));
+    }
+    for (name, number) in numbers {
+        c.facts.insert(format!("{STATE}{name}"), number.to_string());
+    }
+    Ok(c)
+}
+
+fn restore(training: &mut Training, c: &Checkpoint, device: &Device) -> Result<()> {
+    let array = |name: &str, shape: &[usize]| {
+        let values = c.f32(&format!("{STATE}{name}"), shape).ok()?;
+        Tensor::from_slice(device, values, shape).ok()
+    };
+    let number = |name: &str| c.facts.get(&format!("{STATE}{name}"))?.parse().ok();
+    training.load_state(array, number).map_err(|e| {
+        let help = "the checkpoint belongs to another job; leave --resume out to start anew";
+        Error::file("--resume", e.to_string(), help)
+    })
+}

@@ -1,0 +1,39 @@
+//! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file here and one line in [`FITS`].
+
+mod describe;
+mod drive;
+mod image;
+mod keys;
+
+pub use keys::FitKeys;
+
+use crate::run::job::{Document, Key};
+use crate::run::{Observer, Stop, Summary};
+use crate::{Error, Result};
+
+/// A kind of fit: a command.
+pub struct Fit {
+    /// The command's name, of two words.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// Keys that are given by place.
+    pub positional: &'static [&'static str],
+    /// Its keys.
+    pub keys: fn() -> Vec<Key>,
+    /// Runs it.
+    pub run: fn(&Document, &Stop, &mut dyn Observer) -> Result<Summary>,
+}
+
+/// Every kind of fit.
+pub const FITS: &[Fit] = &[image::FIT];
+
+/// Runs the fit that a job asks for, and writes its run folder.
+///
+/// # Errors
+/// Data, settings or devices that cannot be used; files that cannot be written.
+pub fn fit(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let name = document.command().name;
+    let fit = FITS.iter().find(|f| f.name == name).ok_or_else(|| Error::job(format!("{name} is no fit")))?;
+    (fit.run)(document, stop, observer)
+}
