@@ -1,4 +1,5 @@
-//! Surfaces: welding, topology, remeshing, Laplacian solves, distances and overlap of meshes.
+//! Surfaces: welding, topology, remeshing, Laplacian solves, distances and overlap of meshes, signed distances, surfaces of
+//! sampled fields, points and curvature of surfaces.
 
 mod bvh;
 mod chamfer;
