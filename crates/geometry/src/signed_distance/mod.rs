@@ -22,8 +22,9 @@ use order::Order;
 /// **Units**: those of the mesh; all arithmetic is relative to its centre and extent. **Accuracy**: distances and closest
 /// points to rounding of `f64`; winding numbers to 0.02 on average and 0.1 at worst near the surface, less by the square of
 /// [`with_accuracy`](Self::with_accuracy). Beside a closed surface they jump by 1, so that sides are told to within 10⁻⁶ of
-/// its extent; beside holes the error moves the surface that spans them. **Determinism**: the same answers for the same points, for any number of threads. **Cost**: about
-/// 1 µs per point and core for a mesh of 16 000 triangles, growing with their logarithm.
+/// its extent; beside holes the error moves the surface that spans them. **Determinism**: the same answers for the same
+/// points, for any number of threads. **Cost**: about 1 µs per point and core for a mesh of 16 000 triangles, growing with
+/// their logarithm.
 ///
 /// **Source**: Jacobson et al., "Robust Inside-Outside Segmentation using Generalized Winding Numbers", 2013; Barill et
 /// al., "Fast Winding Numbers for Soups and Clouds", 2018 (first order only; triangles exact nearby).

@@ -41,6 +41,24 @@ fn distances_to_a_torus_are_those_of_its_formula() {
 }
 
 #[test]
+fn sides_are_told_close_to_the_surface() {
+    let field = field(&torus(128, 64, 1.0, 0.3));
+    let surface = field.nearest(&cloud(2000, 3.0));
+    // Twice the stated part of the extent, and what the corners of f32 points round off.
+    let step = 2.6e-6 * 2.0;
+    for side in [-1.0, 1.0] {
+        let points: Vec<[f32; 3]> = surface
+            .iter()
+            .map(|hit| {
+                let ring = DVec3::new(hit.point.x, hit.point.y, 0.0).normalize();
+                (hit.point + side * step * (hit.point - ring).normalize()).as_vec3().to_array()
+            })
+            .collect();
+        assert!(field.distances(&points).iter().all(|d| (*d as f64 * side) > 0.0));
+    }
+}
+
+#[test]
 fn winding_numbers_count_how_often_a_surface_goes_around() {
     let (outer, inner) = (cube([0.0; 3], 1.0), cube([0.25; 3], 0.5));
     let points = [[0.5; 3], [0.1; 3], [2.0, 0.5, 0.5]];
