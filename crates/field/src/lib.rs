@@ -3,6 +3,7 @@
 mod activation;
 mod derivatives;
 mod encoding;
+mod equation;
 mod error;
 mod field;
 mod file;
@@ -10,11 +11,14 @@ pub mod init;
 mod jet;
 mod kernels;
 mod mlp;
+mod polyfit;
+pub mod surface;
 mod training;
 
 pub use activation::{ACTIVATIONS, Activation};
 pub use derivatives::{Derivatives, Second, Stream};
 pub use encoding::{Encoding, Grid, Interpolation, Storage};
+pub use equation::{Equation, Names};
 pub use error::{Error, Result};
 pub use field::{Field, Parameter};
 pub use file::Model;
@@ -22,4 +26,5 @@ pub use init::Omega;
 pub use jet::Jet;
 pub use kernels::KERNELS;
 pub use mlp::Mlp;
+pub use polyfit::{Fitted, PolyFit};
 pub use training::{Rates, Step, Training};

@@ -1,6 +1,7 @@
 //! Measurements of speed: `lumigrad bench`. One case is one function and one line in `CASES`.
 
 mod core;
+mod fields;
 mod raster;
 mod splats;
 mod timing;
@@ -14,8 +15,14 @@ use crate::{Error, Result};
 type Case = fn(&Device, &mut Summary) -> Result<()>;
 
 /// Every case with its group.
-const CASES: &[(&str, Case)] =
-    &[("core", core::gemm), ("core", raster::jacobian), ("raster", raster::steps), ("splats", splats::steps)];
+const CASES: &[(&str, Case)] = &[
+    ("core", core::gemm),
+    ("core", raster::jacobian),
+    ("raster", raster::steps),
+    ("splats", splats::steps),
+    ("fields", fields::siren),
+    ("fields", fields::hash),
+];
 
 /// Runs the cases of the job's group; `all` runs what there is.
 ///

@@ -2,8 +2,12 @@
 
 mod describe;
 mod drive;
+mod eikonal;
+mod extract;
 mod image;
 mod keys;
+mod normals;
+mod sdf;
 
 pub use keys::FitKeys;
 
@@ -26,7 +30,7 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] = &[image::FIT];
+pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT];
 
 /// Runs the fit that a job asks for, and writes its run folder.
 ///

@@ -1,0 +1,286 @@
+//! `fit sdf`: the signed distance to a mesh as a field.
+
+use super::describe::{self, Defaults};
+use super::drive::{Output, Setup, Task, drive, run_name};
+use super::extract;
+use super::normals::{self, Operators, Truth};
+use super::{Fit, FitKeys};
+use crate::files::load_scene;
+use crate::run::job::Kind::*;
+use crate::run::job::{Document, job_keys};
+use crate::run::{Observer, Stop, Summary, flatten};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_field::{Activation, Derivatives, Field, Model};
+use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology, compare};
+use lumigrad_optim::Schedule;
+use lumigrad_scene::formats::ply;
+use lumigrad_scene::mesh::TriangleMesh;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+job_keys! {
+    /// Fit a field to the signed distance of a mesh, and take its surface out again.
+    FitSdfJob {
+        include fit: FitKeys;
+        /// The mesh: .ply, .obj, .stl, .glb or .gltf; it may be open, cross itself or face the wrong way in places.
+        mesh: Option<PathBuf>, Path, example "\"bunny.ply\"";
+        /// Cells along the longest side of the grid that the surface is taken out of.
+        mesh_resolution: usize, Count(2), default "256";
+        /// Deviation of the fitted operator, in parts of the mesh's longest side.
+        polyfit_sigma: f64, Amount, default "0.01";
+        /// Offsets of the fitted operator.
+        polyfit_samples: usize, Count(20), default "128";
+        /// Go on training so that the field's own derivatives become those of the fitted operator.
+        finetune_derivatives: bool, Flag, default "false";
+    }
+}
+
+pub const FIT: Fit =
+    Fit { name: "fit sdf", about: FitSdfJob::ABOUT[0], positional: &["mesh"], keys: FitSdfJob::keys, run };
+
+const DEFAULTS: Defaults = Defaults {
+    encoding: "hash",
+    sine: (256, 4),
+    omega: 30.0,
+    sine_rate: 1e-4,
+    grid: (12, 16, 8, 256),
+    activation: Activation::Softplus,
+};
+/// Half of the mesh's longest side in the field's domain.
+const EXTENT: f64 = 0.8;
+const BATCH: usize = 1 << 14;
+/// Points at a time that are drawn anew, and how many such blocks there are.
+const BLOCK: usize = 4096;
+const BLOCKS: usize = 64;
+/// Deviation of points near the surface, in the field's domain.
+const NEAR: f64 = 0.01;
+/// Distances are weighed by one over this and themselves.
+const FLOOR: f64 = 0.02;
+/// Points that surfaces are compared by.
+const SAMPLES: usize = 200_000;
+/// Most bytes that the grid of the surface may take, as cells a side.
+const MOST_CELLS: usize = 1024;
+
+fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let job: FitSdfJob = document.parse()?;
+    let device = Device::from_name(&job.fit.common.device)?;
+    let missing = || Error::usage("fit sdf", "MESH is missing", "give a mesh: lumigrad fit sdf bunny.ply");
+    let path = job.mesh.clone().ok_or_else(missing)?;
+    if job.mesh_resolution > MOST_CELLS {
+        let message = format!("{} cells a side", job.mesh_resolution);
+        return Err(Error::usage("--mesh-resolution", message, format!("expected at most {MOST_CELLS}")));
+    }
+    let (mesh, _) = flatten(&load_scene(&path)?)?;
+    let shape = Shape::new(mesh, &path.display().to_string())?;
+    let field = describe::field(&job.fit, 3, 1, &DEFAULTS)?;
+    let setup = Setup {
+        keys: &job.fit,
+        title: format!("signed distance of {} ({} triangles)", path.display(), shape.mesh.triangles.len()),
+        name: run_name("sdf", &path),
+        parameters: field.start(job.fit.common.seed, &device)?,
+        rates: describe::rates(&job.fit, &field, &DEFAULTS),
+        schedule: Schedule::Cosine { end: 0.01 },
+        warm_up: 0.0,
+        iterations: 3000,
+    };
+    let batch = job.fit.batch.unwrap_or(BATCH);
+    let mut task = SdfTask { pool: Pool::default(), shape, field, batch, job: job.clone(), device };
+    drive(setup, &mut task, document, stop, observer)
+}
+
+/// A mesh in the field's domain.
+struct Shape {
+    /// As it was given.
+    mesh: TriangleMesh,
+    /// In the domain.
+    positions: Vec<[f32; 3]>,
+    centre: [f64; 3],
+    /// Units of the mesh in one of the domain.
+    scale: f64,
+    distance: SignedDistance,
+    sampler: SurfaceSampler,
+}
+
+impl Shape {
+    fn new(mesh: TriangleMesh, name: &str) -> Result<Self> {
+        let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for t in &mesh.triangles {
+            for p in t.map(|v| mesh.positions[v as usize]) {
+                (0..3).for_each(|c| (lo[c], hi[c]) = (lo[c].min(p[c] as f64), hi[c].max(p[c] as f64)));
+            }
+        }
+        let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
+        let surface = Surface { name, positions: &mesh.positions, triangles: &mesh.triangles };
+        let sampler = SurfaceSampler::new(surface);
+        sampler.map_err(|e| Error::file(name, e.to_string(), "give a mesh with triangles"))?;
+        let centre: [f64; 3] = std::array::from_fn(|c| 0.5 * (lo[c] + hi[c]));
+        let scale = 0.5 * longest / EXTENT;
+        let move_in = |p: &[f32; 3]| std::array::from_fn(|c| ((p[c] as f64 - centre[c]) / scale) as f32);
+        let positions: Vec<[f32; 3]> = mesh.positions.iter().map(move_in).collect();
+        let sampler = SurfaceSampler::new(Surface { name, positions: &positions, triangles: &mesh.triangles })?;
+        let distance = SignedDistance::new(&positions, &mesh.triangles)?;
+        Ok(Self { positions, centre, scale, distance, sampler, mesh })
+    }
+
+    fn surface(&self) -> Surface<'_> {
+        Surface { name: "the mesh", positions: &self.positions, triangles: &self.mesh.triangles }
+    }
+
+    /// A point of the domain in the mesh's units.
+    fn out(&self, p: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|c| (p[c] as f64 * self.scale + self.centre[c]) as f32)
+    }
+}
+
+/// Points with their distances, of which a block is drawn anew at each step. What it holds depends on seed and step only.
+#[derive(Default)]
+struct Pool {
+    points: Vec<[f32; 3]>,
+    distances: Vec<f32>,
+    /// The step that it is ready for.
+    ready: Option<u64>,
+}
+
+impl Pool {
+    fn prepare(&mut self, shape: &Shape, seed: u64, step: u64) {
+        if self.ready == Some(step) {
+            return;
+        }
+        if self.ready.is_none_or(|r| r + 1 != step) {
+            self.points = vec![[0.0; 3]; BLOCK * BLOCKS];
+            self.distances = vec![0.0; BLOCK * BLOCKS];
+            for block in 0..BLOCKS as u64 {
+                self.draw(shape, seed, block, generation(block, step));
+            }
+        } else {
+            let block = step % BLOCKS as u64;
+            self.draw(shape, seed, block, generation(block, step));
+        }
+        self.ready = Some(step);
+    }
+
+    /// Half on the surface, three eighths near it, one eighth anywhere.
+    fn draw(&mut self, shape: &Shape, seed: u64, block: u64, generation: u64) {
+        let stream = generation * BLOCKS as u64 + block;
+        let first = stream * BLOCK as u64;
+        let drawn = shape.sampler.draw(seed, first, BLOCK * 7 / 8);
+        let number = |k: usize, c: u64| (first + k as u64) * 3 + c;
+        let mut points: Vec<[f32; 3]> = drawn.iter().map(|s| s.position).collect();
+        for (k, p) in points.iter_mut().enumerate().skip(BLOCK / 2) {
+            (0..3).for_each(|c| p[c] += (NEAR * random::normal(seed ^ 1, number(k, c as u64))) as f32);
+        }
+        for k in points.len()..BLOCK {
+            points.push(std::array::from_fn(|c| (2.0 * random::uniform(seed ^ 2, number(k, c as u64)) - 1.0) as f32));
+        }
+        let at = block as usize * BLOCK;
+        // Points of the surface have no distance.
+        self.distances[at..at + BLOCK / 2].fill(0.0);
+        self.distances[at + BLOCK / 2..at + BLOCK].copy_from_slice(&shape.distance.distances(&points[BLOCK / 2..]));
+        self.points[at..at + BLOCK].copy_from_slice(&points);
+    }
+}
+
+/// How often a block was drawn anew before the end of a step.
+fn generation(block: u64, step: u64) -> u64 {
+    (step + BLOCKS as u64 - block) / BLOCKS as u64
+}
+
+struct SdfTask {
+    pool: Pool,
+    shape: Shape,
+    field: Field,
+    batch: usize,
+    job: FitSdfJob,
+    device: Device,
+}
+
+impl SdfTask {
+    fn batch(&mut self, step: u64) -> Result<(Tensor, Tensor)> {
+        let seed = self.job.fit.common.seed;
+        self.pool.prepare(&self.shape, seed, step);
+        let (mut points, mut distances) = (vec![], vec![]);
+        for k in 0..self.batch as u64 {
+            let at = (random::hash(seed ^ 3, step * self.batch as u64 + k) % (BLOCK * BLOCKS) as u64) as usize;
+            points.extend(self.pool.points[at]);
+            distances.push(self.pool.distances[at]);
+        }
+        let n = self.batch;
+        Ok((
+            Tensor::from_slice(&self.device, &points, &[n, 3])?,
+            Tensor::from_slice(&self.device, &distances, &[n, 1])?,
+        ))
+    }
+}
+
+impl Task for SdfTask {
+    fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
+        let (points, distances) = self.batch(step)?;
+        let found = self.field.value(parameters, &points.into())?;
+        let distances = Var::from(distances);
+        // Relative, so that the surface counts most.
+        let weight = distances.abs()?.offset(FLOOR)?;
+        Ok(found.sub(&distances)?.abs()?.div(&weight)?.mean()?.scale(FLOOR)?)
+    }
+
+    fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
+        let field = &self.field;
+        let truth = Truth::of(self.shape.surface(), self.shape.mesh.normals.as_deref(), self.job.fit.common.seed)?;
+        let sigma = self.job.polyfit_sigma * 2.0 * EXTENT;
+        let operators = Operators::new(field, sigma, self.job.polyfit_samples, self.job.fit.common.seed)?;
+        let angles = normals::measure(&operators, values, &truth)?;
+        let mut values = values.to_vec();
+        output.summary.metric("normal_angle_deg", angles.differentiated);
+        output.summary.metric("normal_angle_deg_polyfit", angles.fitted);
+        output.summary.metric("curvature_error", angles.curvature_differentiated);
+        output.summary.metric("curvature_error_polyfit", angles.curvature_fitted);
+        if self.job.finetune_derivatives {
+            let tuned = normals::finetune(&operators, &values, &self.shape.sampler, self.job.fit.common.seed)?;
+            let after = normals::measure(&operators, &tuned.values, &truth)?;
+            output.summary.metric("normal_angle_deg_finetuned", after.differentiated);
+            output.summary.metric("curvature_error_finetuned", after.curvature_differentiated);
+            output.summary.metric("value_change_percent", 100.0 * tuned.change);
+            values = tuned.values;
+        }
+        let facts = [
+            ("kind".to_owned(), "sdf".to_owned()),
+            ("centre".to_owned(), format!("{:?}", self.shape.centre)),
+            ("scale".to_owned(), self.shape.scale.to_string()),
+        ];
+        let model = Model { field: field.clone(), values: values.clone(), facts: facts.into() };
+        let bytes = model.to_bytes()?;
+        output.summary.metric("model_bytes", bytes.len() as f64);
+        output.file("field", "field.safetensors", &bytes)?;
+        // The surface.
+        let none = Arc::new(Derivatives::none());
+        let sample = |p: &[f32]| -> Result<Vec<f32>> { Ok(field.sample(&values, p, &none)?.remove(0)) };
+        let (positions, triangles) = extract::surface(([-1.0; 3], [1.0; 3]), self.job.mesh_resolution, 0.6, &sample)?;
+        if triangles.is_empty() {
+            let text = "the field has no surface: it is not trained enough, or its learning rate is too large";
+            output.summary.warnings.push(text.into());
+            return Ok(());
+        }
+        let found = compare(
+            Surface { name: "the surface", positions: &positions, triangles: &triangles },
+            self.shape.surface(),
+            SAMPLES,
+        )?;
+        output.figure("chamfer_percent", "Chamfer", found.chamfer_percent, 4, " % of the diagonal");
+        output.summary.metric("f_score", found.f_score);
+        let topology = Topology::new(positions.len(), &triangles)?;
+        output.summary.metric("watertight", topology.watertight() as u8 as f64);
+        if let Some(genus) = topology.genus() {
+            output.summary.metric("genus", genus as f64);
+        }
+        let normals = operators.fitted_normals(&values, positions.as_flattened())?;
+        let mesh = TriangleMesh {
+            positions: positions.into_iter().map(|p| self.shape.out(p)).collect(),
+            normals: Some(normals),
+            triangles,
+            ..TriangleMesh::default()
+        };
+        output.summary.metric("n_triangles", mesh.triangles.len() as f64);
+        output.file("mesh", "mesh.ply", &ply::encode(&mesh))
+    }
+}
