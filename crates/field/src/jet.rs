@@ -124,6 +124,26 @@ impl Jet {
         Ok(Tensor::zeros(v.device(), v.dtype(), v.shape())?.into())
     }
 
+    /// The same with derivatives by coordinates of which the input has `per_unit[k]` in one along axis k.
+    pub fn in_units(&self, per_unit: &[f64]) -> Result<Jet> {
+        let factor = |s: Stream| match s {
+            Stream::Value => Some(1.0),
+            Stream::First(k) => per_unit.get(k).copied(),
+            Stream::Pair(k, l) => Some(per_unit.get(k)? * per_unit.get(l)?),
+            // A sum of different units has none.
+            Stream::Laplacian => {
+                let first = *per_unit.first()?;
+                per_unit.iter().all(|x| *x == first).then_some(first * first)
+            }
+        };
+        let streams = self.derivatives.streams().into_iter().zip(&self.streams).map(|(s, v)| {
+            let unknown = || Error::Description(format!("{} has no unit among {per_unit:?}", named(s)));
+            let factor = factor(s).ok_or_else(unknown)?;
+            Ok(v.as_ref().map(|v| if factor == 1.0 { Ok(v.clone()) } else { v.scale(factor) }).transpose()?)
+        });
+        Ok(Jet { derivatives: self.derivatives.clone(), streams: streams.collect::<Result<_>>()? })
+    }
+
     /// A linear layer: weight [C, D] on all streams, bias \[D\] on the value.
     pub fn linear(&self, weight: &Var, bias: Option<&Var>) -> Result<Jet> {
         let streams = self.streams.iter().enumerate().map(|(k, s)| match s {

@@ -10,7 +10,7 @@ mod cpu;
 use crate::jet::Activate;
 use crate::{Activation, Derivatives, Jet, Result};
 use blocks::Plan;
-use lumigrad_core::{DType, Error, Operator, Tape, Tensor, Var, apply};
+use lumigrad_core::{DType, Error, Operator, Tape, Tensor, Var, apply, profile};
 use std::sync::Arc;
 
 /// Shape of a multi-layer perceptron.
@@ -146,10 +146,11 @@ impl Operator for Fused {
 
     fn forward(&self, inputs: &[Tensor]) -> lumigrad_core::Result<Vec<Tensor>> {
         let (streams, parameters) = inputs.split_at(self.n_streams_in());
-        match inputs[0].dtype() {
+        let bytes = inputs.iter().map(Tensor::byte_len).sum();
+        profile::record("field/mlp", bytes, || match inputs[0].dtype() {
             DType::F64 => cpu::forward::<f64>(&self.plan, streams, parameters, self.keep),
             _ => cpu::forward::<f32>(&self.plan, streams, parameters, self.keep),
-        }
+        })
     }
 
     fn vjp(
@@ -163,10 +164,11 @@ impl Operator for Fused {
         let n_results = self.plan.results().iter().filter(|&&p| p).count();
         let kept = &outputs[n_results..];
         let cotangents = &cotangents[..n_results];
-        match inputs[0].dtype() {
+        let bytes = inputs.iter().chain(kept).map(Tensor::byte_len).sum();
+        profile::record("field/mlp.vjp", bytes, || match inputs[0].dtype() {
             DType::F64 => cpu::vjp::<f64>(&self.plan, streams, parameters, kept, cotangents, wanted),
             _ => cpu::vjp::<f32>(&self.plan, streams, parameters, kept, cotangents, wanted),
-        }
+        })
     }
 
     fn jvp(

@@ -3,11 +3,14 @@
 mod describe;
 mod drive;
 mod eikonal;
+mod evolve;
 mod extract;
 mod image;
 mod keys;
 mod normals;
+mod pde;
 mod sdf;
+mod shade;
 
 pub use keys::FitKeys;
 
@@ -30,7 +33,7 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT];
+pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT, pde::FIT, evolve::FIT];
 
 /// Runs the fit that a job asks for, and writes its run folder.
 ///

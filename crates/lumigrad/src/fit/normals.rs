@@ -12,6 +12,8 @@ use std::sync::Arc;
 const JUDGED: usize = 1 << 13;
 /// Points whose values are taken at a time: each needs many around it.
 const CHUNK: usize = 1 << 10;
+/// Samples of the operator that gives normals.
+const SLOPE_SAMPLES: usize = 32;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
 const TUNED: usize = 1 << 15;
 const TUNING_STEPS: usize = 600;
@@ -56,7 +58,10 @@ impl Truth {
 /// The operators of a field of three coordinates.
 pub struct Operators<'a> {
     field: &'a Field,
+    /// Of degree 2.
     fit: PolyFit,
+    /// Of degree 1, for normals alone.
+    slope: PolyFit,
 }
 
 /// Mean errors over points of a surface.
@@ -73,9 +78,10 @@ pub struct Errors {
 }
 
 impl<'a> Operators<'a> {
-    /// With a fitted operator of degree 2.
+    /// With fitted operators of this deviation, the one of degree 2 with so many samples.
     pub fn new(field: &'a Field, sigma: f64, samples: usize, seed: u64) -> Result<Self> {
-        Ok(Self { field, fit: PolyFit::new(3, 2, sigma, samples, seed)? })
+        let slope = PolyFit::new(3, 1, sigma, SLOPE_SAMPLES, seed)?;
+        Ok(Self { field, fit: PolyFit::new(3, 2, sigma, samples, seed)?, slope })
     }
 
     /// Gradients and curvatures at points, by differentiation.
@@ -100,7 +106,8 @@ impl<'a> Operators<'a> {
         let mut normals = vec![];
         for chunk in points.chunks(3 * CHUNK) {
             let points = Tensor::from_slice(values[0].device(), chunk, &[chunk.len() / 3, 3])?;
-            normals.extend(self.fitted(&vars, &points)?.0.chunks_exact(3).map(unit));
+            let found = self.slope.apply(|p| self.field.value(&vars, p), &points.into())?;
+            normals.extend(found.gradient.tensor().to_vec::<f32>()?.chunks_exact(3).map(unit));
         }
         Ok(normals)
     }

@@ -91,20 +91,21 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
 }
 
 /// A mesh in the field's domain.
-struct Shape {
+pub(super) struct Shape {
     /// As it was given.
     mesh: TriangleMesh,
     /// In the domain.
     positions: Vec<[f32; 3]>,
-    centre: [f64; 3],
+    pub centre: [f64; 3],
     /// Units of the mesh in one of the domain.
-    scale: f64,
-    distance: SignedDistance,
-    sampler: SurfaceSampler,
+    pub scale: f64,
+    pub distance: SignedDistance,
+    pub sampler: SurfaceSampler,
 }
 
 impl Shape {
-    fn new(mesh: TriangleMesh, name: &str) -> Result<Self> {
+    /// With the middle of its box in the domain's middle.
+    pub fn new(mesh: TriangleMesh, name: &str) -> Result<Self> {
         let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
         for t in &mesh.triangles {
             for p in t.map(|v| mesh.positions[v as usize]) {
@@ -112,11 +113,18 @@ impl Shape {
             }
         }
         let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
+        Self::placed(mesh, name, std::array::from_fn(|c| 0.5 * (lo[c] + hi[c])), 0.5 * longest / EXTENT)
+    }
+
+    /// Another mesh, where it lies beside this one.
+    pub fn beside(&self, mesh: TriangleMesh, name: &str) -> Result<Self> {
+        Self::placed(mesh, name, self.centre, self.scale)
+    }
+
+    fn placed(mesh: TriangleMesh, name: &str, centre: [f64; 3], scale: f64) -> Result<Self> {
         let surface = Surface { name, positions: &mesh.positions, triangles: &mesh.triangles };
         let sampler = SurfaceSampler::new(surface);
         sampler.map_err(|e| Error::file(name, e.to_string(), "give a mesh with triangles"))?;
-        let centre: [f64; 3] = std::array::from_fn(|c| 0.5 * (lo[c] + hi[c]));
-        let scale = 0.5 * longest / EXTENT;
         let move_in = |p: &[f32; 3]| std::array::from_fn(|c| ((p[c] as f64 - centre[c]) / scale) as f32);
         let positions: Vec<[f32; 3]> = mesh.positions.iter().map(move_in).collect();
         let sampler = SurfaceSampler::new(Surface { name, positions: &positions, triangles: &mesh.triangles })?;
@@ -129,7 +137,7 @@ impl Shape {
     }
 
     /// A point of the domain in the mesh's units.
-    fn out(&self, p: [f32; 3]) -> [f32; 3] {
+    pub fn out(&self, p: [f32; 3]) -> [f32; 3] {
         std::array::from_fn(|c| (p[c] as f64 * self.scale + self.centre[c]) as f32)
     }
 }

@@ -3,9 +3,12 @@
 
 use super::{GridEncodeBuffers, GridTableBuffers, LAPLACIAN, LEVEL, Params};
 use lumigrad_core::Real;
+use lumigrad_core::simd::vectorized;
 use rayon::prelude::*;
 
 const PRIMES: [u32; 4] = [1, 2_654_435_761, 805_459_861, 3_674_653_429];
+/// Corners of a cell of four axes.
+const MOST_CORNERS: usize = 16;
 /// Points that a thread takes at a time.
 const CHUNK: usize = 2048;
 
@@ -73,36 +76,54 @@ impl<R: Real, const D: usize> Cell<R, D> {
         cell
     }
 
+    /// Rows of the corners; bit a of a corner's number tells its side along axis a.
     #[inline(always)]
-    fn row(&self, level: &Level, mask: Option<u32>, bits: usize) -> usize {
-        let mut index = 0u32;
+    fn rows(&self, level: &Level, mask: Option<u32>) -> [u32; MOST_CORNERS] {
+        let mut rows = [0u32; MOST_CORNERS];
         let mut stride = 1u32;
         for a in 0..D {
-            let at = self.corner[a].wrapping_add(((bits >> a) & 1) as u32);
-            if level.hashed {
-                index ^= at.wrapping_mul(PRIMES[a]);
-            } else {
-                index = index.wrapping_add(at.wrapping_mul(stride));
-                stride = stride.wrapping_mul(level.resolution);
+            let factor = if level.hashed { PRIMES[a] } else { stride };
+            let (low, high) =
+                (self.corner[a].wrapping_mul(factor), self.corner[a].wrapping_add(1).wrapping_mul(factor));
+            for bits in 0..1 << a {
+                let row = rows[bits];
+                let join = |x: u32| if level.hashed { row ^ x } else { row.wrapping_add(x) };
+                rows[bits | 1 << a] = join(high);
+                rows[bits] = join(low);
             }
+            stride = stride.wrapping_mul(level.resolution);
         }
-        level.offset
-            + match mask {
-                Some(mask) => index & mask,
-                None => index % level.rows,
-            } as usize
+        for row in &mut rows[..1 << D] {
+            *row = match mask {
+                Some(mask) => *row & mask,
+                // Whole levels have a row for every corner of points of the domain.
+                None if *row < level.rows => *row,
+                None => *row % level.rows,
+            };
+        }
+        rows
     }
 
-    /// Weight of a corner, differentiated so often along each of the level's axes.
+    /// Weights of the corners in a stream: a sum of products of derivatives along the axes.
     #[inline(always)]
-    fn weight(&self, bits: usize, orders: [usize; D]) -> R {
-        let mut product = R::ONE;
-        for a in 0..D {
-            let up = self.upper[a][orders[a]];
-            let lower = if orders[a] == 0 { R::ONE - up } else { -up };
-            product *= if (bits >> a) & 1 == 1 { up } else { lower };
+    fn weights(&self, terms: &[[usize; D]]) -> [R; MOST_CORNERS] {
+        let mut sum = [R::ZERO; MOST_CORNERS];
+        for orders in terms {
+            let mut product = [R::ONE; MOST_CORNERS];
+            for a in 0..D {
+                let order = orders[a] & 3;
+                let high = self.upper[a][order];
+                let low = if order == 0 { R::ONE - high } else { -high };
+                for bits in 0..1 << a {
+                    product[bits | 1 << a] = product[bits] * high;
+                    product[bits] *= low;
+                }
+            }
+            for bits in 0..1 << D {
+                sum[bits] += product[bits];
+            }
         }
-        product
+        sum
     }
 }
 
@@ -123,15 +144,6 @@ fn terms<const D: usize>(level: &Level, code: u32) -> Vec<[usize; D]> {
             orders
         })
         .collect()
-}
-
-#[inline(always)]
-fn weight_of<R: Real, const D: usize>(cell: &Cell<R, D>, bits: usize, terms: &[[usize; D]]) -> R {
-    let mut sum = R::ZERO;
-    for &orders in terms {
-        sum += cell.weight(bits, orders.map(|o| o.min(3)));
-    }
-    sum
 }
 
 /// Runs `$f::<R, D, F>` for a level's number of axes and features.
@@ -162,11 +174,13 @@ pub fn encode<R: Real>(p: &Params, _items: usize, b: GridEncodeBuffers<'_, R>) {
         let range = chunk * CHUNK..((chunk + 1) * CHUNK).min(n);
         for k in 0..levels {
             let level = Level::read(b.levels, k);
-            dispatch!(encode_level, R, level.n_axes, features, (p, &b, level, k, range.clone(), out));
+            let range = range.clone();
+            vectorized(|| dispatch!(encode_level, R, level.n_axes, features, (p, &b, level, k, range, out)));
         }
     });
 }
 
+#[inline(always)]
 fn encode_level<R: Real, const D: usize, const F: usize>(
     p: &Params,
     b: &GridEncodeBuffers<'_, R>,
@@ -180,15 +194,14 @@ fn encode_level<R: Real, const D: usize, const F: usize>(
     let (mask, smooth) = (level.mask(), p.ease == 1);
     for i in range {
         let cell = Cell::<R, D>::new(&level, &b.points[i * dim..(i + 1) * dim], smooth);
-        let rows: [[usize; 16]; 1] =
-            [std::array::from_fn(|bits| if bits < 1 << D { cell.row(&level, mask, bits) } else { 0 })];
+        let rows = cell.rows(&level, mask);
         for (s, terms) in streams.iter().enumerate() {
+            let weights = cell.weights(terms);
             let mut sum = [R::ZERO; F];
             for bits in 0..1 << D {
-                let w = weight_of(&cell, bits, terms);
-                let row = &b.table[rows[0][bits] * F..][..F];
+                let row = &b.table[(level.offset + rows[bits] as usize) * F..][..F];
                 for f in 0..F {
-                    sum[f] += w * row[f];
+                    sum[f] += weights[bits] * row[f];
                 }
             }
             let at = ((s * n + i) * levels + k) * F;
@@ -213,10 +226,11 @@ pub fn table<R: Real>(p: &Params, _items: usize, b: GridTableBuffers<'_, R>) {
     }
     let (points, codes, cotangents) = (b.points, b.codes, b.cotangents);
     parts.into_par_iter().for_each(|(k, level, own)| {
-        dispatch!(table_level, R, level.n_axes, features, (p, points, codes, cotangents, level, k, own));
+        vectorized(|| dispatch!(table_level, R, level.n_axes, features, (p, points, codes, cotangents, level, k, own)));
     });
 }
 
+#[inline(always)]
 fn table_level<R: Real, const D: usize, const F: usize>(
     p: &Params,
     points: &[R],
@@ -231,14 +245,14 @@ fn table_level<R: Real, const D: usize, const F: usize>(
     let (mask, smooth) = (level.mask(), p.ease == 1);
     for i in 0..n {
         let cell = Cell::<R, D>::new(&level, &points[i * dim..(i + 1) * dim], smooth);
-        for bits in 0..1 << D {
-            let row = cell.row(&level, mask, bits);
-            let row = &mut own[row * F..][..F];
-            for (s, terms) in streams.iter().enumerate() {
-                let w = weight_of(&cell, bits, terms);
-                let from = &cotangents[((s * n + i) * levels + k) * F..][..F];
+        let rows = cell.rows(&level, mask);
+        for (s, terms) in streams.iter().enumerate() {
+            let weights = cell.weights(terms);
+            let from: [R; F] = std::array::from_fn(|f| cotangents[((s * n + i) * levels + k) * F + f]);
+            for bits in 0..1 << D {
+                let row = &mut own[rows[bits] as usize * F..][..F];
                 for f in 0..F {
-                    row[f] += w * from[f];
+                    row[f] += weights[bits] * from[f];
                 }
             }
         }

@@ -1,0 +1,316 @@
+//! `fit pde`: a field that solves an equation which the job writes down.
+
+use super::describe::{self, Defaults};
+use super::drive::{Output, Setup, Task, drive};
+use super::shade::coloured;
+use super::{Fit, FitKeys};
+use crate::run::job::Kind::*;
+use crate::run::job::{Document, job_keys};
+use crate::run::report::{Gallery, Image};
+use crate::run::{Observer, Stop, Summary};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Model, Names};
+use lumigrad_optim::Schedule;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+job_keys! {
+    /// Solve an equation by a field: what must be zero inside, and what on faces of the domain.
+    FitPdeJob {
+        include fit: FitKeys;
+        /// What must be zero inside, from u, its derivatives (u_x, u_xy), coordinates, constants, numbers, pi, + - * / ^ and
+        /// sin, cos, tan, exp, ln, sqrt, abs, tanh.
+        residual: Option<String>, Text, example "\"u_t - a*u_xx\"";
+        /// Coordinates with their ranges.
+        domain: String, Text, default "\"x = -1:1, y = -1:1\"";
+        /// What must be zero on faces, separated by semicolons: `t = 0: u - sin(pi*x); x = -1: u`. `all: u` means every face.
+        conditions: String, Text, default "\"all: u\"";
+        /// Constants with their values.
+        constants: String, Text, default "\"\"";
+        /// The solution, where it is known, to score the field by.
+        exact: Option<String>, Text, example "\"exp(-t)*sin(x)\"";
+        /// Weight of the conditions.
+        condition_weight: f64, Amount, default "10.0";
+        /// Columns and rows of the pictures.
+        picture: usize, Count(2), default "256";
+    }
+}
+
+pub const FIT: Fit = Fit { name: "fit pde", about: FitPdeJob::ABOUT[0], positional: &[], keys: FitPdeJob::keys, run };
+
+const DEFAULTS: Defaults = Defaults {
+    encoding: "none",
+    sine: (64, 3),
+    omega: 5.0,
+    sine_rate: 1e-3,
+    grid: (8, 16, 4, 64),
+    activation: Activation::Softplus,
+};
+/// Points of a step inside, and on faces.
+const BATCH: usize = 4096;
+const FACE_BATCH: usize = 1024;
+/// Points that the end is judged at.
+const JUDGED: usize = 1 << 14;
+/// Most columns of a picture.
+const MOST_COLUMNS: usize = 4096;
+
+fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let job: FitPdeJob = document.parse()?;
+    let device = Device::from_name(&job.fit.common.device)?;
+    let problem = Problem::new(&job)?;
+    if job.picture > MOST_COLUMNS {
+        return Err(Error::usage("--picture", format!("{} columns", job.picture), format!("at most {MOST_COLUMNS}")));
+    }
+    let field = describe::field(&job.fit, problem.axes.len(), 1, &DEFAULTS)?;
+    let setup = Setup {
+        keys: &job.fit,
+        title: format!("{} = 0", problem.inside.text()),
+        name: "pde".into(),
+        parameters: field.start(job.fit.common.seed, &device)?,
+        rates: describe::rates(&job.fit, &field, &DEFAULTS),
+        schedule: Schedule::Cosine { end: 0.01 },
+        warm_up: 0.0,
+        iterations: 2000,
+    };
+    let batch = job.fit.batch.unwrap_or(BATCH);
+    let mut task = PdeTask { problem, field, batch, job: job.clone(), device };
+    drive(setup, &mut task, document, stop, observer)
+}
+
+/// A coordinate.
+struct Axis {
+    name: char,
+    lo: f64,
+    hi: f64,
+}
+
+impl Axis {
+    /// Half of the range: units in one of the field's domain.
+    fn half(&self) -> f64 {
+        0.5 * (self.hi - self.lo)
+    }
+
+    /// A number of [−1, 1] in the range.
+    fn place(&self, t: f64) -> f64 {
+        self.lo + self.half() * (t + 1.0)
+    }
+}
+
+/// What must be zero where.
+struct Problem {
+    axes: Vec<Axis>,
+    inside: Equation,
+    /// Axis, end (−1 or 1), equation.
+    faces: Vec<(usize, f64, Equation)>,
+    exact: Option<Equation>,
+}
+
+impl Problem {
+    fn new(job: &FitPdeJob) -> Result<Self> {
+        let missing = || Error::usage("--residual", "it is missing", "for example --residual \"u_xx + u_yy\"");
+        let text = job.residual.as_deref().ok_or_else(missing)?;
+        let axes = axes(&job.domain)?;
+        let constants = constants(&job.constants)?;
+        let names = Names { coordinates: axes.iter().map(|a| a.name).collect(), unknowns: vec!["u".into()], constants };
+        let read = |flag: &str, text: &str, names: &Names| {
+            Equation::parse(text, names).map_err(|e| Error::usage(flag, e.to_string(), ""))
+        };
+        let inside = read("--residual", text, &names)?;
+        let mut faces = vec![];
+        for condition in job.conditions.split(';').map(str::trim).filter(|c| !c.is_empty()) {
+            let usage = |message: String| Error::usage("--conditions", message, "for example \"t = 0: u - sin(pi*x)\"");
+            let (place, text) =
+                condition.split_once(':').ok_or_else(|| usage(format!("{condition:?} has no colon")))?;
+            let equation = read("--conditions", text, &names)?;
+            if place.trim() == "all" {
+                faces.extend((0..axes.len()).flat_map(|a| [-1.0, 1.0].map(|end| (a, end, equation.clone()))));
+                continue;
+            }
+            let parts = place.split_once('=').map(|(n, v)| (n.trim(), v.trim().parse::<f64>().ok()));
+            let Some((name, Some(value))) = parts else {
+                return Err(usage(format!("{place:?} is no face")));
+            };
+            let at = |a: &Axis| name.chars().eq([a.name]).then(|| [(a.lo, -1.0), (a.hi, 1.0)]);
+            let found = axes.iter().enumerate().find_map(|(k, a)| {
+                let ends = at(a)?;
+                let near = |x: f64| (x - value).abs() <= 1e-9 * (a.hi - a.lo);
+                Some((k, ends.iter().find(|(x, _)| near(*x))?.1))
+            });
+            let (axis, end) = found.ok_or_else(|| usage(format!("{name} = {value} is no face of the domain")))?;
+            faces.push((axis, end, equation));
+        }
+        let known = Names { unknowns: vec![], ..names };
+        let exact = job.exact.as_deref().map(|text| read("--exact", text, &known)).transpose()?;
+        Ok(Self { axes, inside, faces, exact })
+    }
+
+    /// The value of an equation at points of the field's domain.
+    fn value(&self, equation: &Equation, field: &Field, parameters: &[Var], points: &Tensor) -> Result<Var> {
+        let jet = field.jet(parameters, &points.clone().into(), &Arc::new(equation.needs().clone()))?;
+        self.of_jet(equation, &jet, points)
+    }
+
+    fn of_jet(&self, equation: &Equation, jet: &Jet, points: &Tensor) -> Result<Var> {
+        let scales: Vec<f64> = self.axes.iter().map(|a| 1.0 / a.half()).collect();
+        let halves: Vec<f64> = self.axes.iter().map(Axis::half).collect();
+        let row = |numbers: Vec<f64>| -> Result<Var> {
+            let narrow: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
+            Ok(Tensor::from_slice(points.device(), &narrow, &[1, narrow.len()])?.into())
+        };
+        let (halves, centres) = (row(halves)?, row(self.axes.iter().map(|a| a.place(0.0)).collect())?);
+        let places = Var::from(points.clone());
+        let places = places.mul(&halves.broadcast_to(places.shape())?)?;
+        let places = places.add(&centres.broadcast_to(places.shape())?)?;
+        Ok(equation.residual(&jet.in_units(&scales)?, &places)?)
+    }
+}
+
+fn axes(text: &str) -> Result<Vec<Axis>> {
+    let mut axes: Vec<Axis> = vec![];
+    for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+        let usage = |message: &str| {
+            Error::usage("--domain", format!("{part:?}: {message}"), "for example \"x = -1:1, t = 0:2\"")
+        };
+        let (name, range) = part.split_once('=').ok_or_else(|| usage("no ="))?;
+        let mut letters = name.trim().chars();
+        let letter = match (letters.next(), letters.next()) {
+            (Some(c), None) if c.is_ascii_lowercase() && c != 'u' => c,
+            _ => return Err(usage("a coordinate is one lower-case letter other than u")),
+        };
+        let number = |s: &str| s.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+        let ends = range.split_once(':').and_then(|(a, b)| Some((number(a)?, number(b)?)));
+        let (lo, hi) = ends.filter(|(a, b)| a < b).ok_or_else(|| usage("expected LOW:HIGH"))?;
+        if axes.iter().any(|a| a.name == letter) {
+            return Err(usage("named twice"));
+        }
+        axes.push(Axis { name: letter, lo, hi });
+    }
+    match axes.len() {
+        1..=4 => Ok(axes),
+        n => {
+            Err(Error::usage("--domain", format!("{n} coordinates"), "expected 1 to 4, such as \"x = -1:1, t = 0:2\""))
+        }
+    }
+}
+
+fn constants(text: &str) -> Result<BTreeMap<String, f64>> {
+    let entry = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().parse::<f64>().ok().filter(|x| x.is_finite())?))
+    };
+    let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+    parts
+        .map(|p| entry(p).ok_or_else(|| Error::usage("--constants", format!("{p:?} is no NAME=NUMBER"), "a=0.1, k=3")))
+        .collect()
+}
+
+struct PdeTask {
+    problem: Problem,
+    field: Field,
+    batch: usize,
+    job: FitPdeJob,
+    device: Device,
+}
+
+impl PdeTask {
+    /// Uniform points of the domain; with a face, on it.
+    fn points(&self, n: usize, stream: u64, face: Option<(usize, f64)>) -> Result<Tensor> {
+        let dim = self.problem.axes.len();
+        let seed = random::hash(self.job.fit.common.seed, stream);
+        let mut points: Vec<f32> =
+            (0..(n * dim) as u64).map(|k| (2.0 * random::uniform(seed, k) - 1.0) as f32).collect();
+        if let Some((axis, end)) = face {
+            points.iter_mut().skip(axis).step_by(dim).for_each(|x| *x = end as f32);
+        }
+        Ok(Tensor::from_slice(&self.device, &points, &[n, dim])?)
+    }
+
+    /// Mean squares of what must be zero inside and on faces.
+    fn squares(&self, parameters: &[Var], n: [usize; 2], stream: u64) -> Result<(Var, Option<Var>)> {
+        let p = &self.problem;
+        let own = 64 * stream;
+        let inside = p.value(&p.inside, &self.field, parameters, &self.points(n[0], own, None)?)?.square()?.mean()?;
+        let mut sum: Option<Var> = None;
+        for (k, (axis, end, equation)) in p.faces.iter().enumerate() {
+            let points = self.points(n[1], own + 1 + k as u64, Some((*axis, *end)))?;
+            let square = p.value(equation, &self.field, parameters, &points)?.square()?.mean()?;
+            sum = Some(match sum {
+                None => square,
+                Some(s) => s.add(&square)?,
+            });
+        }
+        Ok((inside, sum))
+    }
+
+    /// The field, what is left of the equation and the error over the first two coordinates, others at their middle.
+    fn pictures(&self, values: &[Tensor]) -> Result<Vec<(String, Image)>> {
+        let dim = self.problem.axes.len();
+        let (w, h) = (self.job.picture, if dim > 1 { self.job.picture } else { 1 });
+        let mut points = vec![];
+        for k in 0..w * h {
+            let t = |i: usize, n: usize| (2.0 * i as f32 + 1.0) / n as f32 - 1.0;
+            points.push(t(k % w, w));
+            if dim > 1 {
+                points.push(-t(k / w, h));
+            }
+            points.resize((k + 1) * dim, 0.0);
+        }
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let points = Tensor::from_slice(&self.device, &points, &[w * h, dim])?;
+        let p = &self.problem;
+        let u = self.field.value(&vars, &points.clone().into())?;
+        let residual = p.value(&p.inside, &self.field, &vars, &points)?;
+        let picture = |v: &Var| -> Result<Image> { Image::new(&coloured(&v.tensor().to_vec::<f32>()?, w, h), 640) };
+        let mut all = vec![("u".to_owned(), picture(&u)?), ("residual".to_owned(), picture(&residual)?)];
+        if let Some(exact) = &p.exact {
+            all.push(("error".to_owned(), picture(&u.sub(&self.exact(exact, &points)?)?)?));
+        }
+        Ok(all)
+    }
+
+    fn exact(&self, equation: &Equation, points: &Tensor) -> Result<Var> {
+        let none = Jet::seed(&points.clone().into(), Arc::new(Derivatives::none()))?;
+        self.problem.of_jet(equation, &none, points)
+    }
+}
+
+impl Task for PdeTask {
+    fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
+        let (inside, faces) = self.squares(parameters, [self.batch, FACE_BATCH.min(self.batch)], step)?;
+        Ok(match faces {
+            Some(f) => inside.add(&f.scale(self.job.condition_weight)?)?,
+            None => inside,
+        })
+    }
+
+    fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let (inside, faces) = self.squares(&vars, [JUDGED, JUDGED / 4], u64::MAX / 128)?;
+        output.figure("residual_rms", "Residual, RMS", inside.tensor().item()?.sqrt(), 6, "");
+        if let Some(faces) = faces {
+            let n = self.problem.faces.len() as f64;
+            output.figure("condition_rms", "Conditions, RMS", (faces.tensor().item()? / n).sqrt(), 6, "");
+        }
+        if let Some(exact) = &self.problem.exact {
+            let points = self.points(JUDGED, u64::MAX / 3, None)?;
+            let real = self.exact(exact, &points)?;
+            let found = self.field.value(&vars, &points.into())?;
+            let error = found.sub(&real)?.square()?.mean()?.tensor().item()?;
+            let size = real.square()?.mean()?.tensor().item()?;
+            output.figure("error_rms", "Error, RMS", error.sqrt(), 6, "");
+            output.summary.metric("error_percent", 100.0 * (error / size.max(1e-30)).sqrt());
+        }
+        let mut facts = BTreeMap::from([("kind".to_owned(), "pde".to_owned())]);
+        facts.insert("domain".into(), self.job.domain.clone());
+        facts.insert("residual".into(), self.problem.inside.text().into());
+        let model = Model { field: self.field.clone(), values: values.to_vec(), facts };
+        output.file("field", "field.safetensors", &model.to_bytes()?)?;
+        let states = self.pictures(values)?;
+        let note =
+            "colours from the lowest to the highest value; the first coordinate to the right, the second upwards";
+        output.report.galleries.push(Gallery { name: "solution".into(), note: note.into(), states });
+        Ok(())
+    }
+}

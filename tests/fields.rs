@@ -1,0 +1,120 @@
+//! Neural fields as a user does it: fit, resume, and bad input.
+
+mod common;
+
+use common::Run;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A tiny picture, from what the program itself renders.
+fn picture(folder: &Path) {
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let run = Run::new(folder, &["render", globe, "--size", "24x24", "--device", "cpu", "-o", "views"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let file = fs::read_dir(folder.join("views")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(file, folder.join("picture.png")).unwrap();
+}
+
+fn fit(folder: &Path, arguments: &[&str]) -> Value {
+    let all: Vec<&str> = ["fit"].iter().chain(arguments).chain(&["--json"]).copied().collect();
+    let run = Run::new(folder, &all);
+    assert_eq!(run.code, 0, "{all:?}: {}{}", run.out, run.err);
+    run.json()
+}
+
+fn metric(json: &Value, name: &str) -> f64 {
+    json["metrics"][name].as_f64().unwrap_or_else(|| panic!("{name} of {}", json["metrics"]))
+}
+
+const HASH: [&str; 8] =
+    ["image", "picture.png", "--encoding", "hash", "--log2-hashmap-size", "10", "--finest-resolution", "24"];
+
+#[test]
+fn pictures_become_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    picture(folder.path());
+    let run = |more: &[&str]| fit(folder.path(), &[&HASH[..], more].concat());
+    let found = run(&["--iterations", "300", "--batch", "256", "--device", "cpu", "--out", "a", "--size", "48x48"]);
+    assert!(metric(&found, "psnr") > 30.0, "{}", found["metrics"]);
+    for file in ["field.safetensors", "image.png", "report.html", "metrics.json", "job.toml"] {
+        assert!(folder.path().join("a").join(file).is_file(), "{file}");
+    }
+    // Any number of threads, and a run in two parts, end at the same bytes.
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("field.safetensors")).unwrap();
+    let short = ["--batch", "256", "--device", "cpu"];
+    run(&[&short[..], &["--iterations", "40", "--out", "whole"]].concat());
+    run(&[&short[..], &["--iterations", "40", "--threads", "1", "--out", "one"]].concat());
+    assert!(bytes("whole") == bytes("one"), "one thread and two differ");
+}
+
+#[test]
+fn surfaces_come_back_out_of_distances() {
+    let folder = tempfile::tempdir().unwrap();
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let sdf = ["sdf", globe, "--iterations", "150", "--batch", "2048", "--levels", "6", "--log2-hashmap-size", "12"];
+    let more = ["--finest-resolution", "32", "--mesh-resolution", "32", "--device", "cpu", "--out", "sdf"];
+    let found = fit(folder.path(), &[&sdf[..], &more].concat());
+    assert!(metric(&found, "chamfer_percent") < 0.6, "{}", found["metrics"]);
+    assert!(metric(&found, "normal_angle_deg_polyfit") < 5.0, "{}", found["metrics"]);
+    assert_eq!((metric(&found, "watertight"), metric(&found, "genus")), (1.0, 0.0));
+    // The surface as points, without their triangles.
+    let mesh = fs::read(folder.path().join("sdf/mesh.ply")).unwrap();
+    let eikonal = ["eikonal", "sdf/mesh.ply", "--iterations", "60", "--batch", "512", "--width", "32", "--depth", "2"];
+    let more = ["--mesh-resolution", "24", "--omega", "10", "--device", "cpu", "--out", "eikonal"];
+    assert!(!mesh.is_empty());
+    let found = fit(folder.path(), &[&eikonal[..], &more].concat());
+    assert!(metric(&found, "distance_percent") < 5.0, "{}", found["metrics"]);
+}
+
+#[test]
+fn equations_are_solved() {
+    let folder = tempfile::tempdir().unwrap();
+    // Poisson's equation with the solution sin πx sin πy.
+    let residual = "u_xx + u_yy + 2*pi^2*sin(pi*x)*sin(pi*y)";
+    let job = ["pde", "--residual", residual, "--exact", "sin(pi*x)*sin(pi*y)", "--iterations", "400", "--width", "32"];
+    let more = ["--batch", "512", "--picture", "16", "--device", "cpu", "--out", "pde"];
+    let found = fit(folder.path(), &[&job[..], &more].concat());
+    assert!(metric(&found, "error_percent") < 15.0, "{}", found["metrics"]);
+}
+
+#[test]
+fn surfaces_move_as_they_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let job =
+        ["evolve", globe, "--rate", "0.1", "--iterations", "20", "--batch", "64", "--width", "16", "--depth", "2"];
+    let more = ["--frames", "2", "--mesh-resolution", "12", "--device", "cpu", "--out", "evolve"];
+    let found = fit(folder.path(), &[&job[..], &more].concat());
+    assert!(found["metrics"]["residual_rms"].is_number());
+    assert!(folder.path().join("evolve/frames/0001.ply").is_file());
+}
+
+#[test]
+fn bad_input_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    fs::write(folder.path().join("empty.obj"), b"").unwrap();
+    fs::write(folder.path().join("nan.obj"), b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n").unwrap();
+    for (arguments, what) in [
+        (vec!["image", "nowhere.png"], "nowhere.png"),
+        (vec!["image", "broken.png"], "broken.png"),
+        (vec!["image"], "IMAGE is missing"),
+        (vec!["sdf", "empty.obj"], "empty.obj"),
+        (vec!["sdf", "nan.obj"], "nan.obj"),
+        (vec!["eikonal", "empty.obj"], "empty.obj"),
+        (vec!["pde", "--residual", "u_xx + * u"], "expected a number"),
+        (vec!["pde", "--residual", "u_xx + q"], "unknown name \"q\""),
+        (vec!["pde", "--residual", "u_xx", "--domain", "x = 1:0"], "LOW:HIGH"),
+        (vec!["pde", "--residual", "u_xx", "--conditions", "t = 0: u"], "no face"),
+        (vec!["pde"], "--residual"),
+        (vec!["evolve", "empty.obj"], "empty.obj"),
+    ] {
+        let all: Vec<&str> =
+            ["fit"].into_iter().chain(arguments.iter().copied()).chain(["--device", "cpu", "--json"]).collect();
+        let run = Run::new(folder.path(), &all);
+        assert!(run.code == 1 || run.code == 2, "{arguments:?}: {} {}", run.code, run.err);
+        let message = run.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.contains(what) || run.out.contains(what), "{arguments:?}: {}", run.out);
+    }
+}
