@@ -36,7 +36,7 @@ const DEFAULTS: Defaults = Defaults {
     encoding: "none",
     sine: (256, 4),
     omega: 30.0,
-    sine_rate: 5e-4,
+    sine_rate: 1e-3,
     grid: (16, 16, 16, 512),
     activation: Activation::Relu,
 };

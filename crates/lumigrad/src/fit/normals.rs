@@ -2,6 +2,7 @@
 //! the latter.
 
 use crate::Result;
+use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_field::{Derivatives, Field, Parameter, PolyFit, Rates, Training, surface};
 use lumigrad_geometry::{NormalWeights, Surface, SurfaceSampler, mean_curvature, vertex_normals};
@@ -10,16 +11,18 @@ use std::sync::Arc;
 
 /// Points of the surface that derivatives are judged at.
 const JUDGED: usize = 1 << 13;
+/// Further points, by which deviations are chosen.
+const TRIED: usize = 1 << 10;
 /// Points whose values are taken at a time: each needs many around it.
 const CHUNK: usize = 1 << 10;
 /// Samples of the operator that gives normals.
 const SLOPE_SAMPLES: usize = 32;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
 const TUNED: usize = 1 << 15;
-const TUNING_STEPS: usize = 600;
+const TUNING_STEPS: usize = 1200;
 const TUNING_BATCH: usize = 1 << 13;
-const TUNING_RATE: f64 = 1e-3;
-/// Deviation of half of these points from the surface.
+const TUNING_RATES: Rates = Rates { rate: 1e-3, table_rate: 4e-3, clip: None };
+/// Deviation of those near the surface.
 const TUNED_NEAR: f64 = 0.01;
 
 /// Points of a surface with normals and curvature that are known.
@@ -42,7 +45,7 @@ impl Truth {
         };
         let curvature = mean_curvature(mesh.positions, mesh.triangles)?;
         let sampler = SurfaceSampler::new(mesh)?.with_normals(normals, mesh.triangles)?;
-        let drawn = sampler.draw(seed ^ 0x5eed, 0, JUDGED);
+        let drawn = sampler.draw(seed ^ 0x5eed, 0, JUDGED + TRIED);
         let curvatures = drawn.iter().map(|s| {
             let corners = mesh.triangles[s.triangle as usize].map(|v| curvature[v as usize]);
             (0..3).map(|c| s.weights[c] * corners[c]).sum()
@@ -55,6 +58,18 @@ impl Truth {
     }
 }
 
+impl Truth {
+    /// Some of its points.
+    fn range(&self, range: std::ops::Range<usize>) -> Self {
+        let triples = 3 * range.start..3 * range.end;
+        Self {
+            points: self.points[triples.clone()].to_vec(),
+            normals: self.normals[triples].to_vec(),
+            curvatures: self.curvatures[range].to_vec(),
+        }
+    }
+}
+
 /// The operators of a field of three coordinates.
 pub struct Operators<'a> {
     field: &'a Field,
@@ -62,6 +77,7 @@ pub struct Operators<'a> {
     fit: PolyFit,
     /// Of degree 1, for normals alone.
     slope: PolyFit,
+    sigma: f64,
 }
 
 /// Mean errors over points of a surface.
@@ -81,7 +97,12 @@ impl<'a> Operators<'a> {
     /// With fitted operators of this deviation, the one of degree 2 with so many samples.
     pub fn new(field: &'a Field, sigma: f64, samples: usize, seed: u64) -> Result<Self> {
         let slope = PolyFit::new(3, 1, sigma, SLOPE_SAMPLES, seed)?;
-        Ok(Self { field, fit: PolyFit::new(3, 2, sigma, samples, seed)?, slope })
+        Ok(Self { field, fit: PolyFit::new(3, 2, sigma, samples, seed)?, slope, sigma })
+    }
+
+    /// Deviation of the offsets.
+    pub fn sigma(&self) -> f64 {
+        self.sigma
     }
 
     /// Gradients and curvatures at points, by differentiation.
@@ -120,6 +141,10 @@ fn unit(v: &[f32]) -> [f32; 3] {
 
 /// Errors of a field's derivatives on a surface.
 pub fn measure(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Errors> {
+    over(operators, values, &truth.range(0..JUDGED))
+}
+
+fn over(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Errors> {
     let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
     let mut sums = Errors::default();
     let angle = |a: &[f32], b: &[f32]| {
@@ -156,6 +181,27 @@ pub fn measure(operators: &Operators, values: &[Tensor], truth: &Truth) -> Resul
     })
 }
 
+/// The operators of the deviation that gives the normals of some points best; they are not those that errors are measured at.
+pub fn best<'a>(
+    field: &'a Field,
+    values: &[Tensor],
+    sigmas: &[f64],
+    samples: usize,
+    seed: u64,
+    truth: &Truth,
+) -> Result<Operators<'a>> {
+    let some = truth.range(JUDGED..JUDGED + TRIED);
+    let mut found: Option<(f64, Operators)> = None;
+    for &sigma in sigmas {
+        let operators = Operators::new(field, sigma, samples, seed)?;
+        let error = over(&operators, values, &some)?.fitted;
+        if found.as_ref().is_none_or(|(least, _)| error < *least) {
+            found = Some((error, operators));
+        }
+    }
+    Ok(found.expect("some are tried").1)
+}
+
 /// A field whose own derivatives are those of the fitted operator.
 pub struct Tuned {
     /// Its parameters.
@@ -168,24 +214,21 @@ pub struct Tuned {
 /// 2025, §4): mean (f − f₀)² / mean f₀² + mean ‖n − n₀‖².
 pub fn finetune(operators: &Operators, values: &[Tensor], surface: &SurfaceSampler, seed: u64) -> Result<Tuned> {
     let (field, device) = (operators.field, values[0].device().clone());
-    let mut points: Vec<f32> = surface.draw(seed ^ 0x70e, 0, TUNED).iter().flat_map(|s| s.position).collect();
-    for (k, x) in points.iter_mut().enumerate().skip(3 * TUNED / 2) {
-        *x += (TUNED_NEAR * lumigrad_core::ops::random::normal(seed ^ 0x7e4, k as u64)) as f32;
-    }
+    let points = tuning_points(surface, seed);
     let targets = operators.fitted_normals(values, &points)?;
     let none = Arc::new(Derivatives::none());
     let before = field.sample(values, &points, &none)?.remove(0);
-    let size = before.iter().map(|x| (x * x) as f64).sum::<f64>() / before.len() as f64;
+    let mean_square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| (x * x) as f64).sum::<f64>() / TUNED as f64;
+    // Values count by those near the surface, where points are of each group in turn.
+    let size = mean_square(&mut before.iter().enumerate().filter(|(k, _)| k % 8 != 7).map(|(_, x)| *x));
     let shapes = field.start(seed, &device)?;
     let parameters: Vec<Parameter> =
         shapes.into_iter().zip(values).map(|(p, v)| Parameter { value: v.clone(), ..p }).collect();
-    let rates = Rates { rate: TUNING_RATE, table_rate: TUNING_RATE, clip: None };
-    let mut training = Training::new(parameters, rates);
+    let mut training = Training::new(parameters, TUNING_RATES);
     let gradient = Arc::new(Derivatives::gradient(3));
     for step in 0..TUNING_STEPS {
         let start = (step * TUNING_BATCH) % TUNED;
         let range = |width: usize| start * width..(start + TUNING_BATCH) * width;
-        // Points on the surface and beside it in turn: the stride goes through both halves.
         let tensor =
             |data: &[f32], width: usize| Tensor::from_slice(&device, &data[range(width)], &[TUNING_BATCH, width]);
         let (p, f, n) = (tensor(&points, 3)?, tensor(&before, 1)?, tensor(targets.as_flattened(), 3)?);
@@ -199,6 +242,22 @@ pub fn finetune(operators: &Operators, values: &[Tensor], surface: &SurfaceSampl
     }
     let values = training.values();
     let after = field.sample(&values, &points, &none)?.remove(0);
-    let moved = before.iter().zip(&after).map(|(a, b)| ((a - b) * (a - b)) as f64).sum::<f64>() / before.len() as f64;
-    Ok(Tuned { values, change: (moved / size.max(1e-12)).sqrt() })
+    let moved = mean_square(&mut before.iter().zip(&after).map(|(a, b)| a - b));
+    let whole = mean_square(&mut before.iter().copied());
+    Ok(Tuned { values, change: (moved / whole.max(1e-12)).sqrt() })
+}
+
+/// Of eight points in turn: four on the surface, three near it, one anywhere.
+fn tuning_points(surface: &SurfaceSampler, seed: u64) -> Vec<f32> {
+    let drawn = surface.draw(seed ^ 0x70e, 0, TUNED);
+    let place = |k: usize, c: usize| {
+        let number = (3 * k + c) as u64;
+        let near = TUNED_NEAR * random::normal(seed ^ 0x7e4, number);
+        match k % 8 {
+            0..4 => drawn[k].position[c],
+            4..7 => drawn[k].position[c] + near as f32,
+            _ => (2.0 * random::uniform(seed ^ 0x7e5, number) - 1.0) as f32,
+        }
+    };
+    (0..TUNED).flat_map(|k| (0..3).map(move |c| (k, c))).map(|(k, c)| place(k, c)).collect()
 }

@@ -28,8 +28,9 @@ job_keys! {
         mesh: Option<PathBuf>, Path, example "\"bunny.ply\"";
         /// Cells along the longest side of the grid that the surface is taken out of.
         mesh_resolution: usize, Count(2), default "256";
-        /// Deviation of the fitted operator, in parts of the mesh's longest side.
-        polyfit_sigma: f64, Amount, default "0.01";
+        /// Deviation of the fitted operator, in parts of the mesh's longest side. Without it the one of 0.004, 0.008, 0.016 and
+        /// 0.032 that gives the mesh's normals best.
+        polyfit_sigma: Option<f64>, Amount, example "0.01";
         /// Offsets of the fitted operator.
         polyfit_samples: usize, Count(20), default "128";
         /// Go on training so that the field's own derivatives become those of the fitted operator.
@@ -45,7 +46,7 @@ const DEFAULTS: Defaults = Defaults {
     sine: (256, 4),
     omega: 30.0,
     sine_rate: 1e-4,
-    grid: (12, 16, 8, 256),
+    grid: (10, 16, 8, 128),
     activation: Activation::Softplus,
 };
 /// Half of the mesh's longest side in the field's domain.
@@ -58,6 +59,8 @@ const BLOCKS: usize = 64;
 const NEAR: f64 = 0.01;
 /// Distances are weighed by one over this and themselves.
 const FLOOR: f64 = 0.02;
+/// Deviations of the fitted operator that are tried, in parts of the longest side.
+const SIGMAS: [f64; 4] = [0.004, 0.008, 0.016, 0.032];
 /// Points that surfaces are compared by.
 const SAMPLES: usize = 200_000;
 /// Most bytes that the grid of the surface may take, as cells a side.
@@ -235,10 +238,15 @@ impl Task for SdfTask {
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         let field = &self.field;
         let truth = Truth::of(self.shape.surface(), self.shape.mesh.normals.as_deref(), self.job.fit.common.seed)?;
-        let sigma = self.job.polyfit_sigma * 2.0 * EXTENT;
-        let operators = Operators::new(field, sigma, self.job.polyfit_samples, self.job.fit.common.seed)?;
+        let (samples, seed) = (self.job.polyfit_samples, self.job.fit.common.seed);
+        let side = 2.0 * EXTENT;
+        let operators = match self.job.polyfit_sigma {
+            Some(sigma) => Operators::new(field, sigma * side, samples, seed)?,
+            None => normals::best(field, values, &SIGMAS.map(|s| s * side), samples, seed, &truth)?,
+        };
         let angles = normals::measure(&operators, values, &truth)?;
         let mut values = values.to_vec();
+        output.summary.metric("polyfit_sigma", operators.sigma() / side);
         output.summary.metric("normal_angle_deg", angles.differentiated);
         output.summary.metric("normal_angle_deg_polyfit", angles.fitted);
         output.summary.metric("curvature_error", angles.curvature_differentiated);
