@@ -4,20 +4,11 @@ use crate::Error;
 use crate::composite::{ALPHA_MAX, for_pixels};
 use crate::frame::{Frame, TILE};
 use crate::render::Renderer;
-use crate::rows::BLOCK;
 use crate::{Gaussians, RenderOptions, View};
 use rayon::prelude::*;
 
 /// Transmittance at which a pixel's median depth lies.
 const MEDIAN: f32 = 0.5;
-
-/// For each Gaussian its splat in a frame, as pairs (Gaussian, splat).
-fn drawn(frame: &Frame<f32>) -> impl Iterator<Item = (usize, usize)> + '_ {
-    frame.blocks.iter().enumerate().flat_map(|(block, &(first, bits))| {
-        let rows = (0..BLOCK).filter(move |k| bits >> k & 1 == 1);
-        rows.enumerate().map(move |(rank, k)| (block * BLOCK + k, first as usize + rank))
-    })
-}
 
 impl Renderer {
     /// Σ wᵢ fᵢ of features fᵢ, `channels` numbers per Gaussian: any number of them, of any sign, in the place of colours.
@@ -40,14 +31,14 @@ impl Renderer {
         self.list(view, options)?;
         let size = [view.width, view.height];
         let mut out = vec![0.0; size[0] * size[1] * channels];
-        let pairs: Vec<(usize, usize)> = drawn(&self.frame).collect();
+        let seen: Vec<usize> = self.frame.drawn().collect();
         for first in (0..channels).step_by(3) {
             let here = first..channels.min(first + 3);
-            for &(gaussian, splat) in &pairs {
+            for &gaussian in &seen {
                 let row = &features[gaussian * channels..(gaussian + 1) * channels];
-                self.frame.splats[splat].channels[..here.len()].copy_from_slice(&row[here.clone()]);
+                self.frame.splats[gaussian].channels[..here.len()].copy_from_slice(&row[here.clone()]);
             }
-            self.drawn.update(&self.frame, false);
+            self.drawn.update(&self.frame, false, false);
             let picture = &self.drawn.picture;
             for_pixels(size, |pixel, tile, at| {
                 for (plane, channel) in here.clone().enumerate() {

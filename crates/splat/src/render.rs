@@ -83,7 +83,7 @@ impl Renderer {
     pub(crate) fn list(&mut self, view: &View, options: &RenderOptions) -> Result<(), Error> {
         view::check_view(view)?;
         let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size)
+        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size, false)
     }
 
     /// The picture of a view, as [`render`].
@@ -91,7 +91,7 @@ impl Renderer {
     /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels.
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
         self.list(view, options)?;
-        self.drawn.update(&self.frame, true);
+        self.drawn.update(&self.frame, true, false);
         Ok(image(&self.drawn, [view.width, view.height], options.background))
     }
 }

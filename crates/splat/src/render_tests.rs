@@ -61,10 +61,10 @@ fn gradient(
     let mut sums = vec![];
     drawn.backward(frame, grads, (true, false), &mut sums);
     let mut out = vec![];
-    for (block, &(first, bits)) in rows.data.chunks(rows.width * BLOCK).zip(&frame.blocks) {
+    for (first, block) in rows.data.chunks(rows.width * BLOCK).enumerate().map(|(i, block)| (i * BLOCK, block)) {
         let mut g = [[0.0; BLOCK]; Moments::<f64>::COUNT];
-        for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
-            g.iter_mut().zip(frame.sum(splat, &sums)).for_each(|(to, x)| to[k] = x);
+        for k in 0..BLOCK {
+            g.iter_mut().zip(frame.sum(first + k, &sums)).for_each(|(to, x)| to[k] = x);
         }
         out.extend(dispatch!(level(), simd => one_block(simd, block, camera, &g)));
     }
@@ -104,8 +104,8 @@ fn gradients_match_finite_differences() {
         });
         let draw = |rows: &Rows<f64>| {
             let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
-            frame.update(rows, &camera, size).unwrap();
-            drawn.update(&frame, true);
+            frame.update(rows, &camera, size, true).unwrap();
+            drawn.update(&frame, true, true);
             (frame, drawn)
         };
         let loss = |rows: &Rows<f64>| -> f64 {
@@ -114,7 +114,7 @@ fn gradients_match_finite_differences() {
             tiles.map(|(p, g)| p * g).sum()
         };
         let (frame, drawn) = draw(&rows);
-        assert_eq!(frame.splats.len(), gaussians.len());
+        assert_eq!(frame.drawn().count(), gaussians.len());
         let exact = gradient(&rows, &camera, &frame, &drawn, &grads);
         let largest = exact.iter().fold(0.0f64, |a, b| a.max(b.abs()));
         let h = 1e-5;

@@ -350,8 +350,8 @@ impl Trainer {
         let picture = &self.pictures[plan.picture];
         let size = [picture.view.width, picture.view.height];
         let w = &mut self.work;
-        w.frame.update(&self.rows, &camera, size)?;
-        w.drawn.update(&w.frame, false);
+        w.frame.update(&self.rows, &camera, size, true)?;
+        w.drawn.update(&w.frame, false, true);
         over(&w.drawn.picture, size, plan.background, &mut w.picture);
         target(picture, plan.background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
@@ -378,7 +378,7 @@ impl Trainer {
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
         let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate };
         self.options.strategy.act(&mut state);
-        StepReport { step, loss, n_visible: self.work.frame.splats.len() }
+        StepReport { step, loss, n_visible: self.work.frame.drawn().count() }
     }
 }
 

@@ -53,13 +53,13 @@ pub(crate) fn update(
     let size = rows.width * BLOCK;
     let [first, second] = moments;
     let all = rows.data.par_chunks_exact_mut(size).zip(first.data.par_chunks_exact_mut(size));
-    let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.blocks).with_min_len(16);
+    let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.seen).with_min_len(16).enumerate();
     let rates = adam.rates();
-    all.for_each(|(((row, first), second), &(splat, bits))| {
+    all.for_each(|(at, (((row, first), second), &bits))| {
         let mut g = [[0.0; BLOCK]; Moments::<f32>::COUNT];
         let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
-        for (splat, k) in (splat as usize..).zip(seen) {
-            for (to, x) in g.iter_mut().zip(frame.sum(splat, sums)) {
+        for k in seen {
+            for (to, x) in g.iter_mut().zip(frame.sum(at * BLOCK + k, sums)) {
                 to[k] = x;
             }
         }
@@ -122,12 +122,12 @@ pub(crate) fn pull(
     sums: &mut [[f32; Moments::<f32>::COUNT]],
 ) {
     let half = frame.size.map(|n| -std::f32::consts::LN_2 * 0.5 * n as f32);
-    let blocks = growth.data.par_chunks_exact_mut(2 * BLOCK).zip(&frame.blocks).with_min_len(64);
-    blocks.for_each(|(growth, &(first, bits))| {
+    let blocks = growth.data.par_chunks_exact_mut(2 * BLOCK).zip(&frame.seen).with_min_len(64).enumerate();
+    blocks.for_each(|(at, (growth, &bits))| {
         let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
-        for (splat, k) in (first as usize..).zip(seen) {
-            let sum = frame.sum(splat, sums);
-            let [a, b, c] = frame.splats[splat].quadratic;
+        for k in seen {
+            let sum = frame.sum(at * BLOCK + k, sums);
+            let [a, b, c] = frame.splats[at * BLOCK + k].quadratic;
             let by = [2.0 * a * sum[1] + b * sum[2], b * sum[1] + 2.0 * c * sum[2]];
             let length = match pulls {
                 Pulls::OfPictures => (by[0] * half[0]).hypot(by[1] * half[1]),
