@@ -82,10 +82,18 @@ impl<T: Precision> Frame<T> {
         }
     }
 
-    /// Projects all rows and lists the splats, in the memory of an earlier frame. [`Frame::sum`] needs what `keep` keeps.
+    /// Projects all rows and lists the splats, in the memory of an earlier frame. Where there is `smoothing`, whole blocks
+    /// of it, Gaussians are [`crate::Gaussians::smoothed`]. [`Frame::sum`] needs what `keep` keeps.
     ///
     /// **Errors**: more entries than memory should hold; the lists are then empty.
-    pub fn update(&mut self, rows: &Rows<T>, camera: &Camera<T>, size: [usize; 2], keep: bool) -> Result<(), Error> {
+    pub fn update(
+        &mut self,
+        rows: &Rows<T>,
+        smoothing: &[T],
+        camera: &Camera<T>,
+        size: [usize; 2],
+        keep: bool,
+    ) -> Result<(), Error> {
         self.size = size;
         self.least = camera.least;
         let blocks = rows.n.div_ceil(BLOCK);
@@ -97,10 +105,11 @@ impl<T: Precision> Frame<T> {
         self.parts.resize_with(blocks.div_ceil(per), Part::default);
         let chunks = self.parts.par_iter_mut().zip(rows.data.par_chunks(per * rows.width * BLOCK));
         let out = self.splats.par_chunks_mut(per * BLOCK).zip(self.seen.par_chunks_mut(per));
-        chunks.zip(out).for_each(|((part, rows_of), (splats, seen))| {
+        chunks.zip(out).enumerate().for_each(|(k, ((part, rows_of), (splats, seen)))| {
             part.clear(columns * lines);
             let blocks = rows_of.chunks_exact(rows.width * BLOCK).zip(splats.as_chunks_mut::<BLOCK>().0);
-            for ((block, splats), seen) in blocks.zip(seen) {
+            for (i, ((block, splats), seen)) in blocks.zip(seen).enumerate() {
+                let block = (block, smoothing_of(smoothing, k * per + i));
                 *seen = dispatch!(level(), simd => fill_block(simd, columns, block, camera, splats, part));
             }
         });
@@ -223,12 +232,17 @@ impl Part {
     }
 }
 
+/// What a block is smoothed with.
+pub(crate) fn smoothing_of<T>(smoothing: &[T], block: usize) -> &[T] {
+    smoothing.get(block * BLOCK..(block + 1) * BLOCK).unwrap_or(&[])
+}
+
 /// Projects a block and adds the tiles of its splats; gives a bit for each Gaussian that is seen.
 #[inline(always)]
 fn fill_block<S: Simd, T: Precision>(
     simd: S,
     columns: usize,
-    block: &[T],
+    block: (&[T], &[T]),
     camera: &Camera<T>,
     splats: &mut [Splat<T>; BLOCK],
     part: &mut Part,
@@ -381,7 +395,7 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut frame = Frame::<f32>::default();
             let camera = camera(gaussians.kernel, 1, &view, 0.01);
-            pool.install(|| frame.update(&Rows::new(&gaussians), &camera, [70, 50], keep)).unwrap();
+            pool.install(|| frame.update(&Rows::new(&gaussians), &[], &camera, [70, 50], keep)).unwrap();
             frame
         };
         let one = lists(1, true);

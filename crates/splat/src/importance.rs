@@ -18,6 +18,7 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
         view::check(gaussians, view)?;
         frame.update(
             &rows,
+            &[],
             &camera(gaussians.kernel, gaussians.sh_degree, view, options.near),
             [view.width, view.height],
             true,

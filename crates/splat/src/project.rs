@@ -89,7 +89,10 @@ struct Terms<N> {
     q: [N; 4],
     q_norm: N,
     turned: Mat<N>,
+    /// After smoothing.
     scale: [N; 3],
+    /// Part of each variance that was there before.
+    own: [N; 3],
     m: Mat<N>,
     j: [[N; 3]; 2],
     v: [[N; 3]; 2],
@@ -99,6 +102,8 @@ struct Terms<N> {
     det: N,
     ratio: N,
     rho: N,
+    /// As learnt, and after smoothing.
+    given: N,
     opacity: N,
     to_mean: [N; 3],
     /// Of the mean.
@@ -145,6 +150,8 @@ pub(crate) const MIN_RATIO: f64 = 0.005 * 0.005;
 struct Lanes<'a, T> {
     block: &'a [T],
     lane: usize,
+    /// Standard deviations of what each Gaussian is smoothed with; none: they are not.
+    smoothing: &'a [T],
 }
 
 impl<T: Precision> Lanes<'_, T> {
@@ -193,6 +200,16 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     for k in 0..3 {
         scale[k] = exp::<S, T>(simd, get(SCALE + k));
     }
+    let (mut own, mut share) = ([c(1.0); 3], c(1.0));
+    if !row.smoothing.is_empty() {
+        let size = V::<S, T>::from_slice(simd, &row.smoothing[row.lane..row.lane + V::<S, T>::LEN]);
+        for k in 0..3 {
+            let wider = scale[k].mul_add(scale[k], size * size).sqrt();
+            let part = scale[k] / wider;
+            (scale[k], own[k]) = (wider, part * part);
+            share *= part;
+        }
+    }
     let turned = product(&camera.rotation, &rotation(q, c(1.0), c(2.0)));
     let mut m = turned;
     for i in 0..3 {
@@ -222,7 +239,8 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     visible &= det.simd_gt(c(0.0)) & det.simd_lt(c(1e36));
     let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
     let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
-    let opacity = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
+    let given = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
+    let opacity = given * share;
     // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t). Parallel rays go along the axis.
     let mut to_mean = camera.rotation[2];
     if !parallel {
@@ -233,7 +251,7 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let distance = dot(to_mean, to_mean).sqrt();
     #[rustfmt::skip]
     let terms = Terms {
-        p, slope, clamped, t, q, q_norm, turned, scale, m, j, v, raw, cov, det, ratio, rho, opacity, to_mean, distance,
+        p, slope, clamped, t, q, q_norm, turned, scale, own, m, j, v, raw, cov, det, ratio, rho, given, opacity, to_mean, distance,
     };
     (terms, visible)
 }
@@ -272,11 +290,11 @@ pub(crate) struct Seen<T> {
     pub tiles: [[T; BLOCK]; 4],
 }
 
-/// The splats of a block of rows. Gaussians with numbers that are not finite, or without a rotation, are not seen.
+/// The splats of a block of rows, and what they are smoothed with. Gaussians with numbers that are not finite, or without a rotation, are not seen.
 #[inline(always)]
 pub(crate) fn project<S: Simd, T: Precision>(
     simd: S,
-    block: &[T],
+    (block, smoothing): (&[T], &[T]),
     camera: &Camera<T>,
     out: &mut [Splat<T>; BLOCK],
 ) -> Seen<T> {
@@ -285,7 +303,7 @@ pub(crate) fn project<S: Simd, T: Precision>(
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let len = V::<S, T>::LEN;
     for lane in (0..BLOCK).step_by(len) {
-        let row = Lanes { block, lane };
+        let row = Lanes { block, lane, smoothing };
         let (s, mut seen) = terms(simd, row, &camera);
         let opacity = s.opacity * s.rho;
         let [fx, fy, cx, cy] = camera.intrinsics;
@@ -339,14 +357,14 @@ pub(crate) fn project<S: Simd, T: Precision>(
 #[inline(always)]
 pub(crate) fn project_backward<S: Simd, T: Precision>(
     simd: S,
-    block: &[T],
+    (block, smoothing): (&[T], &[T]),
     lane: usize,
     camera: &Camera<T>,
     g: &Moments<V<S, T>>,
     out: &mut [V<S, T>],
 ) {
     let camera = &camera.spread(simd);
-    let row = Lanes { block, lane };
+    let row = Lanes { block, lane, smoothing };
     let (s, mut visible) = terms(simd, row, camera);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let (zero, two) = (c(0.0), c(2.0));
@@ -376,7 +394,7 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         x[0][1] += off;
         x[1][0] += off;
     }
-    out[OPACITY] = by_opacity * s.rho * s.opacity * (c(1.0) - s.opacity);
+    out[OPACITY] = -(g.s[0] * (c(1.0) - s.given));
     let (mut gv, mut gm, mut gj) = (s.v, s.m, s.j);
     for l in 0..3 {
         for i in 0..2 {
@@ -393,7 +411,9 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     }
     let mut by_world = [[zero; 3]; 3];
     for l in 0..3 {
-        out[SCALE + l] = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
+        // ln s acts by the variance, of which it has a part, and by the opacity, of which the rest is lost.
+        let by_wider = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
+        out[SCALE + l] = s.own[l] * by_wider - (c(1.0) - s.own[l]) * g.s[0];
         let by_turned = [gm[0][l] * s.scale[l], gm[1][l] * s.scale[l], gm[2][l] * s.scale[l]];
         for i in 0..3 {
             by_world[i][l] = dot(column(&camera.rotation, i), by_turned);

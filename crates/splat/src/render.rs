@@ -83,7 +83,7 @@ impl Renderer {
     pub(crate) fn list(&mut self, view: &View, options: &RenderOptions) -> Result<(), Error> {
         view::check_view(view)?;
         let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size, false)
+        self.frame.update(&self.rows, &[], &camera(self.kernel, self.sh_degree, view, options.near), size, false)
     }
 
     /// The picture of a view, as [`render`].

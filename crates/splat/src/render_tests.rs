@@ -1,7 +1,7 @@
 use crate::composite::{Drawn, for_pixels};
 use crate::composite::{PIXELS, PLANES, Tiled};
 use crate::frame::Frame;
-use crate::frame::TILE;
+use crate::frame::{TILE, smoothing_of};
 use crate::lanes::{V, level};
 use crate::project::Camera;
 use crate::project::{Moments, project_backward};
@@ -52,7 +52,7 @@ pub(crate) fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
 
 /// Derivative by all rows.
 fn gradient(
-    rows: &Rows<f64>,
+    (rows, smoothing): (&Rows<f64>, &[f64]),
     camera: &Camera<f64>,
     frame: &Frame<f64>,
     drawn: &Drawn<f64>,
@@ -66,19 +66,25 @@ fn gradient(
         for k in 0..BLOCK {
             g.iter_mut().zip(frame.sum(first + k, &sums)).for_each(|(to, x)| to[k] = x);
         }
+        let block = (block, smoothing_of(smoothing, first / BLOCK));
         out.extend(dispatch!(level(), simd => one_block(simd, block, camera, &g)));
     }
     out
 }
 
 #[inline(always)]
-fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; BLOCK]; 10]) -> Vec<f64> {
+fn one_block<S: Simd>(
+    simd: S,
+    (block, smoothing): (&[f64], &[f64]),
+    camera: &Camera<f64>,
+    g: &[[f64; BLOCK]; 10],
+) -> Vec<f64> {
     let len = V::<S, f64>::LEN;
     let mut out = vec![0.0; block.len()];
     for lane in (0..BLOCK).step_by(len) {
         let mut grads = vec![S::f64s::splat(simd, 0.0); block.len() / BLOCK];
         let g = Moments::from_array(g.map(|x| S::f64s::from_slice(simd, &x[lane..lane + len])));
-        project_backward::<S, f64>(simd, block, lane, camera, &g, &mut grads);
+        project_backward::<S, f64>(simd, (block, smoothing), lane, camera, &g, &mut grads);
         for (k, x) in grads.iter().enumerate() {
             x.store_slice(&mut out[k * BLOCK + lane..][..len]);
         }
@@ -89,9 +95,13 @@ fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; B
 #[test]
 fn gradients_match_finite_differences() {
     use Projection::{Orthographic, Perspective};
-    for (kernel, degree, projection) in
-        [(Kernel::Classic, 3, Perspective), (Kernel::Mip, 4, Perspective), (Kernel::Classic, 2, Orthographic)]
-    {
+    for (kernel, degree, projection, smooth) in [
+        (Kernel::Classic, 3, Perspective, false),
+        (Kernel::Mip, 4, Perspective, false),
+        (Kernel::Mip, 1, Perspective, true),
+        (Kernel::Classic, 2, Orthographic, false),
+    ] {
+        let smoothing: Vec<f64> = (0..if smooth { BLOCK } else { 0 }).map(|i| 0.05 + 0.03 * i as f64).collect();
         let (gaussians, view) = (scene(kernel, degree), seen(projection));
         let mut camera: Camera<f64> = camera(kernel, degree, &view, 0.01);
         camera.least = -46.5; // no visible cut, so that the picture is smooth
@@ -104,7 +114,7 @@ fn gradients_match_finite_differences() {
         });
         let draw = |rows: &Rows<f64>| {
             let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
-            frame.update(rows, &camera, size, true).unwrap();
+            frame.update(rows, &smoothing, &camera, size, true).unwrap();
             drawn.update(&frame, true, true);
             (frame, drawn)
         };
@@ -115,7 +125,7 @@ fn gradients_match_finite_differences() {
         };
         let (frame, drawn) = draw(&rows);
         assert_eq!(frame.drawn().count(), gaussians.len());
-        let exact = gradient(&rows, &camera, &frame, &drawn, &grads);
+        let exact = gradient((&rows, &smoothing), &camera, &frame, &drawn, &grads);
         let largest = exact.iter().fold(0.0f64, |a, b| a.max(b.abs()));
         let h = 1e-5;
         for (row, column) in (0..rows.n).flat_map(|i| (0..rows.width).map(move |k| (i, k))) {

@@ -5,10 +5,10 @@ use crate::frame::{Frame, TILE};
 use crate::loss::{Planes, Scratch};
 use crate::project::{Camera, Moments};
 use crate::render::camera;
-use crate::rows::Rows;
+use crate::rows::{BLOCK, Rows};
 use crate::strategy::{Pulls, State, Strategy};
 use crate::update::{Adam, pull, update};
-use crate::{Error, Gaussians, View, view};
+use crate::{Error, Gaussians, View, smoothing, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -65,6 +65,9 @@ pub struct TrainOptions {
     pub opacity_weight: f32,
     /// Weight of the mean scale in the loss.
     pub scale_weight: f32,
+    /// Gaussians of the mip kernel are no finer than what the pictures tell apart: what is learnt is smoothed, by sizes that
+    /// follow the means until the run ends, before it is drawn and written ([`Gaussians::smoothed`]).
+    pub smoothing: bool,
     /// Weight of the difference to known depths, in units of the scene's extent, beside the loss. Of device trainers.
     pub depth_weight: f32,
     /// Learn where pictures were taken from. Of device trainers.
@@ -96,6 +99,7 @@ impl Default for TrainOptions {
             steps_per_degree: 1000,
             opacity_weight: 0.0,
             scale_weight: 0.0,
+            smoothing: false,
             refine_poses: false,
             pose_rate: 1e-4,
             exposures: false,
@@ -123,7 +127,7 @@ pub struct StepReport {
 pub struct TrainState {
     /// Steps done.
     pub step: usize,
-    /// The Gaussians.
+    /// The Gaussians, before smoothing.
     pub gaussians: Gaussians,
     /// Adam's first moments, per Gaussian: mean, log scale, rotation, logit of the opacity, harmonics.
     pub first: Vec<f32>,
@@ -131,6 +135,8 @@ pub struct TrainState {
     pub second: Vec<f32>,
     /// What strategies that look at pulls have counted since they last did: for each Gaussian the sum, and of how many.
     pub growth: Vec<f32>,
+    /// Sizes that they are smoothed with, one each; empty where they are not, or not yet.
+    pub smoothing: Vec<f32>,
     /// Damping of least squares, once it has begun.
     pub damping: Option<f64>,
     /// What an optimiser other than Adam remembers.
@@ -143,8 +149,8 @@ impl TrainState {
     /// The start of a training.
     pub fn new(gaussians: Gaussians) -> Self {
         let none = Vec::new;
-        let (first, second, growth) = (none(), none(), none());
-        Self { step: 0, gaussians, first, second, growth, damping: None, method: None, cameras: None }
+        let (first, second, growth, smoothing) = (none(), none(), none(), none());
+        Self { step: 0, gaussians, first, second, growth, smoothing, damping: None, method: None, cameras: None }
     }
 }
 
@@ -169,7 +175,7 @@ pub trait Train {
     /// **Errors**: those of the device.
     fn step(&mut self, progress: f64) -> Result<StepReport, Error>;
 
-    /// The Gaussians as they are now.
+    /// The Gaussians as they are now, smoothed where they are.
     ///
     /// **Errors**: those of the device.
     fn gaussians(&self) -> Result<Gaussians, Error>;
@@ -253,6 +259,8 @@ pub struct Trainer {
     pub(crate) rows: Rows<f32>,
     pub(crate) moments: [Rows<f32>; 2],
     growth: Rows<f32>,
+    /// Whole blocks of sizes, or none.
+    pub(crate) smoothing: Vec<f32>,
     pub(crate) step: usize,
     pub(crate) work: Work,
 }
@@ -286,7 +294,10 @@ impl Trainer {
         let extent = extent(&pictures);
         let moments = [zeros.clone(), zeros];
         let growth = growth(options.strategy, rows.n);
-        Ok(Self { options, pictures, extent, like: gaussians, rows, moments, growth, step: 0, work: Work::default() })
+        let (step, smoothing, work) = (0, vec![], Work::default());
+        let mut out = Self { options, pictures, extent, like: gaussians, rows, moments, growth, smoothing, step, work };
+        out.smooth();
+        Ok(out)
     }
 
     /// Goes on from a saved state; empty moments are zeros.
@@ -298,6 +309,9 @@ impl Trainer {
         options: TrainOptions,
     ) -> Result<Self, Error> {
         let mut out = Self::new(state.gaussians, pictures, options)?;
+        if !out.smoothing.is_empty() && state.smoothing.len() == out.rows.n {
+            out.smoothing[..out.rows.n].copy_from_slice(&state.smoothing);
+        }
         for ((name, moments), own) in
             [("first moments", state.first), ("second moments", state.second)].into_iter().zip(&mut out.moments)
         {
@@ -310,6 +324,17 @@ impl Trainer {
         }
         out.step = state.step;
         Ok(out)
+    }
+
+    /// Finds sizes for the means as they are, where Gaussians are smoothed.
+    fn smooth(&mut self) {
+        if !smoothing::applies(self.like.kernel, self.options.smoothing) {
+            return;
+        }
+        let means: Vec<[f32; 3]> = (0..self.rows.n).map(|i| [0, 1, 2].map(|k| self.rows.get(i, k))).collect();
+        let views: Vec<View> = self.pictures.iter().map(|p| p.view.clone()).collect();
+        self.smoothing = smoothing::sizes(&means, &views, self.options.near);
+        self.smoothing.resize(self.rows.n.next_multiple_of(BLOCK), 0.0);
     }
 
     /// What Adam does in this step.
@@ -350,7 +375,7 @@ impl Trainer {
         let picture = &self.pictures[plan.picture];
         let size = [picture.view.width, picture.view.height];
         let w = &mut self.work;
-        w.frame.update(&self.rows, &camera, size, true)?;
+        w.frame.update(&self.rows, &self.smoothing, &camera, size, true)?;
         w.drawn.update(&w.frame, false, true);
         over(&w.drawn.picture, size, plan.background, &mut w.picture);
         target(picture, plan.background, &mut w.target);
@@ -373,11 +398,15 @@ impl Trainer {
         }
         self.step += 1;
         let adam = self.adam(plan.means_rate);
-        update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
+        let work = &self.work;
+        update(&mut self.rows, &mut self.moments, &self.smoothing, &camera, &work.frame, &work.sums, &adam);
         let (rows, moments, growth, extent) = (&mut self.rows, &mut self.moments, &mut self.growth, self.extent);
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
         let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate };
         self.options.strategy.act(&mut state);
+        if smoothing::is_due(self.step, self.options.strategy.resizes(self.step, progress)) {
+            self.smooth();
+        }
         StepReport { step, loss, n_visible: self.work.frame.drawn().count() }
     }
 }
@@ -390,13 +419,16 @@ impl Train for Trainer {
     }
 
     fn gaussians(&self) -> Result<Gaussians, Error> {
-        Ok(self.rows.gaussians(&self.like))
+        let learnt = self.rows.gaussians(&self.like);
+        if self.smoothing.is_empty() { Ok(learnt) } else { learnt.smoothed(&self.smoothing[..self.rows.n]) }
     }
 
     fn state(&self) -> Result<TrainState, Error> {
         let [first, second] = self.moments.each_ref().map(Rows::flat);
         let growth = self.growth.flat();
-        Ok(TrainState { step: self.step, first, second, growth, ..TrainState::new(self.gaussians()?) })
+        let smoothing = self.smoothing.iter().take(self.rows.n).copied().collect();
+        let learnt = self.rows.gaussians(&self.like);
+        Ok(TrainState { step: self.step, first, second, growth, smoothing, ..TrainState::new(learnt) })
     }
 
     fn len(&self) -> usize {

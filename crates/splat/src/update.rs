@@ -1,7 +1,7 @@
 //! Reverse mode of the projection and Adam, in one pass over the Gaussians.
 
 use crate::MAX_SH_DEGREE;
-use crate::frame::Frame;
+use crate::frame::{Frame, smoothing_of};
 use crate::lanes::{exp, level};
 use crate::project::{Camera, Moments, project_backward};
 use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
@@ -45,6 +45,7 @@ impl Adam {
 pub(crate) fn update(
     rows: &mut Rows<f32>,
     moments: &mut [Rows<f32>; 2],
+    smoothing: &[f32],
     camera: &Camera<f32>,
     frame: &Frame<f32>,
     sums: &[[f32; Moments::<f32>::COUNT]],
@@ -64,7 +65,8 @@ pub(crate) fn update(
             }
         }
         let state = [first, second];
-        dispatch!(level(), simd => block(simd, row, state, camera, bits != 0, &g, adam, &rates));
+        let smoothing = smoothing_of(smoothing, at);
+        dispatch!(level(), simd => block(simd, (row, smoothing), state, camera, bits != 0, &g, adam, &rates));
     });
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn update(
 #[allow(clippy::too_many_arguments)]
 fn block<S: Simd>(
     simd: S,
-    row: &mut [f32],
+    (row, smoothing): (&mut [f32], &[f32]),
     [first, second]: [&mut [f32]; 2],
     camera: &Camera<f32>,
     seen: bool,
@@ -89,7 +91,7 @@ fn block<S: Simd>(
         let mut grads = [c(0.0); WIDEST];
         if seen {
             let moments = Moments::from_array(g.map(|x| S::f32s::from_slice(simd, &x[lane..lane + len])));
-            project_backward::<S, f32>(simd, row, lane, camera, &moments, &mut grads[..width]);
+            project_backward::<S, f32>(simd, (row, smoothing), lane, camera, &moments, &mut grads[..width]);
         }
         let get = |k: usize| S::f32s::from_slice(simd, &row[k * BLOCK + lane..][..len]);
         let opacity = c(1.0) / (exp::<S, f32>(simd, -get(OPACITY)) + 1.0);

@@ -81,11 +81,15 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         exposures: job.exposures,
         bilateral_grid: job.bilateral_grid,
         depth_weight: job.depth_weight as f32,
+        smoothing: job.smoothing,
         ..TrainOptions::default()
     };
     // Training pictures are held once, but where they are what is scored.
     let keep = dataset.test.is_empty();
     let pictures: Arc<[TrainingPicture]> = dataset.train.iter_mut().map(|shot| training(shot, keep)).collect();
+    if job.smoothing && job.kernel != "mip" {
+        return Err(Error::usage("--smoothing", "is the 3-D filter of the mip kernel", "add --kernel mip"));
+    }
     let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "splats".into());
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(&name));
@@ -181,7 +185,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     })?;
     observer.event(&Event::Phase("writing".into()));
     let state = trainer.state().map_err(unusable)?;
-    let gaussians = state.gaussians.clone();
+    let gaussians = trainer.gaussians().map_err(unusable)?;
     let rendered = run.pictures(&gaussians, dataset.scored())?;
     let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);

@@ -30,7 +30,7 @@ use crate::{Gaussians, Kernel, Projection, View};
 use composite::Watch;
 use kernels::Params;
 use lists::{Lists, lists};
-use lumigrad_core::{CallParams, DType, Device, Error, Result, Tensor, Var};
+use lumigrad_core::{CallParams, DType, Device, Error, Map, Result, Tensor, Var};
 use project::project_map;
 use std::sync::Arc;
 
@@ -85,6 +85,25 @@ impl GaussianVars {
         let mut all = all.into_iter();
         let mut next = || all.next().expect("five arrays");
         Self { means: next(), log_scales: next(), rotations: next(), opacity_logits: next(), dc: next(), rest }
+    }
+
+    /// As [`Gaussians::smoothed`], by sizes [N, 1]; derivatives of both modes flow to scales, opacities and sizes.
+    ///
+    /// **Errors**: shapes that do not fit.
+    pub fn smoothed(&self, sizes: &Var) -> Result<Self> {
+        let map = Map::cached("splat/smooth", |m| {
+            let (logs, [logit], [size]) = (m.item::<3>("log_scales"), m.item("opacity_logits"), m.item("sizes"));
+            let wider = logs.map(|log| 0.5 * ((2.0 * log.clamp(-80.0, 40.0)).exp() + size * size).ln());
+            m.output("log_scales", &wider);
+            let log_share = [0, 1, 2].map(|k| logs[k].clamp(-80.0, 40.0) - wider[k]);
+            let log_share = (log_share[0] + log_share[1] + log_share[2]).min(0.0).max(-60.0);
+            // The logit of a share of σ(x).
+            let rest = (1.0 - log_share.exp()) * logit.min(80.0).exp();
+            m.output("opacity_logits", &[log_share + logit - (1.0 + rest).ln()]);
+        });
+        let mut found = map.apply_with(&[&self.log_scales, &self.opacity_logits, sizes], CallParams::default())?;
+        let (opacity_logits, log_scales) = (found.remove(1), found.remove(0));
+        Ok(Self { log_scales, opacity_logits, ..self.clone() })
     }
 
     /// The Gaussians on the host.

@@ -74,6 +74,7 @@ impl DeviceTrainer {
             self.upload(&rows, &moments)?;
         }
         self.explore(plan.means_rate)?;
+        self.smooth_when_due(progress)?;
         Ok(StepReport { step: self.step, loss, n_visible: self.arrays[0].shape()[0] })
     }
 }

@@ -199,6 +199,10 @@ job_keys! {
         init: String, Text, default "\"sfm\"";
         /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting).
         kernel: String, Choice(&["classic", "mip"]), default "\"classic\"";
+        /// With the mip kernel: make no Gaussian finer than what the photographs tell apart (its 3-D filter), so that surfaces
+        /// neither thin out nor break up where they are looked at from nearer. Fine detail is softer at the photographs' own
+        /// scale.
+        smoothing: bool, Flag, default "false";
         /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
         out: Option<PathBuf>, Path, example "\"runs/photos\"";
     }
