@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::composite::{ALPHA_MAX, for_pixels};
+use crate::device::SURFEL_PLANES;
 use crate::frame::{Frame, TILE};
 use crate::render::Renderer;
 use crate::{Gaussians, RenderOptions, View};
@@ -17,7 +18,7 @@ impl Renderer {
     /// **Cost**: a pass of compositing for every three channels.
     ///
     /// # Errors
-    /// As [`Renderer::render`]; another number of features.
+    /// As [`Renderer::render`]; another number of features; surfels.
     pub fn features(
         &mut self,
         view: &View,
@@ -50,7 +51,7 @@ impl Renderer {
     }
 
     /// Unit normals in the camera's axes (x right, y down, z forward), towards the camera; [H, W, 3], zero where nothing is.
-    /// A Gaussian's normal is its shortest axis.
+    /// A Gaussian's normal is its shortest axis, a surfel's its third.
     ///
     /// # Errors
     /// As [`Renderer::render`].
@@ -66,8 +67,13 @@ impl Renderer {
             let towards: f32 = (0..3).map(|k| normal[k] * (place[k] + view.viewmat[k][3])).sum();
             normal.map(|x| if towards > 0.0 { -x } else { x })
         };
-        let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
-        let mut sums = self.features(view, &all, 3, options)?;
+        let mut sums: Vec<f32> = match self.surfels(view, options)? {
+            Some(pixels) => pixels.chunks_exact(SURFEL_PLANES).flat_map(|p| [p[4], p[5], p[6]]).collect(),
+            None => {
+                let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
+                self.features(view, &all, 3, options)?
+            }
+        };
         for n in sums.chunks_exact_mut(3) {
             let length = n.iter().map(|x| x * x).sum::<f32>().sqrt();
             n.iter_mut().for_each(|x| *x = if length > 1e-6 { *x / length } else { 0.0 });
@@ -79,7 +85,7 @@ impl Renderer {
     /// mean depth it does not lie between surfaces.
     ///
     /// # Errors
-    /// As [`Renderer::render`].
+    /// As [`Renderer::render`]; surfels.
     pub fn median_depth(&mut self, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
         self.list(view, options)?;
         let frame = &self.frame;

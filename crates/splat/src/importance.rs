@@ -9,8 +9,9 @@ use crate::{Error, Gaussians, RenderOptions, View, view};
 
 /// For each Gaussian Σ over the pixels of all views of its blending weight αT.
 ///
-/// **Errors**: as [`crate::render`].
+/// **Errors**: as [`crate::render`]; surfels.
 pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions) -> Result<Vec<f32>, Error> {
+    view::check_ellipsoids(gaussians)?;
     let rows = Rows::<f32>::new(gaussians);
     let (mut frame, mut drawn, mut sums) = (Frame::default(), Drawn::default(), vec![]);
     let mut out = vec![0.0; gaussians.len()];

@@ -179,8 +179,9 @@ fn one_round_gaussian_has_the_analytic_picture() {
 
 #[test]
 fn hostile_gaussians_leave_a_finite_picture() {
-    for bad in [f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, -1e30, 0.0] {
-        let clean = scene(Kernel::Classic, 1);
+    let all = [f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, -1e30, 0.0];
+    for (bad, kernel) in all.into_iter().flat_map(|bad| [(bad, Kernel::Classic), (bad, Kernel::Surfel)]) {
+        let clean = scene(kernel, 1);
         for column in 0..5 {
             let mut gaussians = clean.clone();
             match column {
@@ -191,7 +192,10 @@ fn hostile_gaussians_leave_a_finite_picture() {
                 _ => gaussians.sh[0][0] = bad,
             }
             let image = render(&gaussians, &view(), &RenderOptions::default()).unwrap();
-            assert!(image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()), "{bad} in {column}");
+            assert!(
+                image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()),
+                "{kernel:?}: {bad} in {column}"
+            );
         }
     }
     let mut short = scene(Kernel::Classic, 1);

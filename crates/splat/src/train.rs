@@ -70,6 +70,10 @@ pub struct TrainOptions {
     pub smoothing: bool,
     /// Weight of the difference to known depths, in units of the scene's extent, beside the loss. Of device trainers.
     pub depth_weight: f32,
+    /// Weight of [`crate::device::depth_distortion`] of surfels, of what lies behind the first tenth of the run.
+    pub distortion_weight: f32,
+    /// Weight of [`crate::device::normal_consistency`] of surfels, after the first quarter.
+    pub normal_weight: f32,
     /// Learn where pictures were taken from. Of device trainers.
     pub refine_poses: bool,
     /// Rate of poses at the first step, in radians and in units of the scene's extent; at the last one a hundredth.
@@ -106,6 +110,8 @@ impl Default for TrainOptions {
             bilateral_grid: false,
             tone_rate: 2e-3,
             depth_weight: 0.1,
+            distortion_weight: 0.0,
+            normal_weight: 0.05,
             exposure_rate: 2e-3,
         }
     }
@@ -206,6 +212,8 @@ pub(crate) struct Plan {
     /// Highest degree of the harmonics that is used, as far as there is one.
     pub sh_degree: usize,
     pub means_rate: f32,
+    /// Part of the run that is done.
+    pub progress: f64,
 }
 
 /// The plan of the step after `step` steps, of `n` pictures.
@@ -219,7 +227,7 @@ pub(crate) fn schedule(o: &TrainOptions, extent: f32, n: usize, step: usize, pro
     let sh_degree = (step / o.steps_per_degree.max(1)).max((10.0 * progress) as usize);
     let done = progress.clamp(0.0, 1.0) as f32;
     let means_rate = extent * o.means_rate[0].powf(1.0 - done) * o.means_rate[1].powf(done);
-    Plan { picture, background, sh_degree, means_rate }
+    Plan { picture, background, sh_degree, means_rate, progress }
 }
 
 /// Counts of pulls at `n` means, where the strategy looks at them.
@@ -281,7 +289,8 @@ pub(crate) struct Work {
 impl Trainer {
     /// Prepares training.
     ///
-    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses.
+    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses; surfels, which device
+    /// trainers train.
     pub fn new(
         gaussians: Gaussians,
         pictures: impl Into<Arc<[TrainingPicture]>>,
@@ -289,6 +298,7 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let pictures = pictures.into();
         check(&gaussians, &pictures)?;
+        view::check_ellipsoids(&gaussians)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);

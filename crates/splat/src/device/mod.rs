@@ -12,6 +12,7 @@ mod project;
 mod robust;
 mod shot;
 mod step;
+mod surfels;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -23,6 +24,7 @@ pub use kernels::KERNELS;
 pub use lm::LeastSquares;
 pub use method::MethodTrainer;
 pub use robust::DeviceRobustTrainer;
+pub use surfels::{PLANES as SURFEL_PLANES, depth_distortion, normal_consistency, surfels_vars};
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
@@ -30,6 +32,7 @@ use crate::{Gaussians, Kernel, Projection, View};
 use composite::Watch;
 use kernels::Params;
 use lists::{Lists, lists};
+use lumigrad_core::ops::concat;
 use lumigrad_core::{CallParams, DType, Device, Error, Map, Result, Tensor, Var};
 use project::project_map;
 use std::sync::Arc;
@@ -173,7 +176,8 @@ pub struct DeviceOptions {
 /// The picture [H, W, 5]: red, green, blue and depth, each summed with its weights, and the transmittance behind all.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none flows through which pixels a Gaussian
-/// reaches, nor through the order. **Errors**: surfels; shapes that do not fit. **Determinism**: the same bits from run to
+/// reaches, nor through the order. Surfels are those of [`surfels_vars`]. **Errors**: shapes that do not fit; what watches
+/// pulls at the means of surfels. **Determinism**: the same bits from run to
 /// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
@@ -187,7 +191,15 @@ fn render_watched(
     options: &DeviceOptions,
     watch: Option<&Watch>,
 ) -> Result<Var> {
+    if options.kernel == Kernel::Surfel && watch.is_none() {
+        return surfel_picture(&surfels_vars(gaussians, camera, options)?);
+    }
     listed(gaussians, camera, options)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
+}
+
+/// Red, green, blue, depth and transmittance of a picture of surfels.
+fn surfel_picture(picture: &Var) -> Result<Var> {
+    concat(&[&picture.slice(2, 0, 4)?, &picture.slice(2, 9, 10)?], 2)
 }
 
 /// Splats of a camera, and the tiles that draw them.
@@ -201,7 +213,7 @@ struct Listed {
 
 fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Listed> {
     if options.kernel == Kernel::Surfel {
-        let reason = "surfels (2DGS) cannot be drawn yet".into();
+        let reason = "surfels (2DGS) have no quadratic form in the picture".into();
         let device = gaussians.means.device().to_string();
         return Err(Error::Unsupported { kernel: "splat/project".into(), device, reason });
     }

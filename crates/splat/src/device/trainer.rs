@@ -3,7 +3,8 @@
 use super::cameras::{CameraLeaves, Cameras};
 use super::composite::Watch;
 use super::shot::Shot;
-use super::{DeviceOptions, GaussianVars, render_watched};
+use super::surfels::{depth_distortion, normal_consistency, surfels_vars};
+use super::{DeviceOptions, GaussianVars, render_watched, surfel_picture};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
@@ -26,7 +27,12 @@ pub(super) struct Drawn {
     pub target: Tensor,
     /// What is drawn [H·W, 5], colour, depth and transmittance.
     pixels: Var,
+    /// [H, W, 10], where surfels are drawn.
+    surfels: Option<Var>,
 }
+
+/// Parts of the run after which the losses of surfels count: distortion, and consistency of normals.
+const SURFELS_FROM: [f64; 2] = [0.1, 0.25];
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
 const NAMES: [&str; 6] = ["means", "log_scales", "rotations", "opacity_logits", "dc", "rest"];
@@ -305,7 +311,15 @@ impl DeviceTrainer {
         let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
         let smoothed = self.smoothing.as_ref().map(|sizes| vars.smoothed(&sizes.clone().into()));
         let smoothed = smoothed.transpose().map_err(core)?;
-        let picture = render_watched(smoothed.as_ref().unwrap_or(vars), &camera, &options, watch).map_err(core)?;
+        let vars = smoothed.as_ref().unwrap_or(vars);
+        let surfels = match (self.kernel, watch) {
+            (Kernel::Surfel, None) => Some(surfels_vars(vars, &camera, &options).map_err(core)?),
+            _ => None,
+        };
+        let picture = match &surfels {
+            Some(picture) => surfel_picture(picture).map_err(core)?,
+            None => render_watched(vars, &camera, &options, watch).map_err(core)?,
+        };
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
@@ -327,7 +341,7 @@ impl DeviceTrainer {
         let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
         let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
-        Ok(Drawn { colour, target, pixels })
+        Ok(Drawn { colour, target, pixels, surfels })
     }
 
     /// The mean over known depths d of |Σ wᵢ (zᵢ − d)|, in units of the extent, weighted.
@@ -345,6 +359,22 @@ impl DeviceTrainer {
         Ok(Some(sum.scale(f64::from(weight) / (*known as f64 * f64::from(self.extent)))?))
     }
 
+    /// What brings surfels together, weighted; a part of the loss.
+    fn surfel_losses(&self, drawn: &Drawn, shot: &Shot, progress: f64) -> lumigrad_core::Result<Option<Var>> {
+        let Some(picture) = &drawn.surfels else { return Ok(None) };
+        let weights = [self.options.distortion_weight, self.options.normal_weight];
+        let counts = |k: usize| weights[k] > 0.0 && progress >= SURFELS_FROM[k];
+        let mut sum: Option<Var> = None;
+        if counts(0) {
+            sum = Some(depth_distortion(picture, f64::from(self.extent))?.scale(f64::from(weights[0]))?);
+        }
+        if counts(1) {
+            let loss = normal_consistency(picture, &shot.camera)?.scale(f64::from(weights[1]))?;
+            sum = Some(sum.map_or(Ok(loss.clone()), |sum| sum.add(&loss))?);
+        }
+        Ok(sum)
+    }
+
     /// The plan of the next step.
     pub(super) fn plan(&self, progress: f64) -> Plan {
         let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
@@ -355,7 +385,7 @@ impl DeviceTrainer {
     pub(super) fn losses(&self, arrays: &[Var], plan: &Plan, picture: usize) -> Result<[Var; 2]> {
         let (vars, still) = (GaussianVars::from_all(arrays.to_vec()), CameraLeaves::default());
         let drawn = self.drawn(&vars, (&still, None), picture, plan.background, plan.sh_degree)?;
-        self.losses_of(&vars, &drawn, &drawn.colour, picture)
+        self.losses_of(&vars, &drawn, &drawn.colour, (picture, plan.progress))
     }
 
     /// Loss of what is drawn, of `colour` in the place of its own, and the same with regularisers and known depths.
@@ -364,15 +394,18 @@ impl DeviceTrainer {
         vars: &GaussianVars,
         drawn: &Drawn,
         colour: &Var,
-        picture: usize,
+        (picture, progress): (usize, f64),
     ) -> Result<[Var; 2]> {
         let shot = &self.shots[picture];
         let loss = self.loss.evaluate(colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
         let total = self.regularised(&loss, vars).map_err(core)?;
-        let total = match self.depth_loss(&drawn.pixels, shot).map_err(core)? {
-            Some(depth) => total.add(&depth).map_err(core)?,
-            None => total,
-        };
+        let terms = [self.depth_loss(&drawn.pixels, shot), self.surfel_losses(drawn, shot, progress)];
+        let mut total = total;
+        for term in terms {
+            if let Some(term) = term.map_err(core)? {
+                total = total.add(&term).map_err(core)?;
+            }
+        }
         Ok([loss, total])
     }
 
