@@ -46,7 +46,7 @@ pub fn splats(bytes: &[u8]) -> bool {
     for ending in ["ply", "splat", "spz", "sog", "glb"] {
         let Ok(gaussians) = formats::read_bytes(&format!("{NAME}.{ending}"), bytes) else { continue };
         is_good = true;
-        // Surfels are read and converted, and not drawn.
+        // Surfels are drawn by other kernels, which are slower.
         if gaussians.len() > 10_000 || gaussians.kernel == Kernel::Surfel {
             continue;
         }

@@ -2,22 +2,14 @@
 
 use crate::Error;
 use crate::composite::{ALPHA_MAX, for_pixels};
+use crate::device::SURFEL_PLANES;
 use crate::frame::{Frame, TILE};
 use crate::render::Renderer;
-use crate::rows::BLOCK;
 use crate::{Gaussians, RenderOptions, View};
 use rayon::prelude::*;
 
 /// Transmittance at which a pixel's median depth lies.
 const MEDIAN: f32 = 0.5;
-
-/// For each Gaussian its splat in a frame, as pairs (Gaussian, splat).
-fn drawn(frame: &Frame<f32>) -> impl Iterator<Item = (usize, usize)> + '_ {
-    frame.blocks.iter().enumerate().flat_map(|(block, &(first, bits))| {
-        let rows = (0..BLOCK).filter(move |k| bits >> k & 1 == 1);
-        rows.enumerate().map(move |(rank, k)| (block * BLOCK + k, first as usize + rank))
-    })
-}
 
 impl Renderer {
     /// Σ wᵢ fᵢ of features fᵢ, `channels` numbers per Gaussian: any number of them, of any sign, in the place of colours.
@@ -26,7 +18,7 @@ impl Renderer {
     /// **Cost**: a pass of compositing for every three channels.
     ///
     /// # Errors
-    /// As [`Renderer::render`]; another number of features.
+    /// As [`Renderer::render`]; another number of features; surfels.
     pub fn features(
         &mut self,
         view: &View,
@@ -40,14 +32,14 @@ impl Renderer {
         self.list(view, options)?;
         let size = [view.width, view.height];
         let mut out = vec![0.0; size[0] * size[1] * channels];
-        let pairs: Vec<(usize, usize)> = drawn(&self.frame).collect();
+        let seen: Vec<usize> = self.frame.drawn().collect();
         for first in (0..channels).step_by(3) {
             let here = first..channels.min(first + 3);
-            for &(gaussian, splat) in &pairs {
+            for &gaussian in &seen {
                 let row = &features[gaussian * channels..(gaussian + 1) * channels];
-                self.frame.splats[splat].channels[..here.len()].copy_from_slice(&row[here.clone()]);
+                self.frame.splats[gaussian].channels[..here.len()].copy_from_slice(&row[here.clone()]);
             }
-            self.drawn.update(&self.frame, false);
+            self.drawn.update(&self.frame, false, false);
             let picture = &self.drawn.picture;
             for_pixels(size, |pixel, tile, at| {
                 for (plane, channel) in here.clone().enumerate() {
@@ -59,7 +51,7 @@ impl Renderer {
     }
 
     /// Unit normals in the camera's axes (x right, y down, z forward), towards the camera; [H, W, 3], zero where nothing is.
-    /// A Gaussian's normal is its shortest axis.
+    /// A Gaussian's normal is its shortest axis, a surfel's its third.
     ///
     /// # Errors
     /// As [`Renderer::render`].
@@ -75,8 +67,13 @@ impl Renderer {
             let towards: f32 = (0..3).map(|k| normal[k] * (place[k] + view.viewmat[k][3])).sum();
             normal.map(|x| if towards > 0.0 { -x } else { x })
         };
-        let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
-        let mut sums = self.features(view, &all, 3, options)?;
+        let mut sums: Vec<f32> = match self.surfels(view, options)? {
+            Some(pixels) => pixels.chunks_exact(SURFEL_PLANES).flat_map(|p| [p[4], p[5], p[6]]).collect(),
+            None => {
+                let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
+                self.features(view, &all, 3, options)?
+            }
+        };
         for n in sums.chunks_exact_mut(3) {
             let length = n.iter().map(|x| x * x).sum::<f32>().sqrt();
             n.iter_mut().for_each(|x| *x = if length > 1e-6 { *x / length } else { 0.0 });
@@ -88,7 +85,7 @@ impl Renderer {
     /// mean depth it does not lie between surfaces.
     ///
     /// # Errors
-    /// As [`Renderer::render`].
+    /// As [`Renderer::render`]; surfels.
     pub fn median_depth(&mut self, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
         self.list(view, options)?;
         let frame = &self.frame;

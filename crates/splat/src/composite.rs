@@ -1,4 +1,8 @@
-//! Compositing of splats front to back, and its reverse mode: a tile at a time, 8 or 16 pixels in a vector.
+//! Compositing of splats front to back, and its derivatives: a tile at a time, 8 or 16 pixels in a vector.
+
+mod tangent;
+
+pub(crate) use tangent::tangent;
 
 use crate::frame::{Frame, TILE, lists};
 use crate::lanes::{Mask, Precision, V, level};
@@ -42,9 +46,9 @@ pub(crate) fn for_pixels([width, height]: [usize; 2], mut each: impl FnMut(usize
 struct Falloff<N, M> {
     dx: N,
     dy: N,
-    /// e^−σ times the opacity.
-    raw: N,
-    /// Drawn, of the pixels that are not finished.
+    /// Zero where it is not drawn.
+    alpha: N,
+    /// Where it is, finished pixels included.
     hit: M,
 }
 
@@ -80,16 +84,24 @@ impl<'a, S: Simd, T: Precision> Canvas<'a, S, T> {
         Self { simd, low: corner.map(|x| T::of(x as f32 + 0.5)), places, least: frame.least, left }
     }
 
+    /// Columns and rows of a vector of pixels, counted from the first centre.
     #[inline(always)]
-    fn falloff(&self, splat: &Splat<T>, at: usize) -> Falloff<V<S, T>, Mask<S, T>> {
+    fn place(&self, at: usize) -> [V<S, T>; 2] {
+        let end = at + V::<S, T>::LEN;
+        let [x, y] = &self.places;
+        [V::<S, T>::from_slice(self.simd, &x[at..end]), V::<S, T>::from_slice(self.simd, &y[at..end])]
+    }
+
+    /// `splat`: [`Canvas::near`].
+    #[inline(always)]
+    fn falloff(&self, splat: &Splat<T>, [x, y]: [V<S, T>; 2]) -> Falloff<V<S, T>, Mask<S, T>> {
         let c = |x: T| V::<S, T>::splat(self.simd, x);
-        let len = V::<S, T>::LEN;
-        let dx = c(splat.mean[0]) - V::<S, T>::from_slice(self.simd, &self.places[0][at..at + len]);
-        let dy = c(splat.mean[1]) - V::<S, T>::from_slice(self.simd, &self.places[1][at..at + len]);
+        let (dx, dy) = (c(splat.mean[0]) - x, c(splat.mean[1]) - y);
         let [a, b, c2] = splat.quadratic;
         let power = dx.mul_add(dx.mul_add(c(a), dy * c(b)), (dy * dy).mul_add(c(c2), c(splat.log_opacity)));
-        let hit = power.simd_ge(c(self.least)) & self.left_at(at).simd_gt(c(T::ZERO));
-        Falloff { dx, dy, raw: T::exp2(self.simd, power), hit }
+        let hit = power.simd_ge(c(self.least));
+        let alpha = T::exp2(self.simd, power).min(c(T::from_f64(ALPHA_MAX)));
+        Falloff { dx, dy, alpha: hit.select(alpha, c(T::ZERO)), hit }
     }
 
     /// A splat whose mean is counted from the first centre.
@@ -201,8 +213,54 @@ impl Vectors {
     }
 }
 
+/// The next splats of a list, brought together.
+struct Near<T> {
+    /// Means are counted from the first centre of the tile.
+    splats: [Splat<T>; NEAR],
+    /// First and last column, and row, that each may reach.
+    low: [[T; NEAR]; 2],
+    high: [[T; NEAR]; 2],
+}
+
+impl<T: Precision> Near<T> {
+    fn new() -> Self {
+        let nothing = [[T::ZERO; NEAR]; 2];
+        Self { splats: [Splat::default(); NEAR], low: nothing, high: nothing }
+    }
+
+    #[inline(always)]
+    fn gather<S: Simd>(&mut self, canvas: &Canvas<S, T>, frame: &Frame<T>, list: &[u32]) {
+        for (k, &splat) in list.iter().take(NEAR).enumerate() {
+            let splat = canvas.near(&frame.splats[splat as usize]);
+            for axis in 0..2 {
+                let half = splat.half[axis] + T::of(0.125);
+                self.low[axis][k] = splat.mean[axis] - half;
+                self.high[axis][k] = splat.mean[axis] + half;
+            }
+            self.splats[k] = splat;
+        }
+    }
+
+    /// The splats, as bits, that may reach the pixels `first` to `first` + `extent` of an axis.
+    #[inline(always)]
+    fn reach<S: Simd>(&self, simd: S, axis: usize, first: usize, extent: usize) -> u64 {
+        let len = V::<S, T>::LEN;
+        let first = V::<S, T>::splat(simd, T::of(first as f32));
+        let last = first + T::of(extent as f32);
+        let mut bits = 0;
+        for k in (0..NEAR).step_by(len) {
+            let low = V::<S, T>::from_slice(simd, &self.low[axis][k..k + len]);
+            let high = V::<S, T>::from_slice(simd, &self.high[axis][k..k + len]);
+            bits |= (low.simd_le(last) & high.simd_ge(first)).to_bitmask() << k;
+        }
+        bits
+    }
+}
+
+/// Draws a tile, vector of pixels after vector: what a pixel gathers stays in registers while splats pass by. With `KEEP`
+/// the cells that each splat is drawn in are noted.
 #[inline(always)]
-fn forward_tile<S: Simd, T: Precision, const C: usize>(
+fn forward_tile<S: Simd, T: Precision, const C: usize, const KEEP: bool>(
     simd: S,
     frame: &Frame<T>,
     tile: usize,
@@ -211,40 +269,72 @@ fn forward_tile<S: Simd, T: Precision, const C: usize>(
     out: &mut [[T; PIXELS]; PLANES],
 ) {
     let [red, green, blue, depth, left] = out;
-    let sums = [red, green, blue, depth];
-    let mut canvas = Canvas::new(simd, frame, tile, left);
+    let planes = [red, green, blue, depth];
+    let canvas = Canvas::new(simd, frame, tile, left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let len = V::<S, T>::LEN;
-    let mut open = canvas.open();
-    let mut near = [Splat::default(); NEAR];
-    for (k, drawn) in cells_drawn.iter_mut().enumerate() {
-        *drawn = 0;
-        if open == 0 {
-            continue;
+    let rows_at_once = if len > CELL { 4 } else { 2 };
+    let mut near = Near::new();
+    for first in (0..list.len()).step_by(NEAR) {
+        let count = (list.len() - first).min(NEAR);
+        near.gather(&canvas, frame, &list[first..first + count]);
+        let among = u64::MAX >> (NEAR - count);
+        let (mut columns, mut rows) = ([0; 4], [0; 8]);
+        for (k, bits) in columns.iter_mut().enumerate() {
+            *bits = near.reach(simd, 0, 4 * k, 3) & among;
         }
-        if k % NEAR == 0 {
-            canvas.gather(frame, &list[k..], &mut near);
+        for k in (0..8).step_by(rows_at_once / 2) {
+            rows[k] = near.reach(simd, 1, 2 * k, rows_at_once - 1);
         }
-        let splat = &near[k % NEAR];
-        let mut hits = 0;
-        let mut vectors = Vectors::new(cells(splat) & open, len);
-        while let Some((at, own)) = vectors.next(len) {
-            // Also where nothing is hit: to skip that costs more than it saves.
-            let f = canvas.falloff(splat, at);
-            hits |= if f.hit.any_true() { own } else { 0 };
-            let alpha = f.raw.min(c(ALPHA_MAX));
-            let t = canvas.left_at(at);
-            let next = t - t * alpha;
-            let stays = next.simd_gt(c(T_MIN));
-            let weight = (f.hit & stays).select(alpha * t, c(0.0));
-            for ch in 0..C {
-                let sum = &mut sums[ch][at..at + len];
-                let value = V::<S, T>::splat(simd, splat.channels[ch]);
-                weight.mul_add(value, V::<S, T>::from_slice(simd, sum)).store_slice(sum);
+        let (mut hits, mut open) = ([0u32; NEAR], false);
+        for at in (0..PIXELS).step_by(len) {
+            let mut t = canvas.left_at(at);
+            if !t.simd_gt(c(0.0)).any_true() {
+                continue;
             }
-            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
+            open = true;
+            let cell = at / CELL;
+            let own: u32 = if len > CELL { 3 << cell } else { 1 << cell };
+            let mut bits = columns[cell / 2 % 4] & rows[cell / 8 * 2 + cell % 2];
+            let mut sums = [c(0.0); C];
+            for ch in 0..C {
+                sums[ch] = V::<S, T>::from_slice(simd, &planes[ch][at..at + len]);
+            }
+            let place = canvas.place(at);
+            while bits != 0 {
+                let k = bits.trailing_zeros() as usize % NEAR;
+                bits &= bits - 1;
+                let splat = &near.splats[k];
+                let f = canvas.falloff(splat, place);
+                let next = (-t).mul_add(f.alpha, t);
+                let stays = next.simd_gt(c(T_MIN));
+                let weight = stays.select(f.alpha * t, c(0.0));
+                for ch in 0..C {
+                    sums[ch] = weight.mul_add(V::<S, T>::splat(simd, splat.channels[ch]), sums[ch]);
+                }
+                if KEEP {
+                    let drawn = (f.hit & t.simd_gt(c(0.0))).any_true();
+                    hits[k] |= if drawn { own } else { 0 };
+                }
+                t = stays.select(next, -t.abs());
+                if !stays.any_true() {
+                    break;
+                }
+            }
+            for ch in 0..C {
+                sums[ch].store_slice(&mut planes[ch][at..at + len]);
+            }
+            t.store_slice(&mut canvas.left[at..at + len]);
         }
-        *drawn = hits;
+        if KEEP {
+            cells_drawn[first..first + count].copy_from_slice(&hits[..count]);
+        }
+        if !open {
+            if KEEP {
+                cells_drawn[first..].fill(0);
+            }
+            break;
+        }
     }
     canvas.left.iter_mut().for_each(|t| *t = t.abs());
 }
@@ -291,13 +381,13 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
         let mut moments = [c(0.0); Moments::<f32>::COUNT];
         let mut vectors = Vectors::new(drawn, len);
         while let Some((at, own)) = vectors.next(len) {
-            let f = canvas.falloff(splat, at);
-            let alpha = f.raw.min(c(ALPHA_MAX));
+            let f = canvas.falloff(splat, canvas.place(at));
+            let alpha = f.alpha;
             let t = canvas.left_at(at);
-            let next = t - t * alpha;
+            let next = (-t).mul_add(alpha, t);
             let stays = next.simd_gt(c(T_MIN));
             let shown = f.hit & stays;
-            let weight = shown.select(alpha * t, c(0.0));
+            let weight = stays.select(alpha * t, c(0.0));
             let mut colour = c(0.0);
             for ch in 0..C {
                 let g = V::<S, T>::from_slice(simd, &grads[ch][at..at + len]);
@@ -307,7 +397,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
             let to_come = V::<S, T>::from_slice(simd, &rest[at..at + len]) - weight * colour;
             to_come.store_slice(&mut rest[at..at + len]);
             let by_alpha = t * colour - to_come * T::inverse(simd, c(1.0) - alpha);
-            let s = (shown & f.raw.simd_lt(c(ALPHA_MAX))).select(-(alpha * by_alpha), c(0.0));
+            let s = (shown & alpha.simd_lt(c(ALPHA_MAX))).select(-(alpha * by_alpha), c(0.0));
             let (sx, sy) = (s * f.dx, s * f.dy);
             moments[0] += s;
             moments[1] += sx;
@@ -322,7 +412,7 @@ fn backward_tile<S: Simd, T: Precision, const C: usize, const PULLS: bool>(
                 let (x, y) = (x * half[0], y * half[1]);
                 moments[9] += (x * x + y * y).sqrt();
             }
-            let after = f.hit.select(stays.select(next, -t), t);
+            let after = stays.select(next, -t.abs());
             match cells_drawn {
                 Some(_) => after.store_slice(&mut canvas.left[at..at + len]),
                 None => canvas.leave(at, own, after, &mut open),
@@ -343,18 +433,30 @@ pub(crate) struct Drawn<T> {
 }
 
 impl<T: Precision> Drawn<T> {
-    /// Draws a frame, in the memory of an earlier picture; without `depth` its plane is zero.
-    pub fn update(&mut self, frame: &Frame<T>, depth: bool) {
+    /// Draws a frame, in the memory of an earlier picture; without `depth` its plane is zero. What only [`Drawn::backward`]
+    /// needs is left out unless it is to be kept.
+    pub fn update(&mut self, frame: &Frame<T>, depth: bool, keep: bool) {
         let n = frame.starts.len().saturating_sub(1);
         self.picture.resize_with(n, || [[T::ZERO; PIXELS]; PLANES]);
-        self.cells.resize(frame.ids.len(), 0);
-        let tiles = lists(&mut self.cells, &frame.starts).into_par_iter().zip(self.picture.par_iter_mut());
-        tiles.enumerate().for_each(|(tile, ((first, cells), out))| {
+        self.cells.resize(if keep { frame.ids.len() } else { 0 }, 0);
+        let none: Vec<u32> = if keep { vec![] } else { vec![0; n + 1] };
+        let tiles = lists(&mut self.cells, if keep { &frame.starts } else { &none }).into_par_iter();
+        tiles.zip(self.picture.par_iter_mut()).enumerate().for_each(|(tile, ((_, cells), out))| {
             *out = [[T::ZERO; PIXELS]; PLANES];
-            let list = &frame.ids[first..first + cells.len()];
-            match depth {
-                true => dispatch!(level(), simd => forward_tile::<_, T, 4>(simd, frame, tile, list, cells, out)),
-                false => dispatch!(level(), simd => forward_tile::<_, T, 3>(simd, frame, tile, list, cells, out)),
+            let list = &frame.ids[frame.starts[tile] as usize..frame.starts[tile + 1] as usize];
+            match (depth, keep) {
+                (true, true) => {
+                    dispatch!(level(), simd => forward_tile::<_, T, 4, true>(simd, frame, tile, list, cells, out))
+                }
+                (true, false) => {
+                    dispatch!(level(), simd => forward_tile::<_, T, 4, false>(simd, frame, tile, list, cells, out))
+                }
+                (false, true) => {
+                    dispatch!(level(), simd => forward_tile::<_, T, 3, true>(simd, frame, tile, list, cells, out))
+                }
+                (false, false) => {
+                    dispatch!(level(), simd => forward_tile::<_, T, 3, false>(simd, frame, tile, list, cells, out))
+                }
             }
         });
     }
@@ -394,62 +496,4 @@ pub(crate) fn backward<T: Precision>(
             (_, false) => dispatch!(level(), simd => backward_tile::<_, T, 3, false>(simd, frame, tile, list, cells, picture, grads, out)),
         }
     });
-}
-
-/// The change of a picture when splats change along `tangents`, rows of mean, quadratic form, log₂ of the opacity, red,
-/// green, blue and depth.
-pub(crate) fn tangent<T: Precision>(frame: &Frame<T>, tangents: &[[T; 10]]) -> Tiled<T> {
-    let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; frame.starts.len().saturating_sub(1)];
-    out.par_iter_mut().enumerate().for_each(|(tile, out)| {
-        let range = frame.starts[tile] as usize..frame.starts[tile + 1] as usize;
-        dispatch!(level(), simd => tangent_tile(simd, frame, tile, &frame.ids[range], tangents, out));
-    });
-    out
-}
-
-#[inline(always)]
-fn tangent_tile<S: Simd, T: Precision>(
-    simd: S,
-    frame: &Frame<T>,
-    tile: usize,
-    list: &[u32],
-    tangents: &[[T; 10]],
-    out: &mut [[T; PIXELS]; PLANES],
-) {
-    let mut left = [T::ZERO; PIXELS];
-    let mut canvas = Canvas::new(simd, frame, tile, &mut left);
-    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
-    let value = |x: T| V::<S, T>::splat(simd, x);
-    let len = V::<S, T>::LEN;
-    let mut open = canvas.open();
-    for &splat in list {
-        let by = tangents[splat as usize];
-        let splat = canvas.near(&frame.splats[splat as usize]);
-        let mut vectors = Vectors::new(cells(&splat) & open, len);
-        while let Some((at, own)) = vectors.next(len) {
-            let f = canvas.falloff(&splat, at);
-            let alpha = f.raw.min(c(ALPHA_MAX));
-            let t = canvas.left_at(at);
-            let next = t - t * alpha;
-            let stays = next.simd_gt(c(T_MIN));
-            let shown = f.hit & stays;
-            let [qa, qb, qc] = splat.quadratic;
-            let slope = (f.dx * qa * c(2.0) + f.dy * qb) * by[0] + (f.dx * qb + f.dy * qc * c(2.0)) * by[1];
-            let form = f.dx * f.dx * by[2] + f.dx * f.dy * by[3] + f.dy * f.dy * by[4];
-            let by_power = slope + form + value(by[5]);
-            let moves = shown & f.raw.simd_lt(c(ALPHA_MAX));
-            let by_alpha = moves.select(alpha * by_power * c(std::f64::consts::LN_2), c(0.0));
-            let by_left = V::<S, T>::from_slice(simd, &out[PLANES - 1][at..at + len]);
-            let weight = shown.select(alpha * t, c(0.0));
-            let by_weight = shown.select(by_alpha * t + alpha * by_left, c(0.0));
-            for ch in 0..4 {
-                let sum = V::<S, T>::from_slice(simd, &out[ch][at..at + len]);
-                let sum = sum + by_weight * splat.channels[ch] + weight * by[6 + ch];
-                sum.store_slice(&mut out[ch][at..at + len]);
-            }
-            let after = by_left * (c(1.0) - alpha) - t * by_alpha;
-            shown.select(after, by_left).store_slice(&mut out[PLANES - 1][at..at + len]);
-            canvas.leave(at, own, f.hit.select(stays.select(next, -t), t), &mut open);
-        }
-    }
 }

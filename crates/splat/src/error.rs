@@ -26,8 +26,8 @@ pub enum Error {
         /// The degree.
         found: usize,
     },
-    /// Surfels are not drawn yet.
-    #[error("surfels (2DGS) cannot be drawn yet; choose the classic or the mip kernel")]
+    /// Something that needs ellipsoids.
+    #[error("this cannot be done with surfels (2DGS); choose the classic or the mip kernel")]
     Surfels,
     /// The camera is not a camera.
     #[error("the view has non-finite numbers or a focal length that is not positive; check its camera")]

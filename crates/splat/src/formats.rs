@@ -21,7 +21,7 @@ use crate::Gaussians;
 use std::path::Path;
 
 /// Logarithm of the third scale of surfels, which files leave out.
-const FLAT: f32 = -14.0;
+pub(crate) const FLAT: f32 = -14.0;
 
 /// Why a file cannot be read or written.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -6,24 +6,15 @@ use crate::project::{Camera, Splat, project};
 use crate::rows::{BLOCK, Rows};
 use fearless_simd::{Simd, dispatch};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Pixels along a side of a tile.
 pub(crate) const TILE: usize = 16;
 /// Most entries of all lists: 2.5 GB of them.
 const MOST: usize = 1 << 27;
-/// Blocks that are projected together.
-const CHUNK: usize = 32;
-
-/// A splat in the list of a tile.
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    /// The bits of its depth.
-    depth: u32,
-    splat: u32,
-    /// Place among all lists in the order of splats.
-    slot: u32,
-}
+/// Most parts that Gaussians are listed in, and numbers of their counts by tiles.
+const PARTS: usize = 64;
+const COUNTS: usize = 1 << 22;
 
 /// Splats and, per tile, those that touch it.
 ///
@@ -35,30 +26,33 @@ pub(crate) struct Frame<T> {
     pub size: [usize; 2],
     /// log₂ of the least alpha that is drawn.
     pub least: T,
-    /// In the order of Gaussians.
+    /// Of each Gaussian; what is not seen has none of meaning.
     pub splats: Vec<Splat<T>>,
-    /// For each block of Gaussians its first splat, and a bit for each Gaussian that has one.
-    pub blocks: Vec<(u32, u16)>,
-    /// First slot of each splat, and the number of all.
-    slots: Vec<u32>,
-    /// Lists of all tiles, one after the other, in the order of splats.
-    entries: Vec<Entry>,
-    /// Splats of all tiles, one after the other, by depth.
+    /// For each block a bit for each Gaussian that is seen.
+    pub seen: Vec<u16>,
+    /// Gaussians of all tiles, one tile after the other, by depth.
     pub ids: Vec<u32>,
     /// First entry of each tile, and the number of all.
     pub starts: Vec<u32>,
+    /// Where sums are to be made: first slot of each Gaussian, and the number of all.
+    slots: Vec<u32>,
+    /// Slot → Gaussian.
+    owners: Vec<u32>,
     /// Slot → entry, known once lists are sorted.
     places: Vec<AtomicU32>,
-    parts: Vec<Part<T>>,
+    /// Lists of all tiles, one after the other, in the order of Gaussians: the bits of a depth above a Gaussian, or a slot.
+    entries: Vec<AtomicU64>,
+    parts: Vec<Part>,
 }
 
-/// Splats of a chunk with the tiles of each.
+/// What Gaussians side by side are listed in.
 #[derive(Default)]
-struct Part<T> {
-    splats: Vec<Splat<T>>,
-    blocks: Vec<(u32, u16)>,
-    counts: Vec<u32>,
+struct Part {
+    /// Tiles of each Gaussian that is seen, and how many.
     tiles: Vec<u32>,
+    counts: Vec<u32>,
+    /// Entries per tile; then the place of the next one.
+    next: Vec<u32>,
 }
 
 impl<T: Precision> Frame<T> {
@@ -88,86 +82,128 @@ impl<T: Precision> Frame<T> {
         }
     }
 
-    /// Projects all rows and lists the splats, in the memory of an earlier frame.
+    /// Projects all rows and lists the splats, in the memory of an earlier frame. Where there is `smoothing`, whole blocks
+    /// of it, Gaussians are [`crate::Gaussians::smoothed`]. [`Frame::sum`] needs what `keep` keeps.
     ///
     /// **Errors**: more entries than memory should hold; the lists are then empty.
-    pub fn update(&mut self, rows: &Rows<T>, camera: &Camera<T>, size: [usize; 2]) -> Result<(), Error> {
+    pub fn update(
+        &mut self,
+        rows: &Rows<T>,
+        smoothing: &[T],
+        camera: &Camera<T>,
+        size: [usize; 2],
+        keep: bool,
+    ) -> Result<(), Error> {
         self.size = size;
         self.least = camera.least;
-        let chunk = CHUNK * rows.width * BLOCK;
-        let mut parts = std::mem::take(&mut self.parts);
-        parts.resize_with(rows.data.len().div_ceil(chunk), Part::default);
-        let chunks = parts.par_iter_mut().zip(rows.data.par_chunks(chunk));
-        chunks.for_each(|(part, chunk)| self.fill(part, chunk, rows.width, camera));
-        let listed = self.list(&parts);
-        self.parts = parts;
-        listed
+        let blocks = rows.n.div_ceil(BLOCK);
+        self.splats.resize(blocks * BLOCK, Splat::default());
+        self.seen.resize(blocks, 0);
+        let [columns, lines] = self.tiles();
+        let most = (COUNTS / (columns * lines).max(1)).clamp(1, PARTS);
+        let per = blocks.div_ceil(most.min(4 * rayon::current_num_threads())).max(1);
+        self.parts.resize_with(blocks.div_ceil(per), Part::default);
+        let chunks = self.parts.par_iter_mut().zip(rows.data.par_chunks(per * rows.width * BLOCK));
+        let out = self.splats.par_chunks_mut(per * BLOCK).zip(self.seen.par_chunks_mut(per));
+        chunks.zip(out).enumerate().for_each(|(k, ((part, rows_of), (splats, seen)))| {
+            part.clear(columns * lines);
+            let blocks = rows_of.chunks_exact(rows.width * BLOCK).zip(splats.as_chunks_mut::<BLOCK>().0);
+            for (i, ((block, splats), seen)) in blocks.zip(seen).enumerate() {
+                let block = (block, smoothing_of(smoothing, k * per + i));
+                *seen = dispatch!(level(), simd => fill_block(simd, columns, block, camera, splats, part));
+            }
+        });
+        self.list(per, keep)
     }
 
-    /// Makes the lists of tiles of those of splats.
-    fn list(&mut self, parts: &[Part<T>]) -> Result<(), Error> {
-        self.splats.clear();
-        self.blocks.clear();
-        self.slots.clear();
-        let entries: usize = parts.iter().map(|p| p.tiles.len()).sum();
+    /// Makes the lists of tiles of those of Gaussians, `per` blocks of which are a part.
+    fn list(&mut self, per: usize, keep: bool) -> Result<(), Error> {
+        let [columns, lines] = self.tiles();
+        self.starts.clear();
+        let entries: usize = self.parts.iter().map(|p| p.tiles.len()).sum();
         if entries > MOST {
-            self.starts.clear();
             self.ids.clear();
             return Err(Error::Lists { entries, most: MOST });
         }
-        let mut slot = 0;
-        for part in parts {
-            let first = self.splats.len() as u32;
-            self.splats.extend_from_slice(&part.splats);
-            self.blocks.extend(part.blocks.iter().map(|&(start, bits)| (first + start, bits)));
-            for &count in &part.counts {
-                self.slots.push(slot);
-                slot += count;
+        let mut start = 0;
+        for tile in 0..columns * lines {
+            self.starts.push(start);
+            for part in &mut self.parts {
+                start += std::mem::replace(&mut part.next[tile], start);
             }
         }
-        self.slots.push(slot);
-        let [columns, lines] = self.tiles();
-        self.starts.clear();
-        self.starts.resize(columns * lines + 1, 0);
-        for &tile in parts.iter().flat_map(|p| &p.tiles) {
-            self.starts[tile as usize + 1] += 1;
-        }
-        for t in 0..columns * lines {
-            self.starts[t + 1] += self.starts[t];
-        }
-        self.entries.resize(slot as usize, Entry::default());
-        self.places.resize_with(slot as usize, || AtomicU32::new(0));
-        // Each thread walks over the tiles of all splats, and lists those of its own part of the picture.
-        let per = (columns * lines).div_ceil(rayon::current_num_threads()).max(1);
-        let mut all = lists(&mut self.entries, &self.starts);
-        let shares = all.par_chunks_mut(per).enumerate();
-        shares.for_each(|(k, lists)| scatter(parts, k * per, lists));
-        let places = &self.places;
-        self.ids.resize(slot as usize, 0);
-        let sorted = lists(&mut self.ids, &self.starts);
-        all.into_par_iter().zip(sorted).for_each_init(Vec::new, |keys, ((first, list), (_, ids))| {
-            keys.clear();
-            keys.extend(list.iter().enumerate().map(|(k, e)| (e.depth as u64) << 32 | k as u64));
-            keys.sort_unstable();
+        self.starts.push(start);
+        self.entries.resize_with(entries, AtomicU64::default);
+        self.ids.resize(entries, 0);
+        let kept = if keep { entries } else { 0 };
+        self.owners.resize(kept, 0);
+        self.places.resize_with(kept, AtomicU32::default);
+        self.slots.resize(if keep { self.splats.len() + 1 } else { 0 }, 0);
+        self.scatter(per, keep);
+        let (entries, owners, places) = (&self.entries, &self.owners, &self.places);
+        let sorted = lists(&mut self.ids, &self.starts).into_par_iter();
+        sorted.for_each_init(Sort::default, |sort, (first, ids)| {
+            let keys = sort.sorted(entries[first..first + ids.len()].iter().map(|e| e.load(Relaxed)));
             for (k, (key, id)) in keys.iter().zip(ids).enumerate() {
-                let entry = list[*key as u32 as usize];
-                *id = entry.splat;
-                places[entry.slot as usize].store((first + k) as u32, Relaxed);
+                *id = *key as u32;
+                if keep {
+                    *id = owners[*key as u32 as usize];
+                    places[*key as u32 as usize].store((first + k) as u32, Relaxed);
+                }
             }
         });
         Ok(())
     }
 
-    fn fill(&self, part: &mut Part<T>, chunk: &[T], width: usize, camera: &Camera<T>) {
-        part.splats.clear();
-        part.blocks.clear();
-        part.counts.clear();
-        part.tiles.clear();
-        for block in chunk.chunks_exact(width * BLOCK) {
-            let first = part.splats.len() as u32;
-            let bits = dispatch!(level(), simd => fill_block(simd, self.size, block, camera, part));
-            part.blocks.push((first, bits));
+    /// Lists Gaussians by tiles.
+    fn scatter(&mut self, per: usize, keep: bool) {
+        let mut firsts = vec![0];
+        self.parts.iter().for_each(|p| firsts.push(firsts[firsts.len() - 1] + p.tiles.len() as u32));
+        let owners: Vec<&mut [u32]> = match keep {
+            true => lists(&mut self.owners, &firsts).into_iter().map(|l| l.1).collect(),
+            false => self.parts.iter().map(|_| &mut [][..]).collect(),
+        };
+        let (splats, seen, entries) = (&self.splats, &self.seen, &self.entries);
+        let mut slots: Vec<&mut [u32]> = self.slots.chunks_mut(per * BLOCK).collect();
+        slots.resize_with(self.parts.len().max(slots.len()), Default::default);
+        let parts = self.parts.par_iter_mut().zip(owners).zip(slots).zip(&firsts).enumerate();
+        parts.for_each(|(k, (((part, owners), slots), &first))| {
+            let (mut tiles, mut slot) = (&part.tiles[..], first);
+            let mut counts = part.counts.iter();
+            let blocks = k * per..seen.len().min((k + 1) * per);
+            for i in blocks.start * BLOCK..blocks.end * BLOCK {
+                if keep {
+                    slots[i - blocks.start * BLOCK] = slot;
+                }
+                if seen[i / BLOCK] >> (i % BLOCK) & 1 == 0 {
+                    continue;
+                }
+                // Depths are positive: their bits are in the order of their values.
+                let depth = ((splats[i].channels[3].to_f64() as f32).to_bits() as u64) << 32;
+                let (now, rest) = tiles.split_at(counts.next().map_or(0, |&n| n as usize));
+                for &tile in now {
+                    let at = &mut part.next[tile as usize];
+                    entries[*at as usize].store(depth | if keep { slot } else { i as u32 } as u64, Relaxed);
+                    *at += 1;
+                    if keep {
+                        owners[(slot - first) as usize] = i as u32;
+                    }
+                    slot += 1;
+                }
+                tiles = rest;
+            }
+        });
+        if let Some(last) = self.slots.last_mut() {
+            *last = firsts[firsts.len() - 1];
         }
+    }
+
+    /// Numbers of the Gaussians that are seen.
+    pub fn drawn(&self) -> impl Iterator<Item = usize> + '_ {
+        let of = |(block, &bits): (usize, &u16)| {
+            (0..BLOCK).filter(move |k| bits >> k & 1 == 1).map(move |k| block * BLOCK + k)
+        };
+        self.seen.iter().enumerate().flat_map(of)
     }
 
     /// Columns and rows of tiles.
@@ -175,11 +211,11 @@ impl<T: Precision> Frame<T> {
         self.size.map(|n| n.div_ceil(TILE))
     }
 
-    /// Moments of a splat: the sum over its entries.
+    /// Moments of a Gaussian's splat: the sum over its entries.
     #[inline(always)]
-    pub fn sum<const C: usize>(&self, splat: usize, of: &[[T; C]]) -> [T; C] {
+    pub fn sum<const C: usize>(&self, gaussian: usize, of: &[[T; C]]) -> [T; C] {
         let mut sum = [T::ZERO; C];
-        for slot in self.slots[splat]..self.slots[splat + 1] {
+        for slot in self.slots[gaussian]..self.slots[gaussian + 1] {
             let part = &of[self.places[slot as usize].load(Relaxed) as usize];
             (0..C).for_each(|k| sum[k] += part[k]);
         }
@@ -187,51 +223,87 @@ impl<T: Precision> Frame<T> {
     }
 }
 
-/// Adds the splats of a block and their tiles; gives a bit for each Gaussian that has one.
+impl Part {
+    fn clear(&mut self, tiles: usize) {
+        self.tiles.clear();
+        self.counts.clear();
+        self.next.clear();
+        self.next.resize(tiles, 0);
+    }
+}
+
+/// What a block is smoothed with.
+pub(crate) fn smoothing_of<T>(smoothing: &[T], block: usize) -> &[T] {
+    smoothing.get(block * BLOCK..(block + 1) * BLOCK).unwrap_or(&[])
+}
+
+/// Projects a block and adds the tiles of its splats; gives a bit for each Gaussian that is seen.
 #[inline(always)]
 fn fill_block<S: Simd, T: Precision>(
     simd: S,
-    size: [usize; 2],
-    block: &[T],
+    columns: usize,
+    block: (&[T], &[T]),
     camera: &Camera<T>,
-    part: &mut Part<T>,
+    splats: &mut [Splat<T>; BLOCK],
+    part: &mut Part,
 ) -> u16 {
-    let mut splats = [Splat::default(); BLOCK];
-    let mut rest = project(simd, block, camera, &mut splats);
-    let mut bits = 0;
+    let seen = project(simd, block, camera, splats);
+    let (mut rest, mut bits) = (seen.bits, 0);
     while rest != 0 {
         let k = rest.trailing_zeros() as usize;
         rest &= rest - 1;
         let count = part.tiles.len();
-        tiles_of(&splats[k], size, camera.least, &mut part.tiles);
+        // Through i32: conversions to wider whole numbers are slow.
+        let mut about = [0; 4];
+        for (place, tiles) in about.iter_mut().zip(&seen.tiles) {
+            *place = tiles[k].to_f64() as i32 as usize;
+        }
+        tiles_of(&splats[k], about, columns, camera.least, part);
         if part.tiles.len() > count {
             bits |= 1 << k;
             part.counts.push((part.tiles.len() - count) as u32);
-            part.splats.push(splats[k]);
         }
     }
     bits
 }
 
-/// Lists the splats of some tiles from `first` on.
-fn scatter<T: Precision>(parts: &[Part<T>], first: usize, lists: &mut [(usize, &mut [Entry])]) {
-    let mut filled = vec![0usize; lists.len()];
-    let (mut splat, mut slot) = (0, 0);
-    for part in parts {
-        let mut tiles = &part.tiles[..];
-        for (own, &count) in part.splats.iter().zip(&part.counts) {
-            // Depths are positive: their bits are in the order of their values.
-            let depth = (own.channels[3].to_f64() as f32).to_bits();
-            let (now, rest) = tiles.split_at(count as usize);
-            for (k, &tile) in now.iter().enumerate() {
-                let tile = (tile as usize).wrapping_sub(first);
-                if let Some(at) = filled.get_mut(tile) {
-                    lists[tile].1[*at] = Entry { depth, splat, slot: slot + k as u32 };
-                    *at += 1;
-                }
-            }
-            (tiles, splat, slot) = (rest, splat + 1, slot + count);
+/// Sorts by the upper halves of numbers, in memory that is used again. Numbers come with ascending lower halves.
+#[derive(Default)]
+struct Sort {
+    keys: Vec<u64>,
+    other: Vec<u64>,
+}
+
+impl Sort {
+    fn sorted(&mut self, keys: impl Iterator<Item = u64>) -> &[u64] {
+        self.keys.clear();
+        self.keys.extend(keys);
+        if self.keys.len() < 64 {
+            self.keys.sort_unstable();
+            return &self.keys;
         }
+        let least = self.keys.iter().fold(u64::MAX, |a, &b| a.min(b)) >> 32;
+        let most = self.keys.iter().fold(0, |a, &b| a.max(b)) >> 32;
+        let digits = (64 - (most - least).leading_zeros()).div_ceil(8) as usize;
+        let digit = |key: u64, k: usize| ((key >> 32) - least) as usize >> (8 * k) & 255;
+        let mut starts = [[0u32; 256]; 4];
+        for &key in &self.keys {
+            for (k, starts) in starts.iter_mut().enumerate().take(digits) {
+                starts[digit(key, k)] += 1;
+            }
+        }
+        self.other.resize(self.keys.len(), 0);
+        for (k, starts) in starts.iter_mut().enumerate().take(digits) {
+            let mut sum = 0;
+            starts.iter_mut().for_each(|n| sum += std::mem::replace(n, sum));
+            for &key in &self.keys {
+                let at = &mut starts[digit(key, k)];
+                self.other[*at as usize] = key;
+                *at += 1;
+            }
+            std::mem::swap(&mut self.keys, &mut self.other);
+        }
+        &self.keys
     }
 }
 
@@ -251,42 +323,21 @@ fn reach<T: Precision>(log_opacity: T, least: T) -> T {
     (log_opacity - least).max(T::ZERO) * T::from_f64(2.0 * std::f64::consts::LN_2)
 }
 
-/// Columns and rows (first, one past the last) of the pixels whose centres a splat may reach.
+/// Adds the tiles, of those about a splat (first and last column, first and last row), in which alpha reaches its least value at a pixel.
 #[inline(always)]
-fn span<T: Precision>(splat: &Splat<T>, size: [usize; 2]) -> [(usize, usize); 2] {
-    let mut out = [(0, 0); 2];
-    for (k, range) in out.iter_mut().enumerate() {
-        let (mean, half, n) = (splat.mean[k], splat.half[k], T::of(size[k] as f32));
-        // Centres at +½; an eighth more than exact arithmetic needs.
-        let first = (mean - half - T::of(0.625)).floor() + T::ONE;
-        let end = (mean + half + T::of(0.625)).floor();
-        // Through i32: conversions to wider whole numbers are slow.
-        *range = (first.max(T::ZERO).min(n).to_f64() as i32 as usize, end.max(T::ZERO).min(n).to_f64() as i32 as usize);
-    }
-    out
-}
-
-/// Adds the tiles in which alpha reaches its least value at a pixel.
-#[inline(always)]
-fn tiles_of<T: Precision>(splat: &Splat<T>, size: [usize; 2], least: T, out: &mut Vec<u32>) {
-    let [xs, ys] = span(splat, size);
-    if xs.0 >= xs.1 || ys.0 >= ys.1 {
-        return;
-    }
-    let columns = size[0].div_ceil(TILE);
-    let (x0, x1, y0, y1) = (xs.0 / TILE, (xs.1 - 1) / TILE, ys.0 / TILE, (ys.1 - 1) / TILE);
-    if x0 == x1 && y0 == y1 {
-        out.push((y0 * columns + x0) as u32);
-        return;
-    }
+fn tiles_of<T: Precision>(splat: &Splat<T>, [x0, x1, y0, y1]: [usize; 4], columns: usize, least: T, part: &mut Part) {
     // A little less than what is drawn: rounding must not lose a pixel.
     let least = least - splat.log_opacity - T::of(1e-3);
     let [a, b, c] = splat.quadratic;
     let slopes = [T::of(-0.5) * b / a, T::of(-0.5) * b / c];
+    // A line of tiles is reached along all of the splat's extent.
+    let line = x0 == x1 || y0 == y1;
     for y in y0..=y1 {
         for x in x0..=x1 {
-            if largest(splat, slopes, [x, y]) >= least {
-                out.push((y * columns + x) as u32);
+            if line || largest(splat, slopes, [x, y]) >= least {
+                let tile = y * columns + x;
+                part.tiles.push(tile as u32);
+                part.next[tile] += 1;
             }
         }
     }
@@ -309,4 +360,55 @@ fn largest<T: Precision>(splat: &Splat<T>, slopes: [T; 2], tile: [usize; 2]) -> 
     let on_x = if x == T::ZERO { -T::INFINITY } else { value(x, (slopes[1] * x).max(low[1]).min(high[1])) };
     let on_y = if y == T::ZERO { -T::INFINITY } else { value((slopes[0] * y).max(low[0]).min(high[0]), y) };
     on_x.max(on_y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kernel;
+    use crate::render::camera;
+    use crate::render_tests::{scene, view};
+
+    #[test]
+    fn lists_are_sorted_by_depth_and_keep_the_order_of_equal_ones() {
+        for (n, modulus) in [(0, 1), (5, 3), (64, 7), (3000, 1), (3000, 250), (3000, 70_000), (3000, u32::MAX)] {
+            let depth = |i: u32| i.wrapping_mul(2_654_435_761) % modulus;
+            let keys: Vec<u64> = (0..n).map(|i| (depth(i) as u64) << 32 | i as u64).collect();
+            let mut expected = keys.clone();
+            expected.sort();
+            assert_eq!(Sort::default().sorted(keys.into_iter()), expected, "{n} keys below {modulus}");
+        }
+    }
+
+    #[test]
+    fn lists_do_not_depend_on_threads_nor_on_what_is_kept() {
+        let mut gaussians = scene(Kernel::Classic, 1);
+        for i in 0..300 {
+            gaussians.means.push([(i as f32 * 0.7).sin(), (i as f32 * 1.3).sin(), 0.01 * (i % 9) as f32]);
+        }
+        gaussians.log_scales.resize(306, [-2.5, -1.5, -3.0]);
+        gaussians.rotations.resize(306, [0.9, 0.1, 0.3, -0.4]);
+        gaussians.opacity_logits.resize(306, 0.3);
+        gaussians.sh.resize(4 * 306, [0.1; 3]);
+        let view = crate::View { width: 70, height: 50, intrinsics: [70.0, 70.0, 35.0, 25.0], ..view() };
+        let lists = |threads: usize, keep: bool| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut frame = Frame::<f32>::default();
+            let camera = camera(gaussians.kernel, 1, &view, 0.01);
+            pool.install(|| frame.update(&Rows::new(&gaussians), &[], &camera, [70, 50], keep)).unwrap();
+            frame
+        };
+        let one = lists(1, true);
+        assert!(one.ids.len() > 600, "{}", one.ids.len());
+        for (threads, keep) in [(1, false), (2, true), (3, false)] {
+            let other = lists(threads, keep);
+            assert!(other.ids == one.ids && other.starts == one.starts && other.seen == one.seen);
+        }
+        // Every entry has one slot, that of its Gaussian.
+        let ids: Vec<[f32; 1]> = one.ids.iter().map(|&i| [i as f32]).collect();
+        for gaussian in one.drawn() {
+            let n = one.slots[gaussian + 1] - one.slots[gaussian];
+            assert_eq!(one.sum(gaussian, &ids), [n as f32 * gaussian as f32]);
+        }
+    }
 }

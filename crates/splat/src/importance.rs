@@ -4,13 +4,14 @@ use crate::composite::{Drawn, PIXELS, PLANES};
 use crate::frame::Frame;
 use crate::project::Moments;
 use crate::render::camera;
-use crate::rows::{BLOCK, Rows};
+use crate::rows::Rows;
 use crate::{Error, Gaussians, RenderOptions, View, view};
 
 /// For each Gaussian Σ over the pixels of all views of its blending weight αT.
 ///
-/// **Errors**: as [`crate::render`].
+/// **Errors**: as [`crate::render`]; surfels.
 pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions) -> Result<Vec<f32>, Error> {
+    view::check_ellipsoids(gaussians)?;
     let rows = Rows::<f32>::new(gaussians);
     let (mut frame, mut drawn, mut sums) = (Frame::default(), Drawn::default(), vec![]);
     let mut out = vec![0.0; gaussians.len()];
@@ -18,18 +19,18 @@ pub fn importance(gaussians: &Gaussians, views: &[View], options: &RenderOptions
         view::check(gaussians, view)?;
         frame.update(
             &rows,
+            &[],
             &camera(gaussians.kernel, gaussians.sh_degree, view, options.near),
             [view.width, view.height],
+            true,
         )?;
-        drawn.update(&frame, false);
+        drawn.update(&frame, false, true);
         // The derivative of Σ red by a splat's red is its weight.
         let mut red = [[0.0; PIXELS]; PLANES];
         red[0] = [1.0; PIXELS];
         drawn.backward(&frame, &vec![red; drawn.picture.len()], (false, false), &mut sums);
-        for (block, &(first, bits)) in frame.blocks.iter().enumerate() {
-            for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
-                out[block * BLOCK + k] += frame.sum::<{ Moments::<f32>::COUNT }>(splat, &sums)[6];
-            }
+        for gaussian in frame.drawn() {
+            out[gaussian] += frame.sum::<{ Moments::<f32>::COUNT }>(gaussian, &sums)[6];
         }
     }
     Ok(out)

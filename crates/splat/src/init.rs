@@ -1,6 +1,6 @@
 //! Gaussians to start training from.
 
-use crate::formats::bounds;
+use crate::formats::{FLAT, bounds};
 use crate::{Gaussians, Kernel, MAX_SH_DEGREE};
 use rayon::prelude::*;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 const C0: f32 = 0.282_094_8;
 
 impl Gaussians {
-    /// Round Gaussians of opacity 0.1 at points: as large as the root mean square distance to the three nearest others, of the
+    /// Round Gaussians (surfels: discs) of opacity 0.1 at points: as large as the root mean square distance to the three nearest others, of the
     /// points' display-encoded colours (grey where there is none). Points that are not finite are left out.
     ///
     /// **Source**: Kerbl et al. 2023. **Cost**: O(N) for points that are spread evenly; many times more where nearly all of
@@ -25,6 +25,9 @@ impl Gaussians {
         let sh_degree = sh_degree.min(MAX_SH_DEGREE);
         let mut out = Self { sh_degree, kernel, ..Default::default() };
         out.log_scales = (0..sorted.len()).into_par_iter().map(|place| [scale(place); 3]).collect();
+        if kernel == Kernel::Surfel {
+            out.log_scales.iter_mut().for_each(|s| s[2] = FLAT);
+        }
         out.means = sorted.iter().map(|&i| points[i]).collect();
         out.rotations = vec![[1.0, 0.0, 0.0, 0.0]; sorted.len()];
         out.opacity_logits = vec![(0.1f32 / 0.9).ln(); sorted.len()];

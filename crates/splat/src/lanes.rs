@@ -31,15 +31,16 @@ pub(crate) trait Precision: Real + SimdFloatElement {
 impl Precision for f32 {
     #[inline(always)]
     fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        let whole = x.round_ties_even();
-        let f = x - whole;
+        // Added to 3/2 · 2²³, x loses its fraction; its whole part stands in the lowest bits.
+        let shifted = x + 12_582_912.0;
+        let f = x - (shifted - 12_582_912.0);
         // Interpolates 2^f at the Chebyshev nodes of ±½.
         let mut p = S::f32s::splat(simd, 1.33909e-3);
         for c in [9.67603e-3, 5.550357e-2, 0.24022107, std::f64::consts::LN_2, 1.0] {
             p = p.mul_add(f, S::f32s::splat(simd, c as f32));
         }
-        let exponent: S::i32s = whole.to_int();
-        p * ((exponent + 127) << 23).bitcast::<S::f32s>()
+        let (p, whole): (S::i32s, S::i32s) = (p.bitcast(), shifted.bitcast());
+        (p + (whole << 23)).bitcast()
     }
 
     #[inline(always)]

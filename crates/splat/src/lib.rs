@@ -19,6 +19,7 @@ mod render_tests;
 mod robust;
 mod rows;
 mod sh;
+mod smoothing;
 mod strategy;
 mod train;
 mod update;

@@ -2,11 +2,12 @@
 //!
 //! Source: Zwicker et al. 2001, Kerbl et al. 2023; compensation of opacity: Yu et al. 2024 (Mip-Splatting).
 
+use crate::frame::TILE;
 use crate::lanes::{Mask, Precision, V, exp};
 use crate::rows::{BLOCK, OPACITY, ROTATION, SCALE, SH};
 use crate::sh::{self, Number};
 use crate::{Kernel, Projection};
-use fearless_simd::{Select, Simd, SimdBase, SimdFloat};
+use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask};
 
 type Mat<N> = [[N; 3]; 3];
 
@@ -77,7 +78,7 @@ impl<N: Copy> Moments<N> {
     }
 }
 
-/// All that forward and backward share.
+/// All of position and shape that forward and backward share.
 struct Terms<N> {
     p: [N; 3],
     /// x/z and y/z, as they are and clamped to a little more than the picture.
@@ -88,7 +89,10 @@ struct Terms<N> {
     q: [N; 4],
     q_norm: N,
     turned: Mat<N>,
+    /// After smoothing.
     scale: [N; 3],
+    /// Part of each variance that was there before.
+    own: [N; 3],
     m: Mat<N>,
     j: [[N; 3]; 2],
     v: [[N; 3]; 2],
@@ -98,11 +102,12 @@ struct Terms<N> {
     det: N,
     ratio: N,
     rho: N,
+    /// As learnt, and after smoothing.
+    given: N,
     opacity: N,
     to_mean: [N; 3],
+    /// Of the mean.
     distance: N,
-    colour: [N; 3],
-    basis: [sh::Dual<N>; 25],
 }
 
 #[inline(always)]
@@ -145,6 +150,8 @@ pub(crate) const MIN_RATIO: f64 = 0.005 * 0.005;
 struct Lanes<'a, T> {
     block: &'a [T],
     lane: usize,
+    /// Standard deviations of what each Gaussian is smoothed with; none: they are not.
+    smoothing: &'a [T],
 }
 
 impl<T: Precision> Lanes<'_, T> {
@@ -169,12 +176,13 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let mut visible = z.simd_ge(camera.near);
     // NaN and infinity times zero are NaN.
     let mut finite = c(0.0);
-    for k in 0..row.block.len() / BLOCK {
+    for k in 0..SH {
         finite = get(k).mul_add(c(0.0), finite);
     }
     visible &= finite.simd_eq(c(0.0));
     let [fx, fy, cx, cy] = camera.intrinsics;
-    let slope = [p[0] / z, p[1] / z];
+    let per_z = c(1.0) / z;
+    let slope = [p[0] * per_z, p[1] * per_z];
     let mut clamped = slope;
     for (k, (f, centre)) in [(fx, cx), (fy, cy)].into_iter().enumerate() {
         let margin = camera.size[k] * c(0.15) / f;
@@ -186,10 +194,21 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     let norm2 = raw_q[0] * raw_q[0] + raw_q[1] * raw_q[1] + raw_q[2] * raw_q[2] + raw_q[3] * raw_q[3];
     visible &= norm2.simd_ge(c(1e-6));
     let q_norm = norm2.sqrt();
-    let q = [raw_q[0] / q_norm, raw_q[1] / q_norm, raw_q[2] / q_norm, raw_q[3] / q_norm];
+    let per_norm = c(1.0) / q_norm;
+    let q = [raw_q[0] * per_norm, raw_q[1] * per_norm, raw_q[2] * per_norm, raw_q[3] * per_norm];
     let mut scale = mean;
     for k in 0..3 {
         scale[k] = exp::<S, T>(simd, get(SCALE + k));
+    }
+    let (mut own, mut share) = ([c(1.0); 3], c(1.0));
+    if !row.smoothing.is_empty() {
+        let size = V::<S, T>::from_slice(simd, &row.smoothing[row.lane..row.lane + V::<S, T>::LEN]);
+        for k in 0..3 {
+            let wider = scale[k].mul_add(scale[k], size * size).sqrt();
+            let part = scale[k] / wider;
+            (scale[k], own[k]) = (wider, part * part);
+            share *= part;
+        }
     }
     let turned = product(&camera.rotation, &rotation(q, c(1.0), c(2.0)));
     let mut m = turned;
@@ -198,16 +217,18 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
             m[i][k] *= scale[k];
         }
     }
-    let zz = z * z;
     let parallel = camera.projection == Projection::Orthographic;
     let j = match parallel {
         true => [[fx, c(0.0), c(0.0)], [c(0.0), fy, c(0.0)]],
-        false => [[fx / z, c(0.0), -(fx * t[0] / zz)], [c(0.0), fy / z, -(fy * t[1] / zz)]],
+        false => {
+            let (jx, jy) = (fx * per_z, fy * per_z);
+            [[jx, c(0.0), -(jx * clamped[0])], [c(0.0), jy, -(jy * clamped[1])]]
+        }
     };
     let mut v = j;
     for i in 0..2 {
         for k in 0..3 {
-            v[i][k] = dot(j[i], column(&m, k));
+            v[i][k] = j[i][i].mul_add(m[i][k], j[i][2] * m[2][k]);
         }
     }
     let raw = [dot(v[0], v[0]), dot(v[0], v[1]), dot(v[1], v[1])];
@@ -218,7 +239,8 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     visible &= det.simd_gt(c(0.0)) & det.simd_lt(c(1e36));
     let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
     let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
-    let opacity = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
+    let given = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
+    let opacity = given * share;
     // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t). Parallel rays go along the axis.
     let mut to_mean = camera.rotation[2];
     if !parallel {
@@ -227,55 +249,96 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
         }
     }
     let distance = dot(to_mean, to_mean).sqrt();
-    let dir = [to_mean[0] / distance, to_mean[1] / distance, to_mean[2] / distance];
-    let basis = sh::basis(camera.sh_degree, dir, c);
-    let mut colour = [c(0.5); 3];
-    for b in 0..(camera.sh_degree + 1).pow(2) {
-        for (ch, sum) in colour.iter_mut().enumerate() {
-            *sum = get(SH + 3 * b + ch).mul_add(basis[b].v, *sum);
-        }
-    }
     #[rustfmt::skip]
     let terms = Terms {
-        p, slope, clamped, t, q, q_norm, turned, scale, m, j, v, raw, cov, det, ratio, rho, opacity, to_mean, distance, colour,
-        basis,
+        p, slope, clamped, t, q, q_norm, turned, scale, own, m, j, v, raw, cov, det, ratio, rho, given, opacity, to_mean, distance,
     };
     (terms, visible)
 }
 
-/// The splats of a block of rows, and a bit for each that may be seen. Gaussians with numbers that are not finite, or
-/// without a rotation, are not seen.
+/// The direction from the eye to the mean.
+#[inline(always)]
+fn direction<N: Number + std::ops::Div<Output = N>>(s: &Terms<N>, one: N) -> [N; 3] {
+    let per_distance = one / s.distance;
+    [s.to_mean[0] * per_distance, s.to_mean[1] * per_distance, s.to_mean[2] * per_distance]
+}
+
+/// Colours before the clamp; NaN where a harmonic, used or not, is not finite.
+#[inline(always)]
+fn colour<S: Simd, T: Precision>(simd: S, row: Lanes<T>, sh_degree: usize, basis: &[V<S, T>; 25]) -> [V<S, T>; 3] {
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let mut sum = [c(0.5); 3];
+    let n_used = (sh_degree + 1).pow(2);
+    for b in 0..n_used {
+        for ch in 0..3 {
+            sum[ch] = row.get(simd, SH + 3 * b + ch).mul_add(basis[b], sum[ch]);
+        }
+    }
+    for k in SH + 3 * n_used..row.block.len() / BLOCK {
+        sum[k % 3] = row.get(simd, k).mul_add(c(0.0), sum[k % 3]);
+    }
+    // Infinity minus itself is NaN.
+    let excess = sum[0] * c(0.0) + sum[1] * c(0.0) + sum[2] * c(0.0);
+    [sum[0] + excess, sum[1] + excess, sum[2] + excess]
+}
+
+/// What is seen of a block.
+pub(crate) struct Seen<T> {
+    /// A bit for each Gaussian that may be seen.
+    pub bits: u16,
+    /// First and last column, first and last row of the tiles about each.
+    pub tiles: [[T; BLOCK]; 4],
+}
+
+/// The splats of a block of rows, and what they are smoothed with. Gaussians with numbers that are not finite, or without a rotation, are not seen.
 #[inline(always)]
 pub(crate) fn project<S: Simd, T: Precision>(
     simd: S,
-    block: &[T],
+    (block, smoothing): (&[T], &[T]),
     camera: &Camera<T>,
     out: &mut [Splat<T>; BLOCK],
-) -> u16 {
-    let mut bits = 0;
+) -> Seen<T> {
+    let mut all = Seen { bits: 0, tiles: [[T::ZERO; BLOCK]; 4] };
     let camera = camera.spread(simd);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
-    for lane in (0..BLOCK).step_by(V::<S, T>::LEN) {
-        let (s, seen) = terms(simd, Lanes { block, lane }, &camera);
+    let len = V::<S, T>::LEN;
+    for lane in (0..BLOCK).step_by(len) {
+        let row = Lanes { block, lane, smoothing };
+        let (s, mut seen) = terms(simd, row, &camera);
         let opacity = s.opacity * s.rho;
         let [fx, fy, cx, cy] = camera.intrinsics;
         let depth = if camera.projection == Projection::Orthographic { c(1.0) } else { s.p[2] };
         let mean = [fx * s.p[0] / depth + cx, fy * s.p[1] / depth + cy];
         let log2e = std::f64::consts::LOG2_E;
-        let quadratic =
-            [s.cov[2] / s.det * c(-0.5 * log2e), s.cov[1] / s.det * c(log2e), s.cov[0] / s.det * c(-0.5 * log2e)];
+        let per_det = c(0.5 * log2e) / s.det;
+        let quadratic = [-(s.cov[2] * per_det), s.cov[1] * per_det * c(2.0), -(s.cov[0] * per_det)];
         let log_opacity = T::log2(simd, opacity);
+        seen &= log_opacity.simd_ge(camera.least);
         // σ is at least dx² / 2Σxx.
         let reach = (log_opacity - camera.least).max(c(0.0)) * c(2.0 * std::f64::consts::LN_2);
         let half = [(reach * s.cov[0]).sqrt(), (reach * s.cov[2]).sqrt()];
-        let colour = [s.colour[0].max(c(0.0)), s.colour[1].max(c(0.0)), s.colour[2].max(c(0.0))];
+        for axis in 0..2 {
+            // Pixels whose centres, at +½, may be reached; an eighth more than exact arithmetic needs.
+            let margin = half[axis] + c(0.625);
+            let first = ((mean[axis] - margin).floor() + c(1.0)).max(c(0.0));
+            let last = ((mean[axis] + margin).floor()).min(camera.size[axis]) - c(1.0);
+            seen &= first.simd_le(last);
+            let per_tile = c(1.0 / TILE as f64);
+            (first * per_tile).floor().store_slice(&mut all.tiles[2 * axis][lane..lane + len]);
+            (last * per_tile).floor().store_slice(&mut all.tiles[2 * axis + 1][lane..lane + len]);
+        }
+        if !seen.any_true() {
+            continue;
+        }
+        let basis = sh::values(camera.sh_degree, direction(&s, c(1.0)), c);
+        let colour = colour(simd, row, camera.sh_degree, &basis);
+        seen &= (colour[0] * c(0.0)).simd_eq(c(0.0));
+        let colour = [colour[0].max(c(0.0)), colour[1].max(c(0.0)), colour[2].max(c(0.0))];
         // The largest number that is squared later on.
         let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
-        let seen = seen & log_opacity.simd_ge(camera.least) & far.simd_lt(c(1e18));
-        for k in 0..V::<S, T>::LEN {
-            if fearless_simd::SimdMask::test(&seen, k) {
-                bits |= 1 << (lane + k);
-            }
+        seen &= far.simd_lt(c(1e18));
+        all.bits |= (seen.to_bitmask() as u16) << lane;
+        for k in 0..len {
             // No closures: they would not be compiled for the instruction set of their caller.
             out[lane + k] = Splat {
                 mean: [mean[0][k], mean[1][k]],
@@ -286,7 +349,7 @@ pub(crate) fn project<S: Simd, T: Precision>(
             };
         }
     }
-    bits
+    all
 }
 
 /// Derivative of the loss by a vector of rows from lane `lane` of a block, given the moments of their splats (zeros where
@@ -294,15 +357,15 @@ pub(crate) fn project<S: Simd, T: Precision>(
 #[inline(always)]
 pub(crate) fn project_backward<S: Simd, T: Precision>(
     simd: S,
-    block: &[T],
+    (block, smoothing): (&[T], &[T]),
     lane: usize,
     camera: &Camera<T>,
     g: &Moments<V<S, T>>,
     out: &mut [V<S, T>],
 ) {
     let camera = &camera.spread(simd);
-    let row = Lanes { block, lane };
-    let (s, visible) = terms(simd, row, camera);
+    let row = Lanes { block, lane, smoothing };
+    let (s, mut visible) = terms(simd, row, camera);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let (zero, two) = (c(0.0), c(2.0));
     let [fx, fy, ..] = camera.intrinsics;
@@ -331,7 +394,7 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         x[0][1] += off;
         x[1][0] += off;
     }
-    out[OPACITY] = by_opacity * s.rho * s.opacity * (c(1.0) - s.opacity);
+    out[OPACITY] = -(g.s[0] * (c(1.0) - s.given));
     let (mut gv, mut gm, mut gj) = (s.v, s.m, s.j);
     for l in 0..3 {
         for i in 0..2 {
@@ -348,7 +411,9 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     }
     let mut by_world = [[zero; 3]; 3];
     for l in 0..3 {
-        out[SCALE + l] = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
+        // ln s acts by the variance, of which it has a part, and by the opacity, of which the rest is lost.
+        let by_wider = s.scale[l] * dot(column(&gm, l), column(&s.turned, l));
+        out[SCALE + l] = s.own[l] * by_wider - (c(1.0) - s.own[l]) * g.s[0];
         let by_turned = [gm[0][l] * s.scale[l], gm[1][l] * s.scale[l], gm[2][l] * s.scale[l]];
         for i in 0..3 {
             by_world[i][l] = dot(column(&camera.rotation, i), by_turned);
@@ -373,23 +438,29 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         gp[2] += inside.select(zero, -(f * s.t[a] / zzz * gj[a][2]));
     }
     let mut by_dir = [zero; 3];
-    let mut colour = s.colour;
+    let dir = direction(&s, c(1.0));
+    let basis = sh::basis(camera.sh_degree, dir, c);
+    let mut values = [zero; 25];
+    for b in 0..25 {
+        values[b] = basis[b].v;
+    }
+    let mut colour = colour(simd, row, camera.sh_degree, &values);
+    visible &= (colour[0] * zero).simd_eq(zero);
     for ch in 0..3 {
-        colour[ch] = s.colour[ch].simd_gt(zero).select(g.channels[ch], zero);
+        colour[ch] = colour[ch].simd_gt(zero).select(g.channels[ch], zero);
     }
     for b in 0..(camera.sh_degree + 1).pow(2) {
         for (ch, by_colour) in colour.into_iter().enumerate() {
-            out[SH + 3 * b + ch] = by_colour * s.basis[b].v;
+            out[SH + 3 * b + ch] = by_colour * values[b];
             let weight = by_colour * row.get(simd, SH + 3 * b + ch);
             for l in 0..3 {
-                by_dir[l] = weight.mul_add(s.basis[b].d[l], by_dir[l]);
+                by_dir[l] = weight.mul_add(basis[b].d[l], by_dir[l]);
             }
         }
     }
     for b in (camera.sh_degree + 1).pow(2)..(block.len() / BLOCK - SH) / 3 {
         (0..3).for_each(|ch| out[SH + 3 * b + ch] = zero);
     }
-    let dir = [s.to_mean[0] / s.distance, s.to_mean[1] / s.distance, s.to_mean[2] / s.distance];
     let along = dot(dir, by_dir);
     for l in 0..3 {
         out[l] = dot(column(&camera.rotation, l), gp);

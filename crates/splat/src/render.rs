@@ -1,15 +1,21 @@
 //! Rendering Gaussians on the host.
 
 use crate::composite::{Drawn, place};
+use crate::device::{CameraVars, DeviceOptions, GaussianVars, SURFEL_PLANES, surfels_vars};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
 use crate::project::Camera;
 use crate::rows::Rows;
 use crate::{Error, Gaussians, Image, Kernel, RenderOptions, View, view};
+use lumigrad_core::{DType, Device};
 use rayon::prelude::*;
 
 /// Alphas below this are not drawn.
 const ALPHA_MIN: f64 = 1.0 / 255.0;
+
+fn core(e: lumigrad_core::Error) -> Error {
+    Error::Device { message: e.to_string() }
+}
 
 /// What the renderer sees of a view of Gaussians.
 pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View, near: f32) -> Camera<T> {
@@ -31,8 +37,10 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
 /// Colour = Σ wᵢ cᵢ + T · background, front to back with wᵢ = αᵢ Π (1 − αⱼ); alphas are at most 0.99 and those below 1/255
 /// are left out, as are Gaussians with non-finite parameters or without a rotation.
 ///
-/// **Errors**: arrays whose lengths disagree, surfels, cameras that are not finite, pictures beyond 2²⁸ pixels.
-/// **Determinism**: the same bits for any number of threads.
+/// Surfels are drawn as [`surfels_vars`] draws them.
+///
+/// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with
+/// orthographic cameras. **Determinism**: the same bits for any number of threads.
 /// **Source**: Kerbl et al. 2023, 3D Gaussian Splatting.
 pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Image, Error> {
     Renderer::new(gaussians)?.render(view, options)
@@ -54,16 +62,20 @@ pub struct Renderer {
     pub(crate) frame: Frame<f32>,
     pub(crate) drawn: Drawn<f32>,
     len: usize,
+    /// Surfels are drawn where the tape draws them.
+    surfels: Option<GaussianVars>,
 }
 
 impl Renderer {
     /// Prepares Gaussians.
     ///
-    /// **Errors**: arrays whose lengths disagree, surfels.
+    /// **Errors**: arrays whose lengths disagree.
     pub fn new(gaussians: &Gaussians) -> Result<Self, Error> {
         view::check_gaussians(gaussians)?;
         let (kernel, sh_degree) = (gaussians.kernel, gaussians.sh_degree);
+        let surfels = (kernel == Kernel::Surfel).then(|| GaussianVars::new(gaussians, &Device::cpu(), DType::F32));
         Ok(Self {
+            surfels: surfels.transpose().map_err(core)?,
             kernel,
             sh_degree,
             rows: Rows::new(gaussians),
@@ -82,16 +94,41 @@ impl Renderer {
     /// Projects and lists the splats of a view.
     pub(crate) fn list(&mut self, view: &View, options: &RenderOptions) -> Result<(), Error> {
         view::check_view(view)?;
+        if self.surfels.is_some() {
+            return Err(Error::Surfels);
+        }
         let size = [view.width, view.height];
-        self.frame.update(&self.rows, &camera(self.kernel, self.sh_degree, view, options.near), size)
+        self.frame.update(&self.rows, &[], &camera(self.kernel, self.sh_degree, view, options.near), size, false)
+    }
+
+    /// Pixels of a view of surfels, as [`surfels_vars`], where that is what they are.
+    pub(crate) fn surfels(&self, view: &View, options: &RenderOptions) -> Result<Option<Vec<f32>>, Error> {
+        let Some(surfels) = &self.surfels else { return Ok(None) };
+        view::check_view(view)?;
+        let near = f64::from(options.near);
+        let options = DeviceOptions { kernel: Kernel::Surfel, sh_degree: self.sh_degree, alpha_min: ALPHA_MIN };
+        let camera = CameraVars { near, ..CameraVars::new(view, &Device::cpu(), DType::F32).map_err(core)? };
+        let picture = surfels_vars(surfels, &camera, &options).map_err(core)?;
+        Ok(Some(picture.tensor().to_vec::<f32>().map_err(core)?))
     }
 
     /// The picture of a view, as [`render`].
     ///
-    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels.
+    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with orthographic cameras.
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
+        if let Some(pixels) = self.surfels(view, options)? {
+            let pixels = pixels.as_chunks::<SURFEL_PLANES>().0;
+            let over = |p: &[f32; SURFEL_PLANES]| [0, 1, 2].map(|ch| p[ch] + p[9] * options.background[ch]);
+            return Ok(Image {
+                width: view.width,
+                height: view.height,
+                colour: pixels.iter().map(over).collect(),
+                alpha: pixels.iter().map(|p| 1.0 - p[9]).collect(),
+                depth: pixels.iter().map(|p| p[3]).collect(),
+            });
+        }
         self.list(view, options)?;
-        self.drawn.update(&self.frame, true);
+        self.drawn.update(&self.frame, true, false);
         Ok(image(&self.drawn, [view.width, view.height], options.background))
     }
 }

@@ -1,7 +1,7 @@
 use crate::composite::{Drawn, for_pixels};
 use crate::composite::{PIXELS, PLANES, Tiled};
 use crate::frame::Frame;
-use crate::frame::TILE;
+use crate::frame::{TILE, smoothing_of};
 use crate::lanes::{V, level};
 use crate::project::Camera;
 use crate::project::{Moments, project_backward};
@@ -52,7 +52,7 @@ pub(crate) fn scene(kernel: Kernel, sh_degree: usize) -> Gaussians {
 
 /// Derivative by all rows.
 fn gradient(
-    rows: &Rows<f64>,
+    (rows, smoothing): (&Rows<f64>, &[f64]),
     camera: &Camera<f64>,
     frame: &Frame<f64>,
     drawn: &Drawn<f64>,
@@ -61,24 +61,30 @@ fn gradient(
     let mut sums = vec![];
     drawn.backward(frame, grads, (true, false), &mut sums);
     let mut out = vec![];
-    for (block, &(first, bits)) in rows.data.chunks(rows.width * BLOCK).zip(&frame.blocks) {
+    for (first, block) in rows.data.chunks(rows.width * BLOCK).enumerate().map(|(i, block)| (i * BLOCK, block)) {
         let mut g = [[0.0; BLOCK]; Moments::<f64>::COUNT];
-        for (splat, k) in (first as usize..).zip((0..BLOCK).filter(|k| bits >> k & 1 == 1)) {
-            g.iter_mut().zip(frame.sum(splat, &sums)).for_each(|(to, x)| to[k] = x);
+        for k in 0..BLOCK {
+            g.iter_mut().zip(frame.sum(first + k, &sums)).for_each(|(to, x)| to[k] = x);
         }
+        let block = (block, smoothing_of(smoothing, first / BLOCK));
         out.extend(dispatch!(level(), simd => one_block(simd, block, camera, &g)));
     }
     out
 }
 
 #[inline(always)]
-fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; BLOCK]; 10]) -> Vec<f64> {
+fn one_block<S: Simd>(
+    simd: S,
+    (block, smoothing): (&[f64], &[f64]),
+    camera: &Camera<f64>,
+    g: &[[f64; BLOCK]; 10],
+) -> Vec<f64> {
     let len = V::<S, f64>::LEN;
     let mut out = vec![0.0; block.len()];
     for lane in (0..BLOCK).step_by(len) {
         let mut grads = vec![S::f64s::splat(simd, 0.0); block.len() / BLOCK];
         let g = Moments::from_array(g.map(|x| S::f64s::from_slice(simd, &x[lane..lane + len])));
-        project_backward::<S, f64>(simd, block, lane, camera, &g, &mut grads);
+        project_backward::<S, f64>(simd, (block, smoothing), lane, camera, &g, &mut grads);
         for (k, x) in grads.iter().enumerate() {
             x.store_slice(&mut out[k * BLOCK + lane..][..len]);
         }
@@ -89,9 +95,13 @@ fn one_block<S: Simd>(simd: S, block: &[f64], camera: &Camera<f64>, g: &[[f64; B
 #[test]
 fn gradients_match_finite_differences() {
     use Projection::{Orthographic, Perspective};
-    for (kernel, degree, projection) in
-        [(Kernel::Classic, 3, Perspective), (Kernel::Mip, 4, Perspective), (Kernel::Classic, 2, Orthographic)]
-    {
+    for (kernel, degree, projection, smooth) in [
+        (Kernel::Classic, 3, Perspective, false),
+        (Kernel::Mip, 4, Perspective, false),
+        (Kernel::Mip, 1, Perspective, true),
+        (Kernel::Classic, 2, Orthographic, false),
+    ] {
+        let smoothing: Vec<f64> = (0..if smooth { BLOCK } else { 0 }).map(|i| 0.05 + 0.03 * i as f64).collect();
         let (gaussians, view) = (scene(kernel, degree), seen(projection));
         let mut camera: Camera<f64> = camera(kernel, degree, &view, 0.01);
         camera.least = -46.5; // no visible cut, so that the picture is smooth
@@ -104,8 +114,8 @@ fn gradients_match_finite_differences() {
         });
         let draw = |rows: &Rows<f64>| {
             let (mut frame, mut drawn) = (Frame::default(), Drawn::default());
-            frame.update(rows, &camera, size).unwrap();
-            drawn.update(&frame, true);
+            frame.update(rows, &smoothing, &camera, size, true).unwrap();
+            drawn.update(&frame, true, true);
             (frame, drawn)
         };
         let loss = |rows: &Rows<f64>| -> f64 {
@@ -114,8 +124,8 @@ fn gradients_match_finite_differences() {
             tiles.map(|(p, g)| p * g).sum()
         };
         let (frame, drawn) = draw(&rows);
-        assert_eq!(frame.splats.len(), gaussians.len());
-        let exact = gradient(&rows, &camera, &frame, &drawn, &grads);
+        assert_eq!(frame.drawn().count(), gaussians.len());
+        let exact = gradient((&rows, &smoothing), &camera, &frame, &drawn, &grads);
         let largest = exact.iter().fold(0.0f64, |a, b| a.max(b.abs()));
         let h = 1e-5;
         for (row, column) in (0..rows.n).flat_map(|i| (0..rows.width).map(move |k| (i, k))) {
@@ -169,8 +179,9 @@ fn one_round_gaussian_has_the_analytic_picture() {
 
 #[test]
 fn hostile_gaussians_leave_a_finite_picture() {
-    for bad in [f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, -1e30, 0.0] {
-        let clean = scene(Kernel::Classic, 1);
+    let all = [f32::NAN, f32::INFINITY, -f32::INFINITY, 1e30, -1e30, 0.0];
+    for (bad, kernel) in all.into_iter().flat_map(|bad| [(bad, Kernel::Classic), (bad, Kernel::Surfel)]) {
+        let clean = scene(kernel, 1);
         for column in 0..5 {
             let mut gaussians = clean.clone();
             match column {
@@ -181,7 +192,10 @@ fn hostile_gaussians_leave_a_finite_picture() {
                 _ => gaussians.sh[0][0] = bad,
             }
             let image = render(&gaussians, &view(), &RenderOptions::default()).unwrap();
-            assert!(image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()), "{bad} in {column}");
+            assert!(
+                image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()),
+                "{kernel:?}: {bad} in {column}"
+            );
         }
     }
     let mut short = scene(Kernel::Classic, 1);

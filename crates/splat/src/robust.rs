@@ -114,7 +114,10 @@ impl Train for RobustTrainer {
                 agree(&mut self.second.work.by_picture, &self.second.work.picture, &self.first.work.picture);
                 self.second.learn(&plan, progress, other);
             }
-            Robust::Ema => self.follow(progress),
+            Robust::Ema => {
+                self.follow(progress);
+                self.second.smoothing.clone_from(&self.first.smoothing);
+            }
         }
         Ok(report)
     }

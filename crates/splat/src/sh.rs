@@ -50,8 +50,12 @@ pub(crate) fn basis<R: Number>(degree: usize, dir: [R; 3], number: impl Fn(f64) 
         d[k] = number(1.0);
         Dual { v: dir[k], d }
     };
-    let c = |x: f64| Dual { v: number(x), d: [number(0.0); 3] };
-    let (x, y, z) = (unit(0), unit(1), unit(2));
+    values(degree, [unit(0), unit(1), unit(2)], |x| Dual { v: number(x), d: [number(0.0); 3] })
+}
+
+/// The values alone.
+#[inline(always)]
+pub(crate) fn values<R: Number>(degree: usize, [x, y, z]: [R; 3], c: impl Fn(f64) -> R) -> [R; 25] {
     let mut out = [c(0.0); 25];
     out[0] = c(0.2820947917738781);
     if degree >= 1 {

@@ -5,10 +5,10 @@ use crate::frame::{Frame, TILE};
 use crate::loss::{Planes, Scratch};
 use crate::project::{Camera, Moments};
 use crate::render::camera;
-use crate::rows::Rows;
+use crate::rows::{BLOCK, Rows};
 use crate::strategy::{Pulls, State, Strategy};
 use crate::update::{Adam, pull, update};
-use crate::{Error, Gaussians, View, view};
+use crate::{Error, Gaussians, View, smoothing, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -65,8 +65,15 @@ pub struct TrainOptions {
     pub opacity_weight: f32,
     /// Weight of the mean scale in the loss.
     pub scale_weight: f32,
+    /// Gaussians of the mip kernel are no finer than what the pictures tell apart: what is learnt is smoothed, by sizes that
+    /// follow the means until the run ends, before it is drawn and written ([`Gaussians::smoothed`]).
+    pub smoothing: bool,
     /// Weight of the difference to known depths, in units of the scene's extent, beside the loss. Of device trainers.
     pub depth_weight: f32,
+    /// Weight of [`crate::device::depth_distortion`] of surfels, of what lies behind the first tenth of the run.
+    pub distortion_weight: f32,
+    /// Weight of [`crate::device::normal_consistency`] of surfels, after the first quarter.
+    pub normal_weight: f32,
     /// Learn where pictures were taken from. Of device trainers.
     pub refine_poses: bool,
     /// Rate of poses at the first step, in radians and in units of the scene's extent; at the last one a hundredth.
@@ -96,12 +103,15 @@ impl Default for TrainOptions {
             steps_per_degree: 1000,
             opacity_weight: 0.0,
             scale_weight: 0.0,
+            smoothing: false,
             refine_poses: false,
             pose_rate: 1e-4,
             exposures: false,
             bilateral_grid: false,
             tone_rate: 2e-3,
             depth_weight: 0.1,
+            distortion_weight: 0.0,
+            normal_weight: 0.05,
             exposure_rate: 2e-3,
         }
     }
@@ -123,7 +133,7 @@ pub struct StepReport {
 pub struct TrainState {
     /// Steps done.
     pub step: usize,
-    /// The Gaussians.
+    /// The Gaussians, before smoothing.
     pub gaussians: Gaussians,
     /// Adam's first moments, per Gaussian: mean, log scale, rotation, logit of the opacity, harmonics.
     pub first: Vec<f32>,
@@ -131,6 +141,8 @@ pub struct TrainState {
     pub second: Vec<f32>,
     /// What strategies that look at pulls have counted since they last did: for each Gaussian the sum, and of how many.
     pub growth: Vec<f32>,
+    /// Sizes that they are smoothed with, one each; empty where they are not, or not yet.
+    pub smoothing: Vec<f32>,
     /// Damping of least squares, once it has begun.
     pub damping: Option<f64>,
     /// What an optimiser other than Adam remembers.
@@ -143,8 +155,8 @@ impl TrainState {
     /// The start of a training.
     pub fn new(gaussians: Gaussians) -> Self {
         let none = Vec::new;
-        let (first, second, growth) = (none(), none(), none());
-        Self { step: 0, gaussians, first, second, growth, damping: None, method: None, cameras: None }
+        let (first, second, growth, smoothing) = (none(), none(), none(), none());
+        Self { step: 0, gaussians, first, second, growth, smoothing, damping: None, method: None, cameras: None }
     }
 }
 
@@ -169,7 +181,7 @@ pub trait Train {
     /// **Errors**: those of the device.
     fn step(&mut self, progress: f64) -> Result<StepReport, Error>;
 
-    /// The Gaussians as they are now.
+    /// The Gaussians as they are now, smoothed where they are.
     ///
     /// **Errors**: those of the device.
     fn gaussians(&self) -> Result<Gaussians, Error>;
@@ -200,6 +212,8 @@ pub(crate) struct Plan {
     /// Highest degree of the harmonics that is used, as far as there is one.
     pub sh_degree: usize,
     pub means_rate: f32,
+    /// Part of the run that is done.
+    pub progress: f64,
 }
 
 /// The plan of the step after `step` steps, of `n` pictures.
@@ -213,7 +227,7 @@ pub(crate) fn schedule(o: &TrainOptions, extent: f32, n: usize, step: usize, pro
     let sh_degree = (step / o.steps_per_degree.max(1)).max((10.0 * progress) as usize);
     let done = progress.clamp(0.0, 1.0) as f32;
     let means_rate = extent * o.means_rate[0].powf(1.0 - done) * o.means_rate[1].powf(done);
-    Plan { picture, background, sh_degree, means_rate }
+    Plan { picture, background, sh_degree, means_rate, progress }
 }
 
 /// Counts of pulls at `n` means, where the strategy looks at them.
@@ -253,6 +267,8 @@ pub struct Trainer {
     pub(crate) rows: Rows<f32>,
     pub(crate) moments: [Rows<f32>; 2],
     growth: Rows<f32>,
+    /// Whole blocks of sizes, or none.
+    pub(crate) smoothing: Vec<f32>,
     pub(crate) step: usize,
     pub(crate) work: Work,
 }
@@ -273,7 +289,8 @@ pub(crate) struct Work {
 impl Trainer {
     /// Prepares training.
     ///
-    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses.
+    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses; surfels, which device
+    /// trainers train.
     pub fn new(
         gaussians: Gaussians,
         pictures: impl Into<Arc<[TrainingPicture]>>,
@@ -281,12 +298,16 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let pictures = pictures.into();
         check(&gaussians, &pictures)?;
+        view::check_ellipsoids(&gaussians)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
         let moments = [zeros.clone(), zeros];
         let growth = growth(options.strategy, rows.n);
-        Ok(Self { options, pictures, extent, like: gaussians, rows, moments, growth, step: 0, work: Work::default() })
+        let (step, smoothing, work) = (0, vec![], Work::default());
+        let mut out = Self { options, pictures, extent, like: gaussians, rows, moments, growth, smoothing, step, work };
+        out.smooth();
+        Ok(out)
     }
 
     /// Goes on from a saved state; empty moments are zeros.
@@ -298,6 +319,9 @@ impl Trainer {
         options: TrainOptions,
     ) -> Result<Self, Error> {
         let mut out = Self::new(state.gaussians, pictures, options)?;
+        if !out.smoothing.is_empty() && state.smoothing.len() == out.rows.n {
+            out.smoothing[..out.rows.n].copy_from_slice(&state.smoothing);
+        }
         for ((name, moments), own) in
             [("first moments", state.first), ("second moments", state.second)].into_iter().zip(&mut out.moments)
         {
@@ -310,6 +334,17 @@ impl Trainer {
         }
         out.step = state.step;
         Ok(out)
+    }
+
+    /// Finds sizes for the means as they are, where Gaussians are smoothed.
+    fn smooth(&mut self) {
+        if !smoothing::applies(self.like.kernel, self.options.smoothing) {
+            return;
+        }
+        let means: Vec<[f32; 3]> = (0..self.rows.n).map(|i| [0, 1, 2].map(|k| self.rows.get(i, k))).collect();
+        let views: Vec<View> = self.pictures.iter().map(|p| p.view.clone()).collect();
+        self.smoothing = smoothing::sizes(&means, &views, self.options.near);
+        self.smoothing.resize(self.rows.n.next_multiple_of(BLOCK), 0.0);
     }
 
     /// What Adam does in this step.
@@ -350,8 +385,8 @@ impl Trainer {
         let picture = &self.pictures[plan.picture];
         let size = [picture.view.width, picture.view.height];
         let w = &mut self.work;
-        w.frame.update(&self.rows, &camera, size)?;
-        w.drawn.update(&w.frame, false);
+        w.frame.update(&self.rows, &self.smoothing, &camera, size, true)?;
+        w.drawn.update(&w.frame, false, true);
         over(&w.drawn.picture, size, plan.background, &mut w.picture);
         target(picture, plan.background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
@@ -373,12 +408,16 @@ impl Trainer {
         }
         self.step += 1;
         let adam = self.adam(plan.means_rate);
-        update(&mut self.rows, &mut self.moments, &camera, &self.work.frame, &self.work.sums, &adam);
+        let work = &self.work;
+        update(&mut self.rows, &mut self.moments, &self.smoothing, &camera, &work.frame, &work.sums, &adam);
         let (rows, moments, growth, extent) = (&mut self.rows, &mut self.moments, &mut self.growth, self.extent);
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
         let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate };
         self.options.strategy.act(&mut state);
-        StepReport { step, loss, n_visible: self.work.frame.splats.len() }
+        if smoothing::is_due(self.step, self.options.strategy.resizes(self.step, progress)) {
+            self.smooth();
+        }
+        StepReport { step, loss, n_visible: self.work.frame.drawn().count() }
     }
 }
 
@@ -390,13 +429,16 @@ impl Train for Trainer {
     }
 
     fn gaussians(&self) -> Result<Gaussians, Error> {
-        Ok(self.rows.gaussians(&self.like))
+        let learnt = self.rows.gaussians(&self.like);
+        if self.smoothing.is_empty() { Ok(learnt) } else { learnt.smoothed(&self.smoothing[..self.rows.n]) }
     }
 
     fn state(&self) -> Result<TrainState, Error> {
         let [first, second] = self.moments.each_ref().map(Rows::flat);
         let growth = self.growth.flat();
-        Ok(TrainState { step: self.step, first, second, growth, ..TrainState::new(self.gaussians()?) })
+        let smoothing = self.smoothing.iter().take(self.rows.n).copied().collect();
+        let learnt = self.rows.gaussians(&self.like);
+        Ok(TrainState { step: self.step, first, second, growth, smoothing, ..TrainState::new(learnt) })
     }
 
     fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Reverse mode of the projection and Adam, in one pass over the Gaussians.
 
 use crate::MAX_SH_DEGREE;
-use crate::frame::Frame;
+use crate::frame::{Frame, smoothing_of};
 use crate::lanes::{exp, level};
 use crate::project::{Camera, Moments, project_backward};
 use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
@@ -45,6 +45,7 @@ impl Adam {
 pub(crate) fn update(
     rows: &mut Rows<f32>,
     moments: &mut [Rows<f32>; 2],
+    smoothing: &[f32],
     camera: &Camera<f32>,
     frame: &Frame<f32>,
     sums: &[[f32; Moments::<f32>::COUNT]],
@@ -53,18 +54,19 @@ pub(crate) fn update(
     let size = rows.width * BLOCK;
     let [first, second] = moments;
     let all = rows.data.par_chunks_exact_mut(size).zip(first.data.par_chunks_exact_mut(size));
-    let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.blocks).with_min_len(16);
+    let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.seen).with_min_len(16).enumerate();
     let rates = adam.rates();
-    all.for_each(|(((row, first), second), &(splat, bits))| {
+    all.for_each(|(at, (((row, first), second), &bits))| {
         let mut g = [[0.0; BLOCK]; Moments::<f32>::COUNT];
         let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
-        for (splat, k) in (splat as usize..).zip(seen) {
-            for (to, x) in g.iter_mut().zip(frame.sum(splat, sums)) {
+        for k in seen {
+            for (to, x) in g.iter_mut().zip(frame.sum(at * BLOCK + k, sums)) {
                 to[k] = x;
             }
         }
         let state = [first, second];
-        dispatch!(level(), simd => block(simd, row, state, camera, bits != 0, &g, adam, &rates));
+        let smoothing = smoothing_of(smoothing, at);
+        dispatch!(level(), simd => block(simd, (row, smoothing), state, camera, bits != 0, &g, adam, &rates));
     });
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn update(
 #[allow(clippy::too_many_arguments)]
 fn block<S: Simd>(
     simd: S,
-    row: &mut [f32],
+    (row, smoothing): (&mut [f32], &[f32]),
     [first, second]: [&mut [f32]; 2],
     camera: &Camera<f32>,
     seen: bool,
@@ -89,7 +91,7 @@ fn block<S: Simd>(
         let mut grads = [c(0.0); WIDEST];
         if seen {
             let moments = Moments::from_array(g.map(|x| S::f32s::from_slice(simd, &x[lane..lane + len])));
-            project_backward::<S, f32>(simd, row, lane, camera, &moments, &mut grads[..width]);
+            project_backward::<S, f32>(simd, (row, smoothing), lane, camera, &moments, &mut grads[..width]);
         }
         let get = |k: usize| S::f32s::from_slice(simd, &row[k * BLOCK + lane..][..len]);
         let opacity = c(1.0) / (exp::<S, f32>(simd, -get(OPACITY)) + 1.0);
@@ -122,12 +124,12 @@ pub(crate) fn pull(
     sums: &mut [[f32; Moments::<f32>::COUNT]],
 ) {
     let half = frame.size.map(|n| -std::f32::consts::LN_2 * 0.5 * n as f32);
-    let blocks = growth.data.par_chunks_exact_mut(2 * BLOCK).zip(&frame.blocks).with_min_len(64);
-    blocks.for_each(|(growth, &(first, bits))| {
+    let blocks = growth.data.par_chunks_exact_mut(2 * BLOCK).zip(&frame.seen).with_min_len(64).enumerate();
+    blocks.for_each(|(at, (growth, &bits))| {
         let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
-        for (splat, k) in (first as usize..).zip(seen) {
-            let sum = frame.sum(splat, sums);
-            let [a, b, c] = frame.splats[splat].quadratic;
+        for k in seen {
+            let sum = frame.sum(at * BLOCK + k, sums);
+            let [a, b, c] = frame.splats[at * BLOCK + k].quadratic;
             let by = [2.0 * a * sum[1] + b * sum[2], b * sum[1] + 2.0 * c * sum[2]];
             let length = match pulls {
                 Pulls::OfPictures => (by[0] * half[0]).hypot(by[1] * half[1]),

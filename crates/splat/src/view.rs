@@ -89,10 +89,12 @@ pub(crate) fn check_gaussians(gaussians: &Gaussians) -> Result<(), Error> {
             return Err(Error::Length { name, found, expected });
         }
     }
-    if gaussians.kernel == Kernel::Surfel {
-        return Err(Error::Surfels);
-    }
     Ok(())
+}
+
+/// Whether they are ellipsoids.
+pub(crate) fn check_ellipsoids(gaussians: &Gaussians) -> Result<(), Error> {
+    if gaussians.kernel == Kernel::Surfel { Err(Error::Surfels) } else { Ok(()) }
 }
 
 pub(crate) fn check_view(view: &View) -> Result<(), Error> {

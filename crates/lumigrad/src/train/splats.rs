@@ -81,11 +81,22 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         exposures: job.exposures,
         bilateral_grid: job.bilateral_grid,
         depth_weight: job.depth_weight as f32,
+        smoothing: job.smoothing,
+        distortion_weight: job.distortion_weight as f32,
+        normal_weight: job.normal_weight as f32,
         ..TrainOptions::default()
     };
     // Training pictures are held once, but where they are what is scored.
     let keep = dataset.test.is_empty();
     let pictures: Arc<[TrainingPicture]> = dataset.train.iter_mut().map(|shot| training(shot, keep)).collect();
+    if job.smoothing && job.kernel != "mip" {
+        return Err(Error::usage("--smoothing", "is the 3-D filter of the mip kernel", "add --kernel mip"));
+    }
+    let surfels = job.kernel == "surfel";
+    if surfels && ["adc", "absgrad"].contains(&job.strategy.as_str()) {
+        let message = format!("{} counts pulls at ellipsoids only", job.strategy);
+        return Err(Error::usage("--strategy", message, "mcmc or fixed"));
+    }
     let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "splats".into());
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(&name));
@@ -134,13 +145,16 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
             let steps = iterations.unwrap_or(preset.iterations);
             Box::new(MethodTrainer::new(trainer, entry, steps, remembered).map_err(unusable)?)
         }
-        (None, true) if let Some(mode) = robust => {
+        (None, true)
+            if let Some(mode) = robust
+                && !surfels =>
+        {
             Box::new(RobustTrainer::new(mode, start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
-        (None, false) if let Some(mode) = robust => Box::new(
+        (None, _) if let Some(mode) = robust => Box::new(
             DeviceRobustTrainer::new(mode, start_state, &pictures, options.clone(), &device).map_err(unusable)?,
         ),
-        (None, true) if !cameras && !depths => {
+        (None, true) if !cameras && !depths && !surfels => {
             Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
         _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
@@ -181,7 +195,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     })?;
     observer.event(&Event::Phase("writing".into()));
     let state = trainer.state().map_err(unusable)?;
-    let gaussians = state.gaussians.clone();
+    let gaussians = trainer.gaussians().map_err(unusable)?;
     let rendered = run.pictures(&gaussians, dataset.scored())?;
     let (psnr, ssim) = scores(&rendered, dataset.scored(), background)?;
     summary.metric("test_psnr", psnr);

@@ -22,7 +22,11 @@ pub fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<G
         let message = format!("{} is too high", job.sh_degree);
         return Err(Error::usage("--sh-degree", message, format!("0 to {MAX_SH_DEGREE}")));
     }
-    let kernel = if job.kernel == "mip" { Kernel::Mip } else { Kernel::Classic };
+    let kernel = match job.kernel.as_str() {
+        "mip" => Kernel::Mip,
+        "surfel" => Kernel::Surfel,
+        _ => Kernel::Classic,
+    };
     let (places, colours) = match job.init.as_str() {
         "sfm" => reconstructed(dataset, most).unwrap_or_else(|| scattered(job.common.seed, dataset, most)),
         "random" => scattered(job.common.seed, dataset, most),

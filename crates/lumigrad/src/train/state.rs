@@ -29,6 +29,9 @@ pub fn checkpoint(trainer: &dyn Train, job: &str, seed: u64, spent: f64) -> Resu
     if !state.growth.is_empty() {
         c.insert("growth", &[state.growth.len()], Array::F32(state.growth));
     }
+    if !state.smoothing.is_empty() {
+        c.insert("smoothing", &[n], Array::F32(state.smoothing));
+    }
     for (prefix, kept) in [(METHOD, state.method), (CAMERAS, state.cameras)] {
         let kept = kept.unwrap_or_default();
         c.facts.extend(kept.numbers.iter().map(|(name, x)| (format!("{prefix}{name}"), x.to_string())));
@@ -57,11 +60,12 @@ pub fn restored(c: &Checkpoint, like: &Gaussians) -> Result<TrainState> {
     let damping = c.facts.get("damping").and_then(|d| d.parse().ok());
     let (first, second) = (moments("first")?, moments("second")?);
     let (method, cameras) = (remembered(c, METHOD), remembered(c, CAMERAS));
-    let growth = match c.tensors.contains_key("growth") {
-        true => c.f32("growth", &[2 * n])?.to_vec(),
-        false => vec![],
+    let optional = |name: &str, shape: &[usize]| match c.tensors.contains_key(name) {
+        true => Ok::<_, Error>(c.f32(name, shape)?.to_vec()),
+        false => Ok(vec![]),
     };
-    Ok(TrainState { step: c.step as usize, gaussians, first, second, growth, damping, method, cameras })
+    let (growth, smoothing) = (optional("growth", &[2 * n])?, optional("smoothing", &[n])?);
+    Ok(TrainState { step: c.step as usize, gaussians, first, second, growth, smoothing, damping, method, cameras })
 }
 
 /// What was kept under a prefix.

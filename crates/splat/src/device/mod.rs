@@ -12,6 +12,7 @@ mod project;
 mod robust;
 mod shot;
 mod step;
+mod surfels;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -23,6 +24,7 @@ pub use kernels::KERNELS;
 pub use lm::LeastSquares;
 pub use method::MethodTrainer;
 pub use robust::DeviceRobustTrainer;
+pub use surfels::{PLANES as SURFEL_PLANES, depth_distortion, normal_consistency, surfels_vars};
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
@@ -30,7 +32,8 @@ use crate::{Gaussians, Kernel, Projection, View};
 use composite::Watch;
 use kernels::Params;
 use lists::{Lists, lists};
-use lumigrad_core::{CallParams, DType, Device, Error, Result, Tensor, Var};
+use lumigrad_core::ops::concat;
+use lumigrad_core::{CallParams, DType, Device, Error, Map, Result, Tensor, Var};
 use project::project_map;
 use std::sync::Arc;
 
@@ -85,6 +88,25 @@ impl GaussianVars {
         let mut all = all.into_iter();
         let mut next = || all.next().expect("five arrays");
         Self { means: next(), log_scales: next(), rotations: next(), opacity_logits: next(), dc: next(), rest }
+    }
+
+    /// As [`Gaussians::smoothed`], by sizes [N, 1]; derivatives of both modes flow to scales, opacities and sizes.
+    ///
+    /// **Errors**: shapes that do not fit.
+    pub fn smoothed(&self, sizes: &Var) -> Result<Self> {
+        let map = Map::cached("splat/smooth", |m| {
+            let (logs, [logit], [size]) = (m.item::<3>("log_scales"), m.item("opacity_logits"), m.item("sizes"));
+            let wider = logs.map(|log| 0.5 * ((2.0 * log.clamp(-80.0, 40.0)).exp() + size * size).ln());
+            m.output("log_scales", &wider);
+            let log_share = [0, 1, 2].map(|k| logs[k].clamp(-80.0, 40.0) - wider[k]);
+            let log_share = (log_share[0] + log_share[1] + log_share[2]).min(0.0).max(-60.0);
+            // The logit of a share of σ(x).
+            let rest = (1.0 - log_share.exp()) * logit.min(80.0).exp();
+            m.output("opacity_logits", &[log_share + logit - (1.0 + rest).ln()]);
+        });
+        let mut found = map.apply_with(&[&self.log_scales, &self.opacity_logits, sizes], CallParams::default())?;
+        let (opacity_logits, log_scales) = (found.remove(1), found.remove(0));
+        Ok(Self { log_scales, opacity_logits, ..self.clone() })
     }
 
     /// The Gaussians on the host.
@@ -154,7 +176,8 @@ pub struct DeviceOptions {
 /// The picture [H, W, 5]: red, green, blue and depth, each summed with its weights, and the transmittance behind all.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none flows through which pixels a Gaussian
-/// reaches, nor through the order. **Errors**: surfels; shapes that do not fit. **Determinism**: the same bits from run to
+/// reaches, nor through the order. Surfels are those of [`surfels_vars`]. **Errors**: shapes that do not fit; what watches
+/// pulls at the means of surfels. **Determinism**: the same bits from run to
 /// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
@@ -168,7 +191,15 @@ fn render_watched(
     options: &DeviceOptions,
     watch: Option<&Watch>,
 ) -> Result<Var> {
+    if options.kernel == Kernel::Surfel && watch.is_none() {
+        return surfel_picture(&surfels_vars(gaussians, camera, options)?);
+    }
     listed(gaussians, camera, options)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
+}
+
+/// Red, green, blue, depth and transmittance of a picture of surfels.
+fn surfel_picture(picture: &Var) -> Result<Var> {
+    concat(&[&picture.slice(2, 0, 4)?, &picture.slice(2, 9, 10)?], 2)
 }
 
 /// Splats of a camera, and the tiles that draw them.
@@ -182,7 +213,7 @@ struct Listed {
 
 fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Listed> {
     if options.kernel == Kernel::Surfel {
-        let reason = "surfels (2DGS) cannot be drawn yet".into();
+        let reason = "surfels (2DGS) have no quadratic form in the picture".into();
         let device = gaussians.means.device().to_string();
         return Err(Error::Unsupported { kernel: "splat/project".into(), device, reason });
     }

@@ -8,7 +8,7 @@ use lumigrad_core::map::{Builder, Expr, vector};
 /// Numbers of a splat: mean, quadratic form, log₂ of the opacity, red, green, blue, depth.
 pub const SPLAT: usize = 10;
 /// Depth of what is not seen: it is sorted behind everything.
-const NOWHERE: f64 = 3e38;
+pub(super) const NOWHERE: f64 = 3e38;
 
 /// Splats [N, 10] and the tiles that they may touch [N, 4] (first column and row, columns, rows).
 ///
@@ -17,31 +17,44 @@ const NOWHERE: f64 = 3e38;
 /// and rows of the picture, near plane, least alpha. `sh_degree` is the highest that is used.
 pub fn project_map(kernel: Kernel, projection: Projection, sh_degree: usize, rest: usize) -> Map {
     let name = format!("splat/project {kernel:?} {projection:?} {sh_degree} {rest}");
-    Map::cached(&name, |m| match rest {
-        0 => define(m, kernel, projection, 0, |_| vec![]),
-        9 => define(m, kernel, projection, sh_degree, |m| m.item::<9>("rest").to_vec()),
-        24 => define(m, kernel, projection, sh_degree, |m| m.item::<24>("rest").to_vec()),
-        45 => define(m, kernel, projection, sh_degree, |m| m.item::<45>("rest").to_vec()),
-        _ => define(m, kernel, projection, sh_degree, |m| m.item::<72>("rest").to_vec()),
+    Map::cached(&name, |m| define(m, kernel, projection, sh_degree, rest))
+}
+
+/// The `rest` harmonics but the constant one.
+pub(super) fn others(m: &mut Builder, rest: usize) -> Vec<Expr> {
+    match rest {
+        0 => vec![],
+        9 => m.item::<9>("rest").to_vec(),
+        24 => m.item::<24>("rest").to_vec(),
+        45 => m.item::<45>("rest").to_vec(),
+        _ => m.item::<72>("rest").to_vec(),
+    }
+}
+
+/// Colours in a direction of any length, from the constant harmonic and the others, where there are any.
+pub(super) fn colours(sh_degree: usize, to_mean: [Expr; 3], dc: [Expr; 3], rest: &[Expr]) -> [Expr; 3] {
+    let sh_degree = if rest.is_empty() { 0 } else { sh_degree };
+    let length = vector::dot(to_mean, to_mean).max(1e-30).sqrt();
+    let basis = sh::basis(sh_degree, to_mean.map(|x| x / length), Expr::from);
+    std::array::from_fn(|ch| {
+        let mut sum = 0.5 + basis[0].v * dc[ch];
+        for b in 1..(sh_degree + 1).pow(2) {
+            sum = sum + basis[b].v * finite(rest[3 * (b - 1) + ch]);
+        }
+        sum.max(0.0)
     })
 }
 
 /// What is finite, else zero.
-fn finite(x: Expr) -> Expr {
+pub(super) fn finite(x: Expr) -> Expr {
     x.abs().less(1e30).select(x, 0.0)
 }
 
-fn define(
-    m: &mut Builder,
-    kernel: Kernel,
-    projection: Projection,
-    sh_degree: usize,
-    rest: impl FnOnce(&mut Builder) -> Vec<Expr>,
-) {
+fn define(m: &mut Builder, kernel: Kernel, projection: Projection, sh_degree: usize, rest: usize) {
     let parallel = projection == Projection::Orthographic;
     let (raw_mean, raw_scale) = (m.item::<3>("means"), m.item::<3>("log_scales"));
     let (raw_q, [raw_logit], raw_dc) = (m.item::<4>("rotations"), m.item("opacity_logits"), m.item::<3>("dc"));
-    let raw_rest = rest(m);
+    let raw_rest = others(m, rest);
     let (pose, [fx, fy, cx, cy]) = (m.uniform::<12>("viewmat"), m.uniform::<4>("intrinsics"));
     let [width, height, near, alpha_min] = std::array::from_fn(|_| m.param());
     let all = raw_mean.iter().chain(&raw_scale).chain(&raw_q).chain([&raw_logit]).chain(&raw_dc).chain(&raw_rest);
@@ -101,15 +114,7 @@ fn define(
         true => turn[2],
         false => std::array::from_fn(|k| vector::dot(column(&turn, k), p)),
     };
-    let length = vector::dot(to_mean, to_mean).max(1e-30).sqrt();
-    let basis = sh::basis(sh_degree, to_mean.map(|x| x / length), Expr::from);
-    let colour = std::array::from_fn::<Expr, 3, _>(|ch| {
-        let mut sum = 0.5 + basis[0].v * dc[ch];
-        for b in 1..(sh_degree + 1).pow(2) {
-            sum = sum + basis[b].v * finite(raw_rest[3 * (b - 1) + ch]);
-        }
-        sum.max(0.0)
-    });
+    let colour = colours(sh_degree, to_mean, dc, &raw_rest);
     let far = centre[0].abs().max(centre[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(z);
     visible = visible.and(far.less(1e18));
     let show = |x: Expr, hidden: f64| visible.select(x, hidden);

@@ -111,6 +111,7 @@ impl Train for DeviceRobustTrainer {
             Robust::Ema => {
                 let renumbered = self.first.options.strategy.renumbers(self.first.steps(), progress);
                 self.follow(renumbered)?;
+                self.second.smooth_as(&self.first);
             }
         }
         Ok(report)

@@ -37,7 +37,7 @@ impl DeviceTrainer {
     /// Loss of a recorded step, of `colour` in the place of its own, and the same with regularisers.
     pub(super) fn loss_of(&self, recorded: &Recorded, colour: &Var, plan: &Plan) -> Result<[Var; 2]> {
         let vars = GaussianVars::from_all(recorded.arrays.clone());
-        let [loss, total] = self.losses_of(&vars, &recorded.drawn, colour, plan.picture)?;
+        let [loss, total] = self.losses_of(&vars, &recorded.drawn, colour, (plan.picture, plan.progress))?;
         let total = match &self.cameras {
             Some(cameras) => cameras.regularised(&recorded.leaves, &total)?,
             None => total,
@@ -74,6 +74,7 @@ impl DeviceTrainer {
             self.upload(&rows, &moments)?;
         }
         self.explore(plan.means_rate)?;
+        self.smooth_when_due(progress)?;
         Ok(StepReport { step: self.step, loss, n_visible: self.arrays[0].shape()[0] })
     }
 }

@@ -34,6 +34,31 @@ fn derivatives_of_pictures_by_gaussians_and_camera_are_right() {
     }
 }
 
+#[test]
+fn derivatives_of_smoothed_gaussians_are_right() {
+    let cpu = Device::cpu();
+    let all = scene(Kernel::Mip, 0);
+    let gaussians = GaussianVars::new(&all, &cpu, DType::F64).unwrap();
+    let sizes: Vec<f32> = (0..all.len()).map(|i| 0.05 * (i + 1) as f32).collect();
+    let column = Tensor::from_slice(&cpu, &sizes, &[all.len(), 1]).unwrap().cast(DType::F64).unwrap();
+    let mut inputs: Vec<Tensor> = gaussians.all().into_iter().map(|v| v.tensor().clone()).collect();
+    inputs.push(column);
+    Check::new("smoothed splats", |inputs: &[Var]| {
+        let (arrays, sizes) = inputs.split_at(inputs.len() - 1);
+        let smoothed = GaussianVars::from_all(arrays.to_vec()).smoothed(&sizes[0])?;
+        Ok(vec![smoothed.log_scales, smoothed.opacity_logits])
+    })
+    .run(&inputs);
+    let single = GaussianVars::new(&all, &cpu, DType::F32).unwrap();
+    let column = Tensor::from_slice(&cpu, &sizes, &[all.len(), 1]).unwrap();
+    let found = single.smoothed(&column.into()).unwrap().gaussians(Kernel::Mip).unwrap();
+    let expected = all.smoothed(&sizes).unwrap();
+    let scales = found.log_scales.as_flattened().iter().zip(expected.log_scales.as_flattened());
+    for (a, b) in scales.chain(found.opacity_logits.iter().zip(&expected.opacity_logits)) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
 /// Features of five channels, of both signs.
 fn features(n: usize) -> Vec<f32> {
     (0..5 * n).map(|i| (i as f32 * 0.7).sin()).collect()

@@ -3,11 +3,12 @@
 use super::cameras::{CameraLeaves, Cameras};
 use super::composite::Watch;
 use super::shot::Shot;
-use super::{DeviceOptions, GaussianVars, render_watched};
+use super::surfels::{depth_distortion, normal_consistency, surfels_vars};
+use super::{DeviceOptions, GaussianVars, render_watched, surfel_picture};
 use crate::rows::Rows;
 use crate::strategy::State;
 use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
-use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View};
+use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View, smoothing};
 use lumigrad_core::map::Expr;
 use lumigrad_core::map::random as random_in_map;
 use lumigrad_core::ops::random;
@@ -26,7 +27,12 @@ pub(super) struct Drawn {
     pub target: Tensor,
     /// What is drawn [H·W, 5], colour, depth and transmittance.
     pixels: Var,
+    /// [H, W, 10], where surfels are drawn.
+    surfels: Option<Var>,
 }
+
+/// Parts of the run after which the losses of surfels count: distortion, and consistency of normals.
+const SURFELS_FROM: [f64; 2] = [0.1, 0.25];
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
 const NAMES: [&str; 6] = ["means", "log_scales", "rotations", "opacity_logits", "dc", "rest"];
@@ -41,7 +47,10 @@ pub struct DeviceTrainer {
     sh_degree: usize,
     pub(super) options: TrainOptions,
     shots: Arc<[Shot]>,
+    views: Arc<[View]>,
     extent: f32,
+    /// Sizes that Gaussians are smoothed with, [N, 1], where they are.
+    smoothing: Option<Tensor>,
     pub(super) arrays: Vec<Tensor>,
     /// Of the means, whose rate falls, and of the others.
     pub(super) adams: [Adam; 2],
@@ -72,7 +81,8 @@ impl DeviceTrainer {
     ) -> Result<Self> {
         check(&state.gaussians, pictures)?;
         let shots: Vec<Shot> = pictures.iter().map(|p| Shot::new(p, device)).collect::<Result<_>>()?;
-        let mut out = Self::bare(&state, shots.into(), extent(pictures), options, device)?;
+        let all: Vec<View> = pictures.iter().map(|p| p.view.clone()).collect();
+        let mut out = Self::bare(&state, (shots.into(), all.into()), extent(pictures), options, device)?;
         let views: Vec<&View> = pictures.iter().map(|p| &p.view).collect();
         let remembered = state.cameras.as_ref();
         let chart = chart(&views, out.extent);
@@ -83,7 +93,8 @@ impl DeviceTrainer {
 
     /// Another model of the same pictures.
     pub(super) fn beside(&self, state: TrainState) -> Result<Self> {
-        let mut out = Self::bare(&state, self.shots.clone(), self.extent, self.options.clone(), &self.device)?;
+        let data = (self.shots.clone(), self.views.clone());
+        let mut out = Self::bare(&state, data, self.extent, self.options.clone(), &self.device)?;
         out.fill(&state)?;
         Ok(out)
     }
@@ -91,7 +102,7 @@ impl DeviceTrainer {
     /// A trainer without arrays.
     fn bare(
         state: &TrainState,
-        shots: Arc<[Shot]>,
+        (shots, views): (Arc<[Shot]>, Arc<[View]>),
         extent: f32,
         options: TrainOptions,
         device: &Device,
@@ -103,6 +114,8 @@ impl DeviceTrainer {
             extent,
             options,
             shots,
+            views,
+            smoothing: None,
             arrays: vec![],
             adams: [Adam::new(vec![]), Adam::new(vec![])],
             loss: Loss::from_name("l1+ssim").map_err(optim)?,
@@ -124,11 +137,57 @@ impl DeviceTrainer {
         };
         let moments = [fill(&state.first, "first moments")?, fill(&state.second, "second moments")?];
         self.upload(&rows, &moments)?;
+        match state.smoothing.len() == rows.n && self.smooths() {
+            true => self.smoothing = Some(self.column(&state.smoothing)?),
+            false => self.smooth()?,
+        }
         let mut growth = growth(self.options.strategy, rows.n);
         if !state.growth.is_empty() && growth.n > 0 {
             growth.fill(&state.growth, "growth")?;
         }
         self.count(&growth)
+    }
+
+    fn smooths(&self) -> bool {
+        smoothing::applies(self.kernel, self.options.smoothing)
+    }
+
+    fn column(&self, numbers: &[f32]) -> Result<Tensor> {
+        Tensor::from_slice(&self.device, numbers, &[numbers.len(), 1]).map_err(core)
+    }
+
+    /// Finds sizes for the means as they are, where Gaussians are smoothed.
+    fn smooth(&mut self) -> Result<()> {
+        if self.smooths() {
+            let means = self.arrays[0].to_vec::<f32>().map_err(core)?;
+            let sizes = smoothing::sizes(means.as_chunks::<3>().0, &self.views, self.options.near);
+            self.smoothing = Some(self.column(&sizes)?);
+        }
+        Ok(())
+    }
+
+    /// After a step that may have changed rows.
+    pub(super) fn smooth_when_due(&mut self, progress: f64) -> Result<()> {
+        match smoothing::is_due(self.step, self.options.strategy.resizes(self.step, progress)) {
+            true => self.smooth(),
+            false => Ok(()),
+        }
+    }
+
+    /// As another model.
+    pub(super) fn smooth_as(&mut self, other: &Self) {
+        self.smoothing = other.smoothing.clone();
+    }
+
+    /// The sizes on the host.
+    fn sizes(&self) -> Result<Vec<f32>> {
+        self.smoothing.as_ref().map_or(Ok(vec![]), |s| s.to_vec::<f32>()).map_err(core)
+    }
+
+    /// The Gaussians as they are learnt.
+    fn learnt(&self) -> Result<Gaussians> {
+        let vars = GaussianVars::from_all(self.arrays.iter().cloned().map(Var::from).collect());
+        Ok(Gaussians { sh_degree: self.sh_degree, ..vars.gaussians(self.kernel).map_err(core)? })
     }
 
     /// Widths of the arrays.
@@ -250,7 +309,17 @@ impl DeviceTrainer {
             None => shot.camera.clone(),
         };
         let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
-        let picture = render_watched(vars, &camera, &options, watch).map_err(core)?;
+        let smoothed = self.smoothing.as_ref().map(|sizes| vars.smoothed(&sizes.clone().into()));
+        let smoothed = smoothed.transpose().map_err(core)?;
+        let vars = smoothed.as_ref().unwrap_or(vars);
+        let surfels = match (self.kernel, watch) {
+            (Kernel::Surfel, None) => Some(surfels_vars(vars, &camera, &options).map_err(core)?),
+            _ => None,
+        };
+        let picture = match &surfels {
+            Some(picture) => surfel_picture(picture).map_err(core)?,
+            None => render_watched(vars, &camera, &options, watch).map_err(core)?,
+        };
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
@@ -272,7 +341,7 @@ impl DeviceTrainer {
         let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
         let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
-        Ok(Drawn { colour, target, pixels })
+        Ok(Drawn { colour, target, pixels, surfels })
     }
 
     /// The mean over known depths d of |Σ wᵢ (zᵢ − d)|, in units of the extent, weighted.
@@ -290,6 +359,22 @@ impl DeviceTrainer {
         Ok(Some(sum.scale(f64::from(weight) / (*known as f64 * f64::from(self.extent)))?))
     }
 
+    /// What brings surfels together, weighted; a part of the loss.
+    fn surfel_losses(&self, drawn: &Drawn, shot: &Shot, progress: f64) -> lumigrad_core::Result<Option<Var>> {
+        let Some(picture) = &drawn.surfels else { return Ok(None) };
+        let weights = [self.options.distortion_weight, self.options.normal_weight];
+        let counts = |k: usize| weights[k] > 0.0 && progress >= SURFELS_FROM[k];
+        let mut sum: Option<Var> = None;
+        if counts(0) {
+            sum = Some(depth_distortion(picture, f64::from(self.extent))?.scale(f64::from(weights[0]))?);
+        }
+        if counts(1) {
+            let loss = normal_consistency(picture, &shot.camera)?.scale(f64::from(weights[1]))?;
+            sum = Some(sum.map_or(Ok(loss.clone()), |sum| sum.add(&loss))?);
+        }
+        Ok(sum)
+    }
+
     /// The plan of the next step.
     pub(super) fn plan(&self, progress: f64) -> Plan {
         let plan = schedule(&self.options, self.extent, self.shots.len(), self.step, progress);
@@ -300,7 +385,7 @@ impl DeviceTrainer {
     pub(super) fn losses(&self, arrays: &[Var], plan: &Plan, picture: usize) -> Result<[Var; 2]> {
         let (vars, still) = (GaussianVars::from_all(arrays.to_vec()), CameraLeaves::default());
         let drawn = self.drawn(&vars, (&still, None), picture, plan.background, plan.sh_degree)?;
-        self.losses_of(&vars, &drawn, &drawn.colour, picture)
+        self.losses_of(&vars, &drawn, &drawn.colour, (picture, plan.progress))
     }
 
     /// Loss of what is drawn, of `colour` in the place of its own, and the same with regularisers and known depths.
@@ -309,15 +394,18 @@ impl DeviceTrainer {
         vars: &GaussianVars,
         drawn: &Drawn,
         colour: &Var,
-        picture: usize,
+        (picture, progress): (usize, f64),
     ) -> Result<[Var; 2]> {
         let shot = &self.shots[picture];
         let loss = self.loss.evaluate(colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
         let total = self.regularised(&loss, vars).map_err(core)?;
-        let total = match self.depth_loss(&drawn.pixels, shot).map_err(core)? {
-            Some(depth) => total.add(&depth).map_err(core)?,
-            None => total,
-        };
+        let terms = [self.depth_loss(&drawn.pixels, shot), self.surfel_losses(drawn, shot, progress)];
+        let mut total = total;
+        for term in terms {
+            if let Some(term) = term.map_err(core)? {
+                total = total.add(&term).map_err(core)?;
+            }
+        }
         Ok([loss, total])
     }
 
@@ -393,6 +481,7 @@ impl DeviceTrainer {
             changed = Some((before, (0..rows.n).map(old).collect()));
         }
         self.explore(means_rate)?;
+        self.smooth_when_due(progress)?;
         Ok(changed)
     }
 
@@ -456,15 +545,16 @@ impl Train for DeviceTrainer {
     }
 
     fn gaussians(&self) -> Result<Gaussians> {
-        let vars = GaussianVars::from_all(self.arrays.iter().cloned().map(Var::from).collect());
-        Ok(Gaussians { sh_degree: self.sh_degree, ..vars.gaussians(self.kernel).map_err(core)? })
+        let learnt = self.learnt()?;
+        if self.smoothing.is_some() { learnt.smoothed(&self.sizes()?) } else { Ok(learnt) }
     }
 
     fn state(&self) -> Result<TrainState> {
         let [first, second] = self.download()?.1.each_ref().map(Rows::flat);
         let growth = self.growth.as_ref().map_or(Ok(vec![]), |g| g.to_vec::<f32>()).map_err(core)?;
         let cameras = self.cameras.as_ref().map(Cameras::remember).transpose()?;
-        Ok(TrainState { step: self.step, first, second, growth, cameras, ..TrainState::new(self.gaussians()?) })
+        let state = TrainState { step: self.step, first, second, growth, cameras, ..TrainState::new(self.learnt()?) };
+        Ok(TrainState { smoothing: self.sizes()?, ..state })
     }
 
     fn poses(&self) -> Option<Vec<[[f64; 4]; 4]>> {

@@ -197,8 +197,17 @@ job_keys! {
         /// Where Gaussians start: sfm takes the data set's points where it has them, random fills what the cameras see,
         /// mesh:FILE covers the surface of a scene (.glb, .gltf, .obj, .ply, .stl) that stands where the cameras see it.
         init: String, Text, default "\"sfm\"";
-        /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting).
-        kernel: String, Choice(&["classic", "mip"]), default "\"classic\"";
+        /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting), surfel makes them flat
+        /// discs whose depths and normals are those of a surface (2DGS).
+        kernel: String, Choice(&["classic", "mip", "surfel"]), default "\"classic\"";
+        /// With the surfel kernel: weight of how far apart along a ray is what it sees, after a tenth of the run.
+        distortion_weight: f64, Amount, default "0.0";
+        /// With the surfel kernel: weight of the difference between normals of surfels and of depths, after a quarter of the run.
+        normal_weight: f64, Amount, default "0.05";
+        /// With the mip kernel: make no Gaussian finer than what the photographs tell apart (its 3-D filter), so that surfaces
+        /// neither thin out nor break up where they are looked at from nearer. Fine detail is softer at the photographs' own
+        /// scale.
+        smoothing: bool, Flag, default "false";
         /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
         out: Option<PathBuf>, Path, example "\"runs/photos\"";
     }

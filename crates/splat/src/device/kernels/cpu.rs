@@ -61,7 +61,7 @@ fn untiled<T: Precision>(p: &Params, tiles: &Tiled<T>, out: &mut [T]) {
 
 fn draw<T: Precision>(p: &Params, splats: &[T], ids: &[u32], starts: &[u32], picture: &mut [T]) {
     let mut drawn = Drawn::default();
-    drawn.update(&frame(p, splats, ids, starts), true);
+    drawn.update(&frame(p, splats, ids, starts), true, false);
     untiled(p, &drawn.picture, picture);
 }
 

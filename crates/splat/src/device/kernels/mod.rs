@@ -3,6 +3,7 @@
 mod cpu;
 mod tiles;
 
+use super::surfels::kernels::{SurfelComposite, SurfelGradient, SurfelTangent};
 use lumigrad_core::kernel::KernelSpec;
 use lumigrad_core::{kernel, params};
 
@@ -152,4 +153,7 @@ pub const KERNELS: &[KernelSpec] = &[
     CountTiles::SPEC,
     EmitTiles::SPEC,
     SplatGradient::SPEC,
+    SurfelComposite::SPEC,
+    SurfelGradient::SPEC,
+    SurfelTangent::SPEC,
 ];
