@@ -15,6 +15,7 @@ mod sampling;
 #[cfg(test)]
 mod shapes;
 mod signed_distance;
+mod slices;
 mod topology;
 mod weld;
 mod winding;
@@ -29,6 +30,7 @@ pub use parts::{Keep, keep_parts, parts};
 pub use remesh::remesh;
 pub use sampling::{SurfacePoint, SurfaceSampler};
 pub use signed_distance::SignedDistance;
+pub use slices::{Plane, Region, Slice, Slices, trace};
 pub use topology::Topology;
 pub use weld::weld_positions;
 
@@ -110,6 +112,14 @@ pub enum Error {
     TooLarge {
         /// Vertices it would have.
         vertices: usize,
+    },
+    /// A text file that says something else than its format.
+    #[error("line {line}: {message}")]
+    Text {
+        /// The line, from 1.
+        line: usize,
+        /// What was found and what was expected.
+        message: String,
     },
     /// The factorisation failed.
     #[error("the Laplacian system of {0} vertices could not be factored: {1}")]
