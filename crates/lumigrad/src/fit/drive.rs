@@ -15,6 +15,9 @@ use std::time::Instant;
 
 /// What is fitted.
 pub trait Task {
+    /// How much of the budget is spent before the step that comes, from 0 to 1.
+    fn progress(&mut self, _progress: f64) {}
+
     /// The loss of a step, of the recorded parameters. What it draws at random depends on seed and step only.
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var>;
 
@@ -123,6 +126,7 @@ pub fn drive(
         let progress = budget.progress(training.steps(), spent);
         let factor = setup.schedule.factor_with_warm_up(progress, setup.warm_up);
         let step = training.steps() as u64;
+        task.progress(progress);
         let done = training.step(factor, |vars| task.loss(vars, step))?;
         returned += u32::from(done.returned);
         spent += from.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-//! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file here and one line in [`FITS`].
+//! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file or folder here and one line in [`FITS`].
 
 mod describe;
 mod drive;
@@ -11,6 +11,7 @@ mod normals;
 mod pde;
 mod sdf;
 mod shade;
+mod slices;
 
 pub use keys::FitKeys;
 
@@ -33,7 +34,7 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT, pde::FIT, evolve::FIT];
+pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
 
 /// Runs the fit that a job asks for, and writes its run folder.
 ///

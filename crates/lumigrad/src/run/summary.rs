@@ -36,7 +36,7 @@ pub struct Summary {
     pub seconds: f64,
     /// Most physical memory held, bytes; 0 where unknown.
     pub peak_memory_bytes: u64,
-    /// Figures by name: finite numbers, and objects of them.
+    /// Figures by name: finite numbers, objects of them, true and false.
     pub metrics: Map<String, Value>,
     /// Moments of the run.
     pub history: Vec<Record>,
@@ -63,6 +63,11 @@ impl Summary {
             Some(number) => _ = self.metrics.insert(name.into(), Value::Number(number)),
             None => self.warnings.push(format!("{name} is {value} and is left out")),
         }
+    }
+
+    /// Adds what is true or false.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.metrics.insert(name.into(), Value::Bool(value));
     }
 
     /// Adds an object of figures.
