@@ -235,7 +235,7 @@ pub(super) fn clamped(mut picture: Picture) -> Picture {
 }
 
 /// Ten times the absolute difference, opaque.
-fn errors(a: &Picture, b: &Picture) -> Picture {
+pub(super) fn errors(a: &Picture, b: &Picture) -> Picture {
     let mut out = a.clone();
     let alpha = out.has_alpha();
     let n = out.channels;

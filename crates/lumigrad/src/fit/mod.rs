@@ -1,17 +1,25 @@
 //! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file or folder here and one line in [`FITS`].
 
+mod audio;
 mod describe;
 mod drive;
 mod eikonal;
 mod evolve;
 mod extract;
+mod frames;
 mod image;
 mod keys;
+mod known;
 mod normals;
 mod pde;
+mod poisson;
 mod sdf;
 mod shade;
 mod slices;
+mod slopes;
+mod sound;
+mod spectrum;
+mod video;
 
 pub use keys::FitKeys;
 
@@ -34,7 +42,8 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] = &[image::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
+pub const FITS: &[Fit] =
+    &[image::FIT, audio::FIT, video::FIT, poisson::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
 
 /// Runs the fit that a job asks for, and writes its run folder.
 ///

@@ -123,6 +123,7 @@ impl Pages<'_> {
             galleries: self.galleries(optimizer, outcome)?,
             tables,
             job: document.to_toml(),
+            ..Report::default()
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Report {
     pub sliders: Vec<Slider>,
     /// Curves over iterations.
     pub curves: Vec<Curve>,
+    /// Sounds.
+    pub clips: Vec<Clip>,
     /// Recovered pictures, each in several states.
     pub galleries: Vec<Gallery>,
     /// Tables: parameters, timings.
@@ -62,6 +64,15 @@ pub struct Slider {
     pub note: String,
     /// State and picture, all of one size.
     pub states: Vec<(String, Image)>,
+}
+
+/// A sound that can be played.
+#[derive(Clone, Debug, Default)]
+pub struct Clip {
+    /// What it is.
+    pub name: String,
+    /// A WAV file that browsers play: 16-bit PCM.
+    pub wav: Vec<u8>,
 }
 
 /// One picture of the scene, such as a texture, in several states side by side.

@@ -1,6 +1,7 @@
 //! The page around the parts.
 
-use super::{Figure, Gallery, Image, Report, Slider, Table};
+use super::{Clip, Figure, Gallery, Image, Report, Slider, Table};
+use base64::Engine;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -35,6 +36,10 @@ pub(super) fn page(report: &Report) -> String {
     let charts: String = report.curves.iter().map(|c| c.to_html()).collect();
     if !charts.is_empty() {
         let _ = write!(body, "<section><h2>Curves</h2><div class=charts>{charts}</div></section>");
+    }
+    if !report.clips.is_empty() {
+        let clips: String = report.clips.iter().map(clip).collect();
+        let _ = write!(body, "<section><h2>Sounds</h2><div class=\"card clips\">{clips}</div></section>");
     }
     if !report.galleries.is_empty() {
         let rows: String = report.galleries.iter().map(gallery).collect();
@@ -107,6 +112,14 @@ fn sliders(sliders: &[Slider]) -> String {
          <div class=choose></div></div><div class=strip>{thumbs}</div>\
          <noscript>The comparison needs JavaScript; everything else on this page does not.</noscript>\
          <script type=\"application/json\">{data}</script></div></section>"
+    )
+}
+
+fn clip(clip: &Clip) -> String {
+    let data = base64::engine::general_purpose::STANDARD.encode(&clip.wav);
+    format!(
+        "<figure><figcaption>{}</figcaption><audio controls src=\"data:audio/wav;base64,{data}\"></audio></figure>",
+        escape(&clip.name)
     )
 }
 
