@@ -71,17 +71,60 @@ fn pixels<R: Real>(p: &SurfelParams, tile: usize) -> impl Iterator<Item = (usize
     })
 }
 
+/// A surfel of a tile, and the least and largest x and y at which it may be drawn.
+struct Near<'a, R> {
+    surfel: &'a [R; ROW],
+    id: usize,
+    low: [R; 2],
+    high: [R; 2],
+}
+
+/// The surfels of a list.
+fn near<'a, R: Real>(p: &SurfelParams, surfels: &'a [[R; ROW]], list: &[u32]) -> Vec<Near<'a, R>> {
+    let of = |&id: &u32| {
+        let surfel = &surfels[id as usize];
+        let (low, high) = reach(surfel, R::of(p.least));
+        Near { surfel, id: id as usize, low, high }
+    };
+    list.iter().map(of).collect()
+}
+
+/// The box, in the picture, of the disc of a surfel outside of which alpha is below 2^`least`, and of the round one that
+/// stands in for it; everything where the disc is not in front of the camera.
+fn reach<R: Real>(s: &[R; ROW], least: R) -> ([R; 2], [R; 2]) {
+    let c = R::from_f64;
+    let r2 = (s[11] - least).max(R::ZERO) * c(2.0 * std::f64::consts::LN_2);
+    let w = row(s, 6);
+    let bend = r2 * (w[0] * w[0] + w[1] * w[1]) - w[2] * w[2];
+    let (mut low, mut high) = ([-R::INFINITY; 2], [R::INFINITY; 2]);
+    if !(bend < c(-1e-3) * w[2] * w[2]) {
+        return (low, high);
+    }
+    for axis in 0..2 {
+        let a = row(s, 3 * axis);
+        let middle = (r2 * (a[0] * w[0] + a[1] * w[1]) - a[2] * w[2]) / bend;
+        let square = middle * middle - (r2 * (a[0] * a[0] + a[1] * a[1]) - a[2] * a[2]) / bend;
+        // A little more, for rounding.
+        let half = square.max(R::ZERO).sqrt() * c(1.001) + c(0.125);
+        let round = (c(0.5) * r2).sqrt() + c(0.125);
+        low[axis] = (middle - half).min(s[9 + axis] - round);
+        high[axis] = (middle + half).max(s[9 + axis] + round);
+    }
+    (low, high)
+}
+
 /// Visits what a pixel draws of a list: the place in it, the hit, and the transmittance before; gives that behind all.
 fn walk<R: Real>(
     p: &SurfelParams,
-    surfels: &[[R; ROW]],
-    list: &[u32],
+    list: &[Near<R>],
     at: [R; 2],
     mut each: impl FnMut(usize, &[R; ROW], &Hit<R>, R),
 ) -> R {
     let mut left = R::ONE;
-    for (i, &id) in list.iter().enumerate() {
-        let surfel = &surfels[id as usize];
+    for (i, Near { surfel, low, high, .. }) in list.iter().enumerate() {
+        if at[0] < low[0] || at[0] > high[0] || at[1] < low[1] || at[1] > high[1] {
+            continue;
+        }
         let Some(h) = hit(surfel, at, p) else { continue };
         let next = left - left * h.alpha;
         if !(next > R::from_f64(T_MIN)) {
@@ -96,14 +139,14 @@ fn walk<R: Real>(
 /// Makes every pixel of a picture from the list of its tile.
 fn draw<R: Real>(
     p: &SurfelParams,
-    starts: &[u32],
-    ids: &[u32],
+    surfels: &[[R; ROW]],
+    (starts, ids): (&[u32], &[u32]),
     out: &mut [R],
-    of: impl Fn(&[u32], [R; 2]) -> [R; PLANES] + Sync,
+    of: impl Fn(&[Near<R>], [R; 2]) -> [R; PLANES] + Sync,
 ) {
     let tiles = (0..p.tiles as usize).into_par_iter().map(|tile| {
-        let list = &ids[starts[tile] as usize..starts[tile + 1] as usize];
-        pixels(p, tile).map(|(pixel, at)| (pixel, of(list, at))).collect::<Vec<_>>()
+        let list = near(p, surfels, &ids[starts[tile] as usize..starts[tile + 1] as usize]);
+        pixels(p, tile).map(|(pixel, at)| (pixel, of(&list, at))).collect::<Vec<_>>()
     });
     let out = out.as_chunks_mut::<PLANES>().0;
     for (pixel, row) in tiles.collect::<Vec<_>>().into_iter().flatten() {
@@ -113,9 +156,9 @@ fn draw<R: Real>(
 
 pub fn composite<R: Real>(p: &SurfelParams, _items: usize, b: SurfelCompositeBuffers<'_, R>) {
     let surfels = b.surfels.as_chunks::<ROW>().0;
-    draw(p, b.starts, b.ids, b.picture, |list, at| {
+    draw(p, surfels, (b.starts, b.ids), b.picture, |list, at| {
         let mut out = [R::ZERO; PLANES];
-        out[9] = walk(p, surfels, list, at, |_, s, h, left| {
+        out[9] = walk(p, list, at, |_, s, h, left| {
             let weight = h.alpha * left;
             for c in 0..3 {
                 out[c] += weight * s[12 + c];
@@ -134,11 +177,11 @@ pub fn gradient<R: Real>(p: &SurfelParams, _items: usize, b: SurfelGradientBuffe
     let (picture, grads) = (b.picture.as_chunks::<PLANES>().0, b.grads.as_chunks::<PLANES>().0);
     let mut sums = vec![[R::ZERO; ROW]; b.ids.len()];
     lists(&mut sums, b.starts).into_par_iter().enumerate().for_each(|(tile, (first, sums))| {
-        let list = &b.ids[first..first + sums.len()];
+        let list = near(p, surfels, &b.ids[first..first + sums.len()]);
         for (pixel, at) in pixels(p, tile) {
             let g = &grads[pixel];
             let mut rest: R = (0..PLANES).map(|c| g[c] * picture[pixel][c]).sum();
-            walk(p, surfels, list, at, |i, s, h, left| pull(s, h, at, left, g, &mut rest, &mut sums[i]));
+            walk(p, &list, at, |i, s, h, left| pull(s, h, at, left, g, &mut rest, &mut sums[i]));
         }
     });
     let out = b.parts.as_chunks_mut::<ROW>().0;
@@ -186,10 +229,10 @@ pub fn tangent<R: Real>(p: &SurfelParams, _items: usize, b: SurfelTangentBuffers
     let (surfels, tangents) = (b.surfels.as_chunks::<ROW>().0, b.tangents.as_chunks::<ROW>().0);
     let c = R::from_f64;
     let two = c(2.0);
-    draw(p, b.starts, b.ids, b.change, |list, at| {
+    draw(p, surfels, (b.starts, b.ids), b.change, |list, at| {
         let (mut out, mut by_left) = ([R::ZERO; PLANES], R::ZERO);
-        walk(p, surfels, list, at, |i, s, h, left| {
-            let t = &tangents[list[i] as usize];
+        walk(p, list, at, |i, s, h, left| {
+            let t = &tangents[list[i].id];
             let (w, dw) = (row(s, 6), row(t, 6));
             let (mut by_rho, mut by_depth) = (c(4.0) * (h.d[0] * t[9] + h.d[1] * t[10]), dw[2]);
             if h.met {
