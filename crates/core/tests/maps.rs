@@ -1,7 +1,7 @@
 //! Maps: both devices, both derivative modes, every kind of input and output.
 
 use lumigrad_core::map::{random, vector};
-use lumigrad_core::{CallParams, DType, Map, Tape, Tensor};
+use lumigrad_core::{CallParams, DType, Device, Map, Tape, Tensor, ops};
 use lumigrad_testkit::{Check, devices, integers, real, real_in};
 
 #[test]
@@ -143,5 +143,41 @@ fn random_numbers_in_maps_have_their_distributions_and_are_alike_on_devices() {
         let (expected, same) = first.get_or_insert((numbers.clone(), bits.clone()));
         assert_eq!(*same, bits);
         assert!(expected.iter().zip(&numbers).all(|(a, b)| (a - b).abs() < 1e-4), "{device}");
+    }
+}
+
+#[test]
+fn slices_give_the_bits_of_runs() {
+    let map = Map::new("slices", |m| {
+        let ([x], y) = (m.item("x"), m.item::<2>("y"));
+        let [k] = m.uniform("k");
+        m.output("z", &[(k * x).sin() * y[0], x + y[1]]);
+    });
+    let n = 70_001;
+    let tensor = |len: usize, seed| ops::random_uniform(&Device::cpu(), DType::F32, &[len], seed, -2.0, 2.0).unwrap();
+    let inputs = [tensor(n, 1), tensor(2 * n, 2), tensor(1, 3)];
+    let cotangent = tensor(2 * n, 4);
+    let slices: Vec<&[f32]> = inputs.iter().map(|t| t.as_slice().unwrap()).collect();
+    // Often enough for machine code too.
+    for _ in 0..4 {
+        let whole = map.run(&inputs.iter().collect::<Vec<_>>(), &CallParams::default()).unwrap().remove(0);
+        let mut found = vec![0.0f32; 2 * n];
+        map.slices().run(n, &slices, &mut [&mut found]);
+        assert_eq!(found, whole.as_slice::<f32>().unwrap());
+        let tape = Tape::new();
+        let x = tape.variable(inputs[0].clone());
+        let z = map.apply(&[&x, &inputs[1].clone().into(), &inputs[2].clone().into()]).unwrap().remove(0);
+        let gradient = tape
+            .backward_with(&z, cotangent.reshape(&[n, 2]).unwrap())
+            .unwrap()
+            .take(&x)
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap();
+        let mut found = vec![0.0f32; n];
+        let given = [slices[0], slices[1], slices[2], cotangent.as_slice::<f32>().unwrap()];
+        map.vjp_slices(&[true], &[true, false, false]).run(n, &given, &mut [&mut found]);
+        let close = found.iter().zip(&gradient).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0));
+        assert!(close, "gradients differ");
     }
 }

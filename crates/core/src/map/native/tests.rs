@@ -53,7 +53,7 @@ fn both(map: &Map, mode: Derivative) -> [Vec<u32>; 2] {
             .zip(&program.outputs)
             .map(|((r, i), o)| if o.real { Target::Real(&mut r[..]) } else { Target::Int(&mut i[..]) })
             .collect();
-        evaluate(&compiled.code, native, &data, N, &mut targets);
+        evaluate(&compiled.code, native, &data, (N, crate::map::eval::shared_chunk(&compiled.code, N)), &mut targets);
         let real = real.iter().flatten().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() });
         real.chain(int.iter().flatten().map(|&x| x as u32)).collect()
     })
