@@ -27,4 +27,4 @@ pub use jet::Jet;
 pub use kernels::KERNELS;
 pub use mlp::Mlp;
 pub use polyfit::{Fitted, PolyFit};
-pub use training::{Rates, Step, Training};
+pub use training::{Rates, State, Step, Training};

@@ -42,6 +42,15 @@ struct Good {
     adam: (u32, Vec<(String, Tensor)>),
 }
 
+/// What a training is resumed from.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Parameters and moments by name.
+    pub arrays: Vec<(String, Tensor)>,
+    /// Numbers by name.
+    pub numbers: Vec<(&'static str, f64)>,
+}
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
@@ -134,8 +143,8 @@ impl Training {
         Ok(Step { loss, returned: true })
     }
 
-    /// What a resumed training needs beside the parameters: arrays by name, and numbers by name.
-    pub fn state(&self) -> (Vec<(String, Tensor)>, Vec<(&'static str, f64)>) {
+    /// What a resumed training needs.
+    pub fn state(&self) -> State {
         let (adam_steps, mut arrays) = self.adam.state();
         arrays.extend(self.parameters.iter().map(|p| (p.name.clone(), p.value.clone())));
         let numbers = vec![
@@ -145,7 +154,7 @@ impl Training {
             ("average", self.average.unwrap_or(-1.0)),
             ("steps", self.steps as f64),
         ];
-        (arrays, numbers)
+        State { arrays, numbers }
     }
 
     /// Puts a state back: `array` and `number` find them by name.

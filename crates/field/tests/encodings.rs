@@ -146,7 +146,7 @@ fn weights_sum_to_one() {
         let tape = Tape::new();
         let table = tape.variable(Tensor::zeros(&device, DType::F32, &grid.shape(3)).unwrap());
         let encoded = Encoding::Grid(grid.clone())
-            .encode(&points.into(), &[table.clone()], &Arc::new(Derivatives::none()))
+            .encode(&points.into(), std::slice::from_ref(&table), &Arc::new(Derivatives::none()))
             .unwrap();
         let gradient = tape.backward(&encoded.value().sum().unwrap()).unwrap().take(&table).unwrap();
         let sum: f64 = gradient.to_vec::<f32>().unwrap().iter().map(|&x| x as f64).sum();

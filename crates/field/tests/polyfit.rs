@@ -73,7 +73,7 @@ fn angle(a: &[f64], b: &[f64]) -> f64 {
     for (x, y) in a.iter().zip(b) {
         (ab, aa, bb) = (ab + x * y, aa + x * x, bb + y * y);
     }
-    (ab / (aa * bb as f64).sqrt()).clamp(-1.0, 1.0).acos().to_degrees()
+    (ab / f64::sqrt(aa * bb)).clamp(-1.0, 1.0).acos().to_degrees()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::run::{
 };
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Parameter, Rates, Training};
+use lumigrad_field::{Parameter, Rates, State, Training};
 use lumigrad_optim::Schedule;
 use std::path::Path;
 use std::time::Instant;
@@ -220,7 +220,7 @@ const STATE: &str = "training/";
 fn checkpoint(training: &Training, job: &str, seed: u64, spent: f64) -> Result<Checkpoint> {
     let mut c = Checkpoint { step: training.steps() as u64, seed, job: job.into(), ..Checkpoint::default() };
     c.facts.insert("seconds".into(), spent.to_string());
-    let (arrays, numbers) = training.state();
+    let State { arrays, numbers } = training.state();
     for (name, tensor) in arrays {
         c.insert(format!("{STATE}{name}"), tensor.shape(), Array::F32(tensor.to_vec::<f32>()?));
     }

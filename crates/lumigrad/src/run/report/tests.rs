@@ -59,6 +59,7 @@ fn sample() -> Report {
                 ..Curve::default()
             },
         ],
+        clips: vec![super::Clip { name: "<tone>".into(), wav: b"RIFF".to_vec() }],
         galleries: vec![Gallery {
             name: "/materials/0/pbrMetallicRoughness/baseColorTexture".into(),
             note: "35.2 dB over seen texels".into(),
