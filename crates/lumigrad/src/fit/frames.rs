@@ -16,7 +16,7 @@ pub struct Frames {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// 1 or 3.
+    /// Of a pixel: 3.
     pub channels: usize,
     /// Frames.
     pub count: usize,

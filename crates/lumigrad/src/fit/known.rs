@@ -15,6 +15,8 @@ pub struct Composition {
     pub inside: Vec<bool>,
     /// Weight of the picture's colours elsewhere.
     pub value_weight: f64,
+    /// Gradient of the picture that is composed into, [pixels, channels, 2].
+    pub gradient: Vec<f32>,
 }
 
 /// What is known of the wanted picture.
@@ -50,8 +52,10 @@ impl Known {
     /// # Errors
     /// Pictures that cannot be read or are of several sizes; a mask that is all bright or all dark.
     pub fn load(path: &Path, job: &FitPoissonJob) -> Result<Self> {
-        let load =
-            |path: &Path| -> Result<Picture> { Ok(super::image::load(path, job.max_size)?.into_srgb().over([0.0; 3])) };
+        let load = |path: &Path| -> Result<Picture> {
+            let picture = super::image::load(path, job.max_size)?.into_srgb();
+            Ok(if picture.has_alpha() { picture.over([0.0; 3]) } else { picture })
+        };
         let same = |p: &Path, own: (usize, usize), other: (usize, usize)| match own == other {
             true => Ok(()),
             false => {
@@ -84,7 +88,8 @@ impl Known {
                     let help = "make it bright where the source is to be and dark where the picture is to stay";
                     return Err(Error::file(mask.display(), format!("all of the mask is {all}"), help));
                 }
-                Some(Composition { source, inside, value_weight: job.value_weight })
+                let gradient = slopes::derivatives(&picture, false);
+                Some(Composition { source, inside, value_weight: job.value_weight, gradient })
             }
             _ => return Err(Error::usage("--source", "a source and a mask go together", "give --source and --mask")),
         };
@@ -120,11 +125,24 @@ impl Known {
     }
 
     /// What is known in a rectangle whose first pixel is `origin`; beyond the picture's edges it begins anew.
-    pub fn rectangle(&self, places: &[f32], origin: [usize; 2], size: [usize; 2], device: &Device) -> Result<Batch> {
+    ///
+    /// Points are the pixels' centres; where two pictures are composed, anywhere in the pixels by `draw` of a number, so that a
+    /// field cannot jump between the last pixel outside of a mask and the first one inside.
+    pub fn rectangle(
+        &self,
+        places: &[f32],
+        [origin, size]: [[usize; 2]; 2],
+        draw: impl Fn(u64) -> f64,
+        device: &Device,
+    ) -> Result<Batch> {
         let channels = self.picture.channels;
         let (w, h) = (self.picture.width, self.picture.height);
         let row = |y: usize| (0..size[1]).map(move |x| (origin[0] + y) % h * w + (origin[1] + x) % w);
         let pixels: Vec<usize> = (0..size[0]).flat_map(row).collect();
+        let pixel = 2.0 / w.max(h) as f64;
+        let moves = if self.composition.is_some() { pixel } else { 0.0 };
+        let shift = |k: u64| (moves * (draw(k) - 0.5)) as f32;
+        let shifts: Vec<[f32; 2]> = (0..pixels.len() as u64).map(|k| [shift(2 * k), shift(2 * k + 1)]).collect();
         let tensor = |values: Vec<f32>, width: usize| Tensor::from_slice(device, &values, &[pixels.len(), width]);
         let axes = self.row() / channels;
         let slopes = (0..axes).map(|axis| {
@@ -138,10 +156,14 @@ impl Known {
                     move |&p: &usize| std::iter::repeat_n(if self.is_inside(p) { inside } else { outside }, channels);
                 tensor(pixels.iter().flat_map(of).collect(), channels)
             };
-            let wanted = pixels.iter().flat_map(|&p| self.picture.data[p * channels..(p + 1) * channels].to_vec());
+            let wanted = pixels.iter().zip(&shifts).flat_map(|(&p, d)| {
+                (p * channels..(p + 1) * channels)
+                    .map(|k| self.picture.data[k] + d[0] * c.gradient[2 * k] + d[1] * c.gradient[2 * k + 1])
+            });
             Ok::<_, Error>([each(1.0, 0.0)?, each(0.0, c.value_weight as f32)?, tensor(wanted.collect(), channels)?])
         });
-        let points = pixels.iter().flat_map(|&p| [places[2 * p], places[2 * p + 1]]).collect();
+        let at = |(&p, d): (&usize, &[f32; 2])| [places[2 * p] + d[0], places[2 * p + 1] + d[1]];
+        let points = pixels.iter().zip(&shifts).flat_map(at).collect();
         Ok(Batch { size, points: tensor(points, 2)?, slopes, values: values.transpose()? })
     }
 

@@ -41,7 +41,7 @@ job_keys! {
         /// pixels, which tell of errors that vary slowly.
         pixelwise: bool, Flag, default "false";
         /// Weight of the picture's colours outside of the mask.
-        value_weight: f64, Amount, default "30.0";
+        value_weight: f64, Amount, default "100.0";
     }
 }
 
@@ -112,16 +112,22 @@ impl PoissonTask {
     /// The whole picture where a step takes it, else a square at a random place.
     fn batch(&mut self, step: u64) -> Result<Batch> {
         let (w, h) = (self.known.picture.width, self.known.picture.height);
-        if w * h > self.batch {
-            let rows = h.min((self.batch as f64).sqrt().ceil() as usize);
-            let columns = w.min(self.batch.div_ceil(rows));
-            let place = random::hash(self.seed, step) as usize % (w * h);
-            return self.known.rectangle(&self.places, [place / w, place % w], [rows, columns], &self.device);
+        let whole = w * h <= self.batch;
+        if let Some(all) = &self.all {
+            return Ok(all.clone());
         }
-        if self.all.is_none() {
-            self.all = Some(self.known.rectangle(&self.places, [0; 2], [h, w], &self.device)?);
+        let rows = h.min((self.batch as f64).sqrt().ceil() as usize);
+        let place = random::hash(self.seed, step) as usize % (w * h);
+        let rectangle = match whole {
+            true => [[0; 2], [h, w]],
+            false => [[place / w, place % w], [rows, w.min(self.batch.div_ceil(rows))]],
+        };
+        let draw = |k| random::uniform(self.seed ^ step.rotate_left(32), k);
+        let batch = self.known.rectangle(&self.places, rectangle, draw, &self.device)?;
+        if whole && self.known.composition.is_none() {
+            self.all = Some(batch.clone());
         }
-        Ok(self.all.clone().expect("just made"))
+        Ok(batch)
     }
 
     fn derivatives(&self) -> Arc<Derivatives> {
@@ -262,13 +268,14 @@ impl PoissonTask {
     /// Mean square of derivatives' errors [N, channels], and of their means over squares of 2ˡ pixels with weights 4ˡ.
     ///
     /// An error of the picture of frequency k is one of k times the size in its gradient, so that the mean square hardly
-    /// sees slow ones. Means over squares keep those with k < 2⁻ˡ: the sum weighs errors of the picture about alike.
+    /// sees slow ones. Means over squares keep those with k < 2⁻ˡ: the sum weighs errors of the picture about alike. That is
+    /// for errors that can vanish; where pictures are composed some remain, and the mean square alone spreads them evenly.
     fn mean_square(&self, error: &Var, [mut rows, mut columns]: [usize; 2]) -> Result<Var> {
         let mut sum = error.square()?.mean()?;
         let channels = error.shape()[1];
         let mut means = error.reshape(&[rows, columns, channels])?;
         let mut weight = 1.0;
-        while !self.pixelwise && rows.min(columns) >= 2 {
+        while !self.pixelwise && self.known.composition.is_none() && rows.min(columns) >= 2 {
             (rows, columns) = (rows / 2, columns / 2);
             weight *= 4.0;
             let even = means.slice(0, 0, 2 * rows)?.slice(1, 0, 2 * columns)?;

@@ -33,8 +33,7 @@ fn csl(shape: Shape, planes: &[(DVec3, f64)]) -> String {
         let value = |i: usize| -shape(at(DVec2::new((i % N) as f64, (i / N) as f64))) as f32;
         let contours = trace(&(0..N * N).map(value).collect::<Vec<_>>(), N, N, 0.0);
         let points = contours.concat();
-        write!(text, "\n{k} {} {} {} {} {} {}\n\n", points.len(), contours.len(), n.x, n.y, n.z, d * n.length())
-            .unwrap();
+        write!(text, "\n{k} {} {} {} {} {} {}\n\n", points.len(), contours.len(), n.x, n.y, n.z, d).unwrap();
         for p in points.iter().map(|&p| at(p)) {
             writeln!(text, " {} {} {}", p.x, p.y, p.z).unwrap();
         }
@@ -60,7 +59,7 @@ fn fit(folder: &Path, text: &str) -> Result<Summary> {
     (FIT.run)(&document, &Stop::new(), &mut Silent)
 }
 
-const SMALL: &str = "width = 32\nbatch = 1024\niterations = 700\nresolution = 48\n";
+const SMALL: &str = "width = 32\nbatch = 1024\niterations = 500\nresolution = 48\n";
 
 fn against(shape: Shape, folder: &Path) -> f64 {
     let grid = surface::grid(DVec3::ONE, 64);
@@ -94,7 +93,7 @@ fn eight_slices_of_a_torus_make_a_torus() {
 fn crossing_planes_of_a_shell_keep_its_cavity() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let far = (DVec3::new(1.0, 1.0, 1.0), 1.15);
+    let far = (DVec3::new(1.0, 1.0, 1.0), 2.0);
     let axes = [DVec3::X, DVec3::Y, DVec3::Z, DVec3::new(1.0, 1.0, 0.0), DVec3::new(0.0, 1.0, -1.0)];
     let planes: Vec<_> = axes.into_iter().map(|n| (n, 0.02)).chain([far]).collect();
     let text = csl(shell, &planes);
@@ -166,7 +165,8 @@ fn slices_without_a_solid_are_errors() {
     let one = csl(torus, &[(DVec3::Y, 0.1)]);
     fails(&one, &["a.csl", "one plane"]);
     fails(&csl(torus, &[(DVec3::Y, 2.0), (DVec3::X, 2.0)]), &["no plane has a contour"]);
-    fails(&one[..one.len() / 2], &["a.csl:", "cut off"]);
+    fails(&one.lines().take(100).collect::<Vec<_>>().join("\n"), &["a.csl:100", "cut off"]);
+    fails(&one[..one.len() / 2], &["a.csl:"]);
     fails(&one.replacen("0.", "NaN", 1), &["a.csl:"]);
     fails("", &["a.csl:1"]);
     std::fs::create_dir(folder.join("empty")).unwrap();
@@ -231,7 +231,7 @@ fn labels_are_those_of_the_shape() {
 
 #[test]
 fn samples_near_the_surface_are_those_of_the_whole_grid() {
-    let grid = surface::grid(DVec3::new(1.0, 1.0, 0.5), 40);
+    let grid = surface::grid(DVec3::new(1.0, 1.0, 0.5), 96);
     let mut asked = 0;
     let value = |p: &[f32]| torus(DVec3::new(p[0].into(), p[1].into(), p[2].into())) as f32;
     let samples = surface::sampled(&grid, &mut |points| {
