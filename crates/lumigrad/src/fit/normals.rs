@@ -18,10 +18,13 @@ const CHUNK: usize = 1 << 10;
 /// Samples of the operator that gives normals.
 const SLOPE_SAMPLES: usize = 32;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
-const TUNED: usize = 1 << 15;
-const TUNING_STEPS: usize = 1200;
-const TUNING_BATCH: usize = 1 << 13;
+const TUNED: usize = 1 << 17;
+const TUNING_STEPS: usize = 800;
+const TUNING_BATCH: usize = 1 << 14;
 const TUNING_RATES: Rates = Rates { rate: 1e-3, table_rate: 4e-3, clip: None };
+/// Weight of the values. Normals are rough because values are, by about a hundredth of those near the surface: values must be
+/// free to move by that.
+const KEPT: f64 = 0.2;
 /// Deviation of those near the surface.
 const TUNED_NEAR: f64 = 0.01;
 
@@ -235,7 +238,7 @@ pub fn finetune(operators: &Operators, values: &[Tensor], surface: &SurfaceSampl
         let factor = Schedule::Cosine { end: 0.05 }.factor(step as f64 / TUNING_STEPS as f64);
         training.step(factor, |vars| -> Result<Var> {
             let jet = field.jet(vars, &p.into(), &gradient)?;
-            let values = jet.value().sub(&f.into())?.square()?.mean()?.scale(1.0 / size.max(1e-12))?;
+            let values = jet.value().sub(&f.into())?.square()?.mean()?.scale(KEPT / size.max(1e-12))?;
             let normals = surface::unit(&surface::gradient(&jet)?)?.sub(&n.into())?.square()?.mean()?.scale(3.0)?;
             Ok(values.add(&normals)?)
         })?;

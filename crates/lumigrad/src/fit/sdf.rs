@@ -28,11 +28,11 @@ job_keys! {
         mesh: Option<PathBuf>, Path, example "\"bunny.ply\"";
         /// Cells along the longest side of the grid that the surface is taken out of.
         mesh_resolution: usize, Count(2), default "256";
-        /// Deviation of the fitted operator, in parts of the mesh's longest side. Without it the one of 0.004, 0.008, 0.016 and
-        /// 0.032 that gives the mesh's normals best.
+        /// Deviation of the fitted operator, in parts of the mesh's longest side. Without it the one between 0.004 and 0.045
+        /// that gives the mesh's normals best.
         polyfit_sigma: Option<f64>, Amount, example "0.01";
         /// Offsets of the fitted operator.
-        polyfit_samples: usize, Count(20), default "128";
+        polyfit_samples: usize, Count(20), default "256";
         /// Go on training so that the field's own derivatives become those of the fitted operator.
         finetune_derivatives: bool, Flag, default "false";
     }
@@ -60,7 +60,7 @@ const NEAR: f64 = 0.01;
 /// Distances are weighed by one over this and themselves.
 const FLOOR: f64 = 0.02;
 /// Deviations of the fitted operator that are tried, in parts of the longest side.
-const SIGMAS: [f64; 4] = [0.004, 0.008, 0.016, 0.032];
+const SIGMAS: [f64; 5] = [0.004, 0.008, 0.016, 0.032, 0.045];
 /// Points that surfaces are compared by.
 const SAMPLES: usize = 200_000;
 /// Most bytes that the grid of the surface may take, as cells a side.
