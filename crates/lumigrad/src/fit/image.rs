@@ -35,7 +35,7 @@ pub const FIT: Fit =
 const DEFAULTS: Defaults = Defaults {
     encoding: "none",
     sine: (256, 4),
-    omega: 30.0,
+    omega: 60.0,
     sine_rate: 1e-3,
     grid: (16, 16, 16, 512),
     activation: Activation::Relu,
