@@ -29,7 +29,7 @@ kernel! {
         starts: read u32,
         picture: write real,
     }
-    name: "splat/composite", wgsl: concat!(include_str!("tile.wgsl"), include_str!("composite.wgsl")), entry: "composite", items_per_group: 1,
+    name: "splat/composite", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("composite.wgsl")), entry: "composite", items_per_group: 1,
     params: Params, cpu: composite
 }
 
@@ -44,7 +44,7 @@ kernel! {
         grads: read real,
         moments: write real,
     }
-    name: "splat/composite_moments", wgsl: concat!(include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("moments.wgsl")), entry: "composite_moments", items_per_group: 1,
+    name: "splat/composite_moments", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("moments.wgsl")), entry: "composite_moments", items_per_group: 1,
     params: Params, cpu: composite_moments
 }
 
@@ -59,7 +59,7 @@ kernel! {
         grads: read real,
         pulls: write real,
     }
-    name: "splat/composite_pulls", wgsl: concat!(include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("pulls.wgsl")), entry: "composite_pulls", items_per_group: 1,
+    name: "splat/composite_pulls", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("back.wgsl"), include_str!("pulls.wgsl")), entry: "composite_pulls", items_per_group: 1,
     params: Params, cpu: composite_pulls
 }
 
@@ -72,7 +72,7 @@ kernel! {
         tangents: read real,
         change: write real,
     }
-    name: "splat/composite_tangent", wgsl: concat!(include_str!("tile.wgsl"), include_str!("tangent.wgsl")), entry: "composite_tangent", items_per_group: 1,
+    name: "splat/composite_tangent", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("tangent.wgsl")), entry: "composite_tangent", items_per_group: 1,
     params: Params, cpu: composite_tangent
 }
 

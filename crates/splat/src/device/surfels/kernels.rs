@@ -27,7 +27,7 @@ kernel! {
         starts: read u32,
         picture: write real,
     }
-    name: "splat/surfel_composite", wgsl: concat!(include_str!("surfel.wgsl"), include_str!("composite.wgsl")), entry: "surfel_composite", items_per_group: 1,
+    name: "splat/surfel_composite", wgsl: concat!(include_str!("../kernels/square.wgsl"), include_str!("surfel.wgsl"), include_str!("composite.wgsl")), entry: "surfel_composite", items_per_group: 1,
     params: SurfelParams, cpu: composite
 }
 
@@ -42,7 +42,7 @@ kernel! {
         grads: read real,
         parts: write real,
     }
-    name: "splat/surfel_gradient", wgsl: concat!(include_str!("surfel.wgsl"), include_str!("gradient.wgsl")), entry: "surfel_gradient", items_per_group: 1,
+    name: "splat/surfel_gradient", wgsl: concat!(include_str!("../kernels/square.wgsl"), include_str!("surfel.wgsl"), include_str!("gradient.wgsl")), entry: "surfel_gradient", items_per_group: 1,
     params: SurfelParams, cpu: gradient
 }
 
@@ -55,6 +55,6 @@ kernel! {
         tangents: read real,
         change: write real,
     }
-    name: "splat/surfel_tangent", wgsl: concat!(include_str!("surfel.wgsl"), include_str!("tangent.wgsl")), entry: "surfel_tangent", items_per_group: 1,
+    name: "splat/surfel_tangent", wgsl: concat!(include_str!("../kernels/square.wgsl"), include_str!("surfel.wgsl"), include_str!("tangent.wgsl")), entry: "surfel_tangent", items_per_group: 1,
     params: SurfelParams, cpu: tangent
 }
