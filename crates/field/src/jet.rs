@@ -31,8 +31,8 @@ impl Jet {
         };
         let unit = |axis: usize| -> Result<Var> {
             let row: Vec<f64> = (0..d).map(|k| (k == axis) as u8 as f64).collect();
-            let rows = Tensor::from_slice(&lumigrad_core::Device::cpu(), &row.repeat(n), &[n, d])?;
-            Ok(rows.cast(points.dtype())?.to_device(points.device())?.into())
+            let row = Tensor::from_slice(&lumigrad_core::Device::cpu(), &row, &[1, d])?.cast(points.dtype())?;
+            Ok(Var::from(row.to_device(points.device())?).broadcast_to(&[n, d])?)
         };
         let streams = derivatives.streams().into_iter().map(|s| match s {
             Stream::Value => Ok(Some(points.clone())),

@@ -26,7 +26,7 @@ pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
 pub use iou::volume_iou;
 pub use laplacian::LaplacianSolver;
 pub use marching_cubes::{Border, SampleGrid, marching_cubes};
-pub use parts::{Keep, keep_parts, parts};
+pub use parts::{Keep, compact, keep_parts, parts};
 pub use remesh::remesh;
 pub use sampling::{SurfacePoint, SurfaceSampler};
 pub use signed_distance::SignedDistance;

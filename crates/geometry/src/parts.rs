@@ -64,8 +64,9 @@ pub fn keep_parts(positions: &[[f32; 3]], triangles: &[[u32; 3]], keep: Keep) ->
     Ok(compact(positions, triangles.collect()))
 }
 
-/// A surface without the vertices that no triangle names.
-fn compact(positions: &[[f32; 3]], mut triangles: Vec<[u32; 3]>) -> Indexed {
+/// A surface without the vertices that no triangle names; vertices and triangles stay in order. Indices are below the number
+/// of positions.
+pub fn compact(positions: &[[f32; 3]], mut triangles: Vec<[u32; 3]>) -> Indexed {
     let mut place = vec![0u32; positions.len()];
     triangles.iter().flatten().for_each(|&v| place[v as usize] = 1);
     let used: Vec<[f32; 3]> = positions.iter().zip(&place).filter(|(_, used)| **used == 1).map(|(p, _)| *p).collect();

@@ -29,6 +29,11 @@ pub struct Layer {
     pub activation: Option<(Slices, Slices)>,
 }
 
+/// How many streams are there.
+pub fn count(present: &[bool]) -> usize {
+    present.iter().filter(|&&p| p).count()
+}
+
 /// The layers of a network for jets of one kind.
 pub struct Plan {
     pub layers: Vec<Layer>,
@@ -53,7 +58,6 @@ impl Plan {
             let results = after(activation, derivatives, &present);
             let slices = (activation != Activation::Identity).then(|| {
                 let map = Activate::new(activation, derivatives, &present).map();
-                let count = |x: &[bool]| x.iter().filter(|&&p| p).count();
                 (map.slices(), map.vjp_slices(&vec![true; count(&results)], &vec![true; count(&present)]))
             });
             Layer {
@@ -76,7 +80,6 @@ impl Plan {
 
     /// Streams of the widest layer.
     pub fn most_streams(&self) -> usize {
-        let count = |x: &[bool]| x.iter().filter(|&&p| p).count();
         self.layers.iter().map(|l| count(&l.results).max(count(&l.present))).max().unwrap_or(1)
     }
 
@@ -87,7 +90,6 @@ impl Plan {
 
     /// Numbers before activations that a point has.
     pub fn kept(&self) -> usize {
-        let count = |x: &[bool]| x.iter().filter(|&&p| p).count();
         self.layers.iter().filter(|l| l.keeps).map(|l| count(&l.present) * l.makes).sum()
     }
 

@@ -3,7 +3,7 @@
 //! Inside a block, numbers of a layer are [streams, points, components], so that one matrix product serves all streams and
 //! an activation reads each stream in one piece.
 
-use super::blocks::{Cut, Layer, Plan};
+use super::blocks::{Cut, Layer, Plan, count};
 use lumigrad_core::map::approx::Elementary;
 use lumigrad_core::{Device, Element, Result, Tensor};
 use rayon::prelude::*;
@@ -66,10 +66,6 @@ fn product<R: Element>(out: &mut [R], [m, n, k]: [usize; 3], a: Matrix<R>, b: Ma
             gemm::Parallelism::None,
         );
     }
-}
-
-fn count(present: &[bool]) -> usize {
-    present.iter().filter(|&&p| p).count()
 }
 
 /// A network's parameters.

@@ -9,7 +9,7 @@ mod cpu;
 
 use crate::jet::Activate;
 use crate::{Activation, Derivatives, Jet, Result};
-use blocks::Plan;
+use blocks::{Plan, count};
 use lumigrad_core::{DType, Error, Operator, Tape, Tensor, Var, apply, profile};
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ struct Fused {
 
 impl Fused {
     fn n_streams_in(&self) -> usize {
-        self.plan.layers[0].present.iter().filter(|&&p| p).count()
+        count(&self.plan.layers[0].present)
     }
 }
 
@@ -161,7 +161,7 @@ impl Operator for Fused {
         wanted: &[bool],
     ) -> lumigrad_core::Result<Vec<Option<Tensor>>> {
         let (streams, parameters) = inputs.split_at(self.n_streams_in());
-        let n_results = self.plan.results().iter().filter(|&&p| p).count();
+        let n_results = count(self.plan.results());
         let kept = &outputs[n_results..];
         let cotangents = &cotangents[..n_results];
         let bytes = inputs.iter().chain(kept).map(Tensor::byte_len).sum();

@@ -1,5 +1,6 @@
 //! Training steps of neural fields, beside the matrix products that the machine does in the same moment.
 
+use super::timing::{record, time};
 use crate::Result;
 use crate::core::{DType, Device, Var, ops};
 use crate::field::{Activation, Derivatives, Encoding, Field, Grid, Rates, Training};
@@ -110,9 +111,8 @@ pub fn hash(device: &Device, summary: &mut Summary) -> Result<()> {
     };
     for (name, run) in [("hash_encode_ms", &mut encode as &mut dyn FnMut() -> Result<()>), ("hash_step_ms", &mut step)]
     {
-        run()?;
-        let times = (0..2 * RUNS).map(|_| seconds(device, run)).collect::<Result<Vec<_>>>()?;
-        summary.metric(name, 1e3 * median(times));
+        let timing = time(device, run)?;
+        record(summary, name, 1e3 * timing.median, &timing);
     }
     Ok(())
 }

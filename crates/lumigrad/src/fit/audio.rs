@@ -1,9 +1,9 @@
 //! `fit audio`: a sound as a field of time.
 
 use super::describe::{self, Defaults};
-use super::drive::{Output, Setup, Task, drive};
+use super::drive::{Output, Setup, Task, drive, run_name};
 use super::sound::Sound;
-use super::{Fit, FitKeys, spectrum};
+use super::{Fit, FitKeys, given, spectrum};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::report::{Clip, Curve, Gallery, Series};
@@ -11,8 +11,7 @@ use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random::uniform;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Encoding, Field, Model};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Activation, Derivatives, Encoding, Field};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,10 +53,7 @@ const HEARD: f64 = 30.0;
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitAudioJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let path = job
-        .sound
-        .clone()
-        .ok_or_else(|| Error::usage("fit audio", "SOUND is missing", "give a sound: lumigrad fit audio sound.wav"))?;
+    let path = given(&job.sound, &FIT, "SOUND", "give a sound: lumigrad fit audio sound.wav")?;
     let sound = Sound::load(&path, job.max_seconds)?;
     if sound.len() > MOST_SAMPLES {
         let what = format!("{} samples: a field has at most {MOST_SAMPLES}", sound.len());
@@ -66,16 +62,9 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let field = describe::field(&job.fit, 1, sound.channels, &Defaults { grid: grid(sound.len()), ..DEFAULTS })?;
     let plain = field.encoding == Encoding::Identity;
     let batch = job.fit.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH }).min(sound.len());
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} ({:.2} s at {} Hz)", path.display(), sound.seconds(), sound.rate),
-        name: super::drive::run_name("audio", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: if plain { 2000 } else { 5000 },
-    };
+    let named =
+        (format!("{} ({:.2} s at {} Hz)", path.display(), sound.seconds(), sound.rate), run_name("audio", &path));
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), if plain { 2000 } else { 5000 }, &device)?;
     let scale = sound.data.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let rate = job.rate.map_or(sound.rate, |r| u32::try_from(r).unwrap_or(u32::MAX));
@@ -167,9 +156,7 @@ impl Task for AudioTask {
             ("scale", self.scale.to_string()),
         ];
         let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v)).into();
-        let bytes = Model { field: self.field.clone(), values: values.to_vec(), facts }.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)?;
+        output.model(&self.field, values, facts)?;
         let samples = (self.sound.seconds() * self.rate as f64).round().max(1.0) as usize;
         let written =
             if self.rate == self.sound.rate { found.clone() } else { self.sampled(values, samples, self.rate)? };

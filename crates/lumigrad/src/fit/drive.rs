@@ -1,15 +1,19 @@
 //! The loop of all fits: steps within a budget, checkpoints, scores, the run folder.
 
 use super::FitKeys;
+use super::describe::{self, Defaults};
+use super::image::clamped;
 use crate::run::job::Document;
-use crate::run::report::{Curve, Figure, Report, Series};
+use crate::run::report::{Curve, Figure, Image, Report, Series, Slider};
 use crate::run::{
     Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
 };
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Parameter, Rates, State, Training};
+use lumigrad_field::{Field, Model, Parameter, Rates, State, Training};
 use lumigrad_optim::Schedule;
+use lumigrad_scene::picture::Picture;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -55,6 +59,26 @@ impl Output<'_> {
     }
 }
 
+/// Longest side of pictures on the page.
+const SIDE: usize = 640;
+
+impl Output<'_> {
+    /// Writes a field with facts about it.
+    pub fn model(&mut self, field: &Field, values: &[Tensor], facts: BTreeMap<String, String>) -> Result<()> {
+        let bytes = Model { field: field.clone(), values: values.to_vec(), facts }.to_bytes()?;
+        self.summary.metric("model_bytes", bytes.len() as f64);
+        self.file("field", "field.safetensors", &bytes)
+    }
+
+    /// Pictures of the page to compare; values beyond [0, 1] are cut off.
+    pub fn slider(&mut self, name: &str, note: String, states: Vec<(&str, Picture)>) -> Result<()> {
+        let image = |(name, p): (&str, Picture)| Ok((name.to_owned(), Image::new(&clamped(p.into_srgb()), SIDE)?));
+        let states = states.into_iter().map(image).collect::<Result<_>>()?;
+        self.report.sliders.push(Slider { name: name.into(), note, states });
+        Ok(())
+    }
+}
+
 /// A fit before its first step.
 pub struct Setup<'a> {
     /// Keys of all fits.
@@ -73,6 +97,21 @@ pub struct Setup<'a> {
     pub warm_up: f64,
     /// Steps without a limit.
     pub iterations: usize,
+}
+
+impl<'a> Setup<'a> {
+    /// Of one field, with rates that fall along a cosine to a hundredth.
+    pub fn of_field(
+        keys: &'a FitKeys,
+        (title, name): (String, String),
+        (field, defaults): (&Field, &Defaults),
+        iterations: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let parameters = field.start(keys.common.seed, device)?;
+        let (rates, schedule) = (describe::rates(keys, field, defaults), Schedule::Cosine { end: 0.01 });
+        Ok(Self { keys, title, name, parameters, rates, schedule, warm_up: 0.0, iterations })
+    }
 }
 
 /// Name of a run of a kind, on a file.

@@ -3,15 +3,17 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::extract;
-use super::{Fit, FitKeys};
+use super::place::Place;
+use super::{Fit, FitKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
+use glam::DVec3;
 use lumigrad_core::map::vector;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Map, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Field, Model, surface};
+use lumigrad_field::{Activation, Derivatives, Field, surface};
 use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology};
 use lumigrad_optim::Schedule;
 use lumigrad_scene::formats::ply;
@@ -54,30 +56,17 @@ const BATCH: usize = 4096;
 const DRAWN: usize = 1 << 17;
 /// Most points that are judged at the end.
 const JUDGED: usize = 1 << 16;
-/// Most cells a side of the grid.
-const MOST_CELLS: usize = 1024;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitEikonalJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let missing = || Error::usage("fit eikonal", "POINTS is missing", "give points: lumigrad fit eikonal scan.ply");
-    let path = job.points.clone().ok_or_else(missing)?;
-    if job.mesh_resolution > MOST_CELLS {
-        let message = format!("{} cells a side", job.mesh_resolution);
-        return Err(Error::usage("--mesh-resolution", message, format!("expected at most {MOST_CELLS}")));
-    }
+    let path = given(&job.points, &FIT, "POINTS", "give points: lumigrad fit eikonal scan.ply")?;
+    extract::check("--mesh-resolution", DVec3::ONE, job.mesh_resolution)?;
     let cloud = Cloud::load(&path, job.fit.common.seed)?;
     let field = describe::field(&job.fit, 3, 1, &DEFAULTS)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("surface of {} ({} points)", path.display(), cloud.points.len()),
-        name: run_name("eikonal", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.02 },
-        warm_up: 0.0,
-        iterations: 2000,
-    };
+    let named = (format!("surface of {} ({} points)", path.display(), cloud.points.len()), run_name("eikonal", &path));
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
+    let setup = Setup { schedule: Schedule::Cosine { end: 0.02 }, ..setup };
     let batch = job.fit.batch.unwrap_or(BATCH).max(2);
     let mut task = EikonalTask { cloud, field, batch, job: job.clone(), device };
     let mut summary = drive(setup, &mut task, document, stop, observer)?;
@@ -91,8 +80,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
 struct Cloud {
     points: Vec<[f32; 3]>,
     normals: Option<Vec<[f32; 3]>>,
-    centre: [f64; 3],
-    scale: f64,
+    place: Place,
 }
 
 impl Cloud {
@@ -110,27 +98,18 @@ impl Cloud {
             let message = format!("{} points", points.len());
             return Err(Error::file(path.display(), message, "a surface needs at least four"));
         }
-        let of = |c: usize, f: fn(f64, f64) -> f64, start: f64| points.iter().map(|p| p[c] as f64).fold(start, f);
-        let lo: [f64; 3] = std::array::from_fn(|c| of(c, f64::min, f64::INFINITY));
-        let hi: [f64; 3] = std::array::from_fn(|c| of(c, f64::max, f64::NEG_INFINITY));
-        let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
-        if !(longest > 0.0) {
+        let place = Place::of(points.iter().copied(), EXTENT);
+        if !(place.scale > 0.0) {
             return Err(Error::file(path.display(), "all points are one", "give points of a surface"));
         }
-        let centre: [f64; 3] = std::array::from_fn(|c| 0.5 * (lo[c] + hi[c]));
-        let scale = 0.5 * longest / EXTENT;
         let unit = |n: &[f32; 3]| {
             let length = n.iter().map(|x| x * x).sum::<f32>().sqrt();
             if length > 0.0 && length.is_finite() { n.map(|x| x / length) } else { [0.0; 3] }
         };
         Ok(Self {
-            points: points
-                .iter()
-                .map(|p| std::array::from_fn(|c| ((p[c] as f64 - centre[c]) / scale) as f32))
-                .collect(),
+            points: points.into_iter().map(|p| place.inwards(p)).collect(),
             normals: normals.map(|n| n.iter().map(unit).collect()),
-            centre,
-            scale,
+            place,
         })
     }
 }
@@ -196,20 +175,13 @@ impl Task for EikonalTask {
             (0..8).flat_map(|k| [0, 1, 2].map(|c| if k >> c & 1 == 1 { 1.0 } else { -1.0 })).collect();
         let outside: f32 = field.sample(values, &corners, &none)?[0].iter().sum();
         let sign = if cloud.normals.is_none() && outside < 0.0 { -1.0 } else { 1.0 };
-        let facts = [
-            ("kind".to_owned(), "sdf".to_owned()),
-            ("centre".to_owned(), format!("{:?}", cloud.centre)),
-            ("scale".to_owned(), cloud.scale.to_string()),
-            ("sign".to_owned(), sign.to_string()),
-        ];
-        let model = Model { field: field.clone(), values: values.to_vec(), facts: facts.into() };
-        let bytes = model.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)?;
-        let sample = |p: &[f32]| -> Result<Vec<f32>> {
+        let mut facts = cloud.place.facts("sdf");
+        facts.insert("sign".into(), sign.to_string());
+        output.model(field, values, facts)?;
+        let mut sample = |p: &[f32]| -> Result<Vec<f32>> {
             Ok(field.sample(values, p, &none)?.remove(0).into_iter().map(|f| sign * f).collect())
         };
-        let (positions, triangles) = extract::surface(([-1.0; 3], [1.0; 3]), self.job.mesh_resolution, 1.0, &sample)?;
+        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
         if triangles.is_empty() {
             output.summary.warnings.push("the field has no surface: train it longer".into());
             return Ok(());
@@ -235,11 +207,11 @@ impl Task for EikonalTask {
         if let Some(genus) = topology.genus() {
             output.summary.metric("genus", genus as f64);
         }
-        let streams = field.sample(values, positions.as_flattened(), &Arc::new(Derivatives::gradient(3)))?;
-        let normals = (0..positions.len()).map(|i| std::array::from_fn(|c| sign * streams[1 + c][i])).collect();
-        let out = |p: [f32; 3]| std::array::from_fn(|c| (p[c] as f64 * cloud.scale + cloud.centre[c]) as f32);
+        let mut streams = field.sample(values, positions.as_flattened(), &Arc::new(Derivatives::gradient(3)))?;
+        streams.iter_mut().flatten().for_each(|x| *x *= sign);
+        let normals = extract::normals(&streams);
         let mesh = TriangleMesh {
-            positions: positions.into_iter().map(out).collect(),
+            positions: positions.into_iter().map(|p| cloud.place.outwards(p)).collect(),
             normals: Some(normals),
             triangles,
             ..TriangleMesh::default()

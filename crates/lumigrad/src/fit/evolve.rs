@@ -3,17 +3,19 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::extract;
+use super::place::{Place, affine};
 use super::sdf::Shape;
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, given};
 use crate::files::load_scene;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::report::Table;
 use crate::run::{Observer, Stop, Summary, flatten};
 use crate::{Error, Result};
+use glam::DVec3;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Map, Tensor, Var, map::vector};
-use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Model, Names, Stream};
+use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Names, Stream};
 use lumigrad_geometry::Topology;
 use lumigrad_optim::Schedule;
 use lumigrad_scene::formats::ply;
@@ -60,8 +62,8 @@ const DEFAULTS: Defaults = Defaults {
 const BATCH: usize = 2048;
 /// Deviation of points near the surface.
 const NEAR: f64 = 0.05;
-/// Most frames, and cells a side.
-const MOST: usize = 1024;
+/// Most frames.
+const MOST_FRAMES: usize = 1024;
 
 /// ‖∇u‖ div(∇u/‖∇u‖), guarded where the gradient vanishes.
 const CURVATURE: &str = "(u_xx + u_yy + u_zz - (u_x^2*u_xx + u_y^2*u_yy + u_z^2*u_zz + 2*(u_x*u_y*u_xy + u_x*u_z*u_xz + \
@@ -72,12 +74,12 @@ const TOWARDS: &str = "u_t - 0.5*(w - u)*exp(-u^2)*sqrt(u_x^2 + u_y^2 + u_z^2 + 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitEvolveJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let missing = || Error::usage("fit evolve", "MESH is missing", "give a mesh: lumigrad fit evolve bunny.ply");
-    let path = job.mesh.clone().ok_or_else(missing)?;
-    if job.frames > MOST || job.mesh_resolution > MOST {
-        let message = format!("{} frames of {} cells", job.frames, job.mesh_resolution);
-        return Err(Error::usage("--frames", message, format!("at most {MOST} of both")));
+    let path = given(&job.mesh, &FIT, "MESH", "give a mesh: lumigrad fit evolve bunny.ply")?;
+    if job.frames > MOST_FRAMES {
+        let message = format!("{}, expected at most {MOST_FRAMES}", job.frames);
+        return Err(Error::usage("--frames", message, "choose fewer"));
     }
+    extract::check("--mesh-resolution", DVec3::ONE, job.mesh_resolution)?;
     if !(job.duration > 0.0) {
         return Err(Error::usage("--duration", format!("{}", job.duration), "expected more than 0"));
     }
@@ -89,18 +91,11 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         ("target", Some(target)) => Some(shape.beside(load(target)?, &target.display().to_string())?),
         _ => None,
     };
-    let equation = equation(&job, shape.scale)?;
+    let equation = equation(&job, shape.place.scale)?;
     let field = describe::field(&job.fit, 4, 1, &DEFAULTS)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} moved by {}", path.display(), job.by),
-        name: run_name("evolve", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.02 },
-        warm_up: 0.1,
-        iterations: 2000,
-    };
+    let named = (format!("{} moved by {}", path.display(), job.by), run_name("evolve", &path));
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
+    let setup = Setup { schedule: Schedule::Cosine { end: 0.02 }, warm_up: 0.1, ..setup };
     let batch = job.fit.batch.unwrap_or(BATCH);
     let mut task = EvolveTask { shape, end, equation, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
@@ -199,16 +194,10 @@ impl EvolveTask {
 
     /// What is left of the equation, in the mesh's units.
     fn residual(&self, jet: &Jet, points: &Tensor, pull: Option<&Var>) -> Result<Var> {
-        let space = 1.0 / self.shape.scale;
-        let jet = jet.in_units(&[space, space, space, 2.0 / self.job.duration])?;
-        let c = self.shape.centre;
-        let half = 0.5 * self.job.duration;
-        let scale = [self.shape.scale, self.shape.scale, self.shape.scale, half].map(|x| x as f32);
-        let centre = [c[0], c[1], c[2], half].map(|x| x as f32);
-        let row = |x: &[f32; 4]| -> Result<Var> { Ok(Tensor::from_slice(&self.device, x, &[1, 4])?.into()) };
-        let places = Var::from(points.clone());
-        let places = places.mul(&row(&scale)?.broadcast_to(places.shape())?)?;
-        let places = places.add(&row(&centre)?.broadcast_to(places.shape())?)?;
+        let Place { centre: [x, y, z], scale } = self.shape.place;
+        let (space, half) = (1.0 / scale, 0.5 * self.job.duration);
+        let jet = jet.in_units(&[space, space, space, 1.0 / half])?;
+        let places = affine(points, &[scale, scale, scale, half], &[x, y, z, half])?;
         // The second component is the distance to the end; only its value is asked for.
         let other = match pull {
             Some(pull) => pull.clone(),
@@ -222,16 +211,16 @@ impl EvolveTask {
     /// The surface at a time of [−1, 1].
     fn frame(&self, values: &[Tensor], time: f32) -> Result<TriangleMesh> {
         let none = Arc::new(Derivatives::none());
-        let sample = |p: &[f32]| -> Result<Vec<f32>> {
+        let mut sample = |p: &[f32]| -> Result<Vec<f32>> {
             let places: Vec<f32> = p.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], time]).collect();
             Ok(self.field.sample(values, &places, &none)?.remove(0))
         };
-        let (positions, triangles) = extract::surface(([-1.0; 3], [1.0; 3]), self.job.mesh_resolution, 1.0, &sample)?;
+        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
         let places: Vec<f32> = positions.iter().flat_map(|p| [p[0], p[1], p[2], time]).collect();
         let streams = self.field.sample(values, &places, &Arc::new(Derivatives::gradient(4)))?;
-        let normals = (0..positions.len()).map(|i| std::array::from_fn(|c| streams[1 + c][i])).collect();
-        let positions = positions.into_iter().map(|p| self.shape.out(p)).collect();
-        Ok(TriangleMesh { positions, normals: Some(normals), triangles, ..TriangleMesh::default() })
+        let positions = positions.into_iter().map(|p| self.shape.place.outwards(p)).collect();
+        let normals = Some(extract::normals(&streams));
+        Ok(TriangleMesh { positions, normals, triangles, ..TriangleMesh::default() })
     }
 }
 
@@ -261,14 +250,9 @@ impl Task for EvolveTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let facts = [
-            ("kind".to_owned(), "evolution".to_owned()),
-            ("centre".to_owned(), format!("{:?}", self.shape.centre)),
-            ("scale".to_owned(), self.shape.scale.to_string()),
-            ("duration".to_owned(), self.job.duration.to_string()),
-        ];
-        let model = Model { field: self.field.clone(), values: values.to_vec(), facts: facts.into() };
-        output.file("field", "field.safetensors", &model.to_bytes()?)?;
+        let mut facts = self.shape.place.facts("evolution");
+        facts.insert("duration".into(), self.job.duration.to_string());
+        output.model(&self.field, values, facts)?;
         let (points, pull) = self.inside(u64::MAX / (64 * self.batch as u64))?;
         let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
         let jet = self.field.jet(&vars, &points.clone().into(), &Arc::new(self.needs()))?;

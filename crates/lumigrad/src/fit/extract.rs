@@ -1,74 +1,128 @@
 //! Meshes of fields.
 
-use crate::Result;
+use crate::run::require_memory;
+use crate::{Error, Result};
+use glam::DVec3;
 use lumigrad_geometry::{Border, SampleGrid, marching_cubes};
 
-/// Cells of the coarse grid along one side of a block.
-const BLOCK: usize = 8;
+/// Fine samples along a coarse cell.
+const STRIDE: usize = 4;
+/// Cells of the finest mesh along its longest side.
+const FINEST: usize = 1024;
+/// What a sample of the grid takes, its part of the mesh and of indices included.
+const SAMPLE_BYTES: u64 = 8;
 
-/// Samples of a field over a grid, where a surface may be near: exact there, elsewhere of the right side only.
-///
-/// The field is sampled at the corners of blocks of 8³ cells first. A block is sampled in full where its corners differ in
-/// sign, or where one of them is nearer to the surface than `reach` times the block's diagonal; for distances half a diagonal
-/// (reach 0.5) suffices, for fields that are no distances choose more, or infinity for all.
+/// Refuses grids that are too fine, or that do not fit in memory.
 ///
 /// # Errors
-/// Those of the field.
-pub fn sample_near(grid: &SampleGrid, reach: f64, field: &dyn Fn(&[f32]) -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+/// Those; `flag` is what asks for the grid.
+pub fn check(flag: &str, half: DVec3, resolution: usize) -> Result<()> {
+    if resolution > FINEST {
+        let message = format!("{resolution}, expected at most {FINEST}");
+        return Err(Error::usage(flag, message, "choose a coarser mesh"));
+    }
+    require_memory(SAMPLE_BYTES * grid(half, resolution).n_samples() as u64, flag, "choose a coarser mesh")
+}
+
+/// Values of a field at points, three numbers each.
+pub type Values<'a> = &'a mut dyn FnMut(&[f32]) -> Result<Vec<f32>>;
+
+/// A grid around a box with about `resolution` samples along its longest side.
+pub fn grid(half: DVec3, resolution: usize) -> SampleGrid {
+    let spacing = 2.0 * half.max_element() / resolution.max(2 * STRIDE) as f64;
+    let cells = half.to_array().map(|h| (2.0 * h / spacing / STRIDE as f64).ceil().max(1.0) as usize * STRIDE);
+    let size = cells.map(|n| n + 1);
+    SampleGrid { size, origin: cells.map(|n| -0.5 * n as f64 * spacing), spacing: [spacing; 3] }
+}
+
+/// Samples of a field on a grid: all coarse ones, fine ones near the surface, between coarse ones linear elsewhere.
+pub fn sampled(grid: &SampleGrid, values: Values) -> Result<Vec<f32>> {
     let [nx, ny, nz] = grid.size;
-    let blocks = grid.size.map(|n| n.saturating_sub(1).div_ceil(BLOCK).max(1));
-    let at = |b: usize, n: usize| (b * BLOCK).min(n - 1);
-    let place = |i: usize, j: usize, k: usize| i + nx * (j + ny * k);
-    let point = |i: usize, j: usize, k: usize| grid.point(place(i, j, k)).map(|x| x as f32);
-    // Corners of blocks.
-    let [cx, cy, cz] = blocks.map(|b| b + 1);
-    let corners: Vec<[usize; 3]> =
-        (0..cx * cy * cz).map(|c| [at(c % cx, nx), at(c / cx % cy, ny), at(c / cx / cy, nz)]).collect();
-    let coarse = field(&corners.iter().flat_map(|&[i, j, k]| point(i, j, k)).collect::<Vec<f32>>())?;
-    let diagonal = grid.spacing.map(|s| (s * BLOCK as f64).powi(2)).iter().sum::<f64>().sqrt();
-    let mut samples = vec![0.0; grid.n_samples()];
-    let mut wanted = vec![];
-    for b in 0..blocks.iter().product::<usize>() {
-        let [bx, by, bz] = [b % blocks[0], b / blocks[0] % blocks[1], b / blocks[0] / blocks[1]];
-        let of = |c: usize| coarse[(bx + (c & 1)) + cx * ((by + (c >> 1 & 1)) + cy * (bz + (c >> 2)))];
-        let values: [f32; 8] = std::array::from_fn(of);
-        let near = values.iter().any(|v| !(v.abs() as f64 > reach * diagonal));
-        let crossed = values.iter().any(|v| (*v < 0.0) != (values[0] < 0.0));
-        for k in at(bz, nz)..=at(bz + 1, nz) {
-            for j in at(by, ny)..=at(by + 1, ny) {
-                for i in at(bx, nx)..=at(bx + 1, nx) {
-                    match near || crossed {
-                        true => wanted.push(place(i, j, k)),
-                        // Faces that a sampled neighbour shares are overwritten below.
-                        false => samples[place(i, j, k)] = values[0],
-                    }
-                }
+    let coarse = grid.size.map(|n| (n - 1) / STRIDE + 1);
+    let cells = coarse.map(|n| n - 1);
+    let n_cells: usize = cells.iter().product();
+    let at = |i: [usize; 3]| i[0] + nx * (i[1] + ny * i[2]);
+    let all =
+        |n: [usize; 3]| (0..n.iter().product::<usize>()).map(move |k| [k % n[0], k / n[0] % n[1], k / n[0] / n[1]]);
+    let mut samples = vec![f32::NAN; nx * ny * nz];
+    let fill = |samples: &mut [f32], wanted: &[usize], values: &mut dyn FnMut(&[f32]) -> Result<Vec<f32>>| {
+        let points: Vec<f32> = wanted.iter().flat_map(|&k| grid.point(k).map(|x| x as f32)).collect();
+        let found = values(&points)?;
+        wanted.iter().zip(found).for_each(|(&k, v)| samples[k] = v);
+        Ok::<_, crate::Error>(())
+    };
+    let wanted: Vec<usize> = all(coarse).map(|i| at(i.map(|k| k * STRIDE))).collect();
+    fill(&mut samples, &wanted, values)?;
+
+    // Cells whose corners differ, or are closer to the surface than they are large, and their neighbours.
+    let diagonal = (3f64.sqrt() * STRIDE as f64 * grid.spacing[0]) as f32;
+    let corner = |i: [usize; 3], k: usize| at([0, 1, 2].map(|c| (i[c] + (k >> c & 1)) * STRIDE));
+    let near = |samples: &[f32], i: [usize; 3]| {
+        let corners = || (0..8).map(|k| samples[corner(i, k)]);
+        let first = corners().next().is_some_and(|v| v < 0.0);
+        corners().any(|v| (v < 0.0) != first || v.abs() < diagonal)
+    };
+    let cell = |i: [usize; 3]| i[0] + cells[0] * (i[1] + cells[1] * i[2]);
+    let around = move |i: [usize; 3]| {
+        let range = move |c: usize| i[c].saturating_sub(1)..(i[c] + 2).min(cells[c]);
+        range(2).flat_map(move |z| range(1).flat_map(move |y| range(0).map(move |x| [x, y, z])))
+    };
+    let mut fine = vec![false; n_cells];
+    let mut next: Vec<[usize; 3]> = all(cells).filter(|&i| near(&samples, i)).collect();
+    while !next.is_empty() {
+        let mut added: Vec<[usize; 3]> = next.drain(..).flat_map(around).filter(|&i| !fine[cell(i)]).collect();
+        added.sort_unstable();
+        added.dedup();
+        let mut wanted = vec![];
+        for &i in &added {
+            fine[cell(i)] = true;
+            let own = all([STRIDE + 1; 3]).map(|k| at([0, 1, 2].map(|c| i[c] * STRIDE + k[c])));
+            wanted.extend(own.filter(|&k| samples[k].is_nan()));
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        fill(&mut samples, &wanted, values)?;
+        // Where the surface leaves what is fine, that grows.
+        for &i in &added {
+            let first = samples[corner(i, 0)] < 0.0;
+            let crossed =
+                all([STRIDE + 1; 3]).any(|k| (samples[at([0, 1, 2].map(|c| i[c] * STRIDE + k[c]))] < 0.0) != first);
+            if crossed && around(i).any(|j| !fine[cell(j)]) {
+                next.push(i);
             }
         }
     }
-    wanted.sort_unstable();
-    wanted.dedup();
-    for part in wanted.chunks(1 << 18) {
-        let points: Vec<f32> = part.iter().flat_map(|&s| grid.point(s).map(|x| x as f32)).collect();
-        part.iter().zip(field(&points)?).for_each(|(&s, value)| samples[s] = value);
+    for i in all(cells).filter(|&i| !fine[cell(i)]) {
+        let corners: [f32; 8] = std::array::from_fn(|k| samples[corner(i, k)]);
+        for k in all([STRIDE + 1; 3]) {
+            let to = at([0, 1, 2].map(|c| i[c] * STRIDE + k[c]));
+            if samples[to].is_nan() {
+                let t = k.map(|k| k as f32 / STRIDE as f32);
+                let weight = |corner: usize| {
+                    (0..3).map(|c| if corner >> c & 1 == 1 { t[c] } else { 1.0 - t[c] }).product::<f32>()
+                };
+                samples[to] = (0..8).map(|c| weight(c) * corners[c]).sum();
+            }
+        }
     }
     Ok(samples)
 }
 
-/// The zero set of a field over a box, closed at its faces.
+/// The zero set of a field over [−1, 1]³, closed at its faces.
 ///
 /// # Errors
-/// Those of the field and of the grid.
+/// Those of the field.
 #[allow(clippy::type_complexity)]
-pub fn surface(
-    (lo, hi): ([f64; 3], [f64; 3]),
-    resolution: usize,
-    reach: f64,
-    field: &dyn Fn(&[f32]) -> Result<Vec<f32>>,
-) -> Result<(Vec<[f32; 3]>, Vec<[u32; 3]>)> {
-    let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
-    let size = std::array::from_fn(|c| ((hi[c] - lo[c]) / longest * resolution as f64).ceil().max(1.0) as usize + 1);
-    let grid = SampleGrid::over(lo, hi, size);
-    let samples = sample_near(&grid, reach, field)?;
-    Ok(marching_cubes(&samples, &grid, 0.0, Border::Closed)?)
+pub fn surface(resolution: usize, values: Values) -> Result<(Vec<[f32; 3]>, Vec<[u32; 3]>)> {
+    let grid = grid(DVec3::ONE, resolution);
+    Ok(marching_cubes(&sampled(&grid, values)?, &grid, 0.0, Border::Closed)?)
+}
+
+/// Unit normals, positive outwards, from the streams of a gradient: value, then derivatives by x, y and z.
+pub fn normals(streams: &[Vec<f32>]) -> Vec<[f32; 3]> {
+    let normal = |k: usize| {
+        let gradient = DVec3::from_array([1, 2, 3].map(|c: usize| f64::from(streams[c][k])));
+        gradient.normalize_or_zero().as_vec3().to_array()
+    };
+    (0..streams[0].len()).map(normal).collect()
 }

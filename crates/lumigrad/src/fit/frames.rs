@@ -33,9 +33,8 @@ impl Frames {
         let mut paths = pictures(folder)?;
         paths.truncate(most.unwrap_or(usize::MAX));
         let (w, h) = Picture::dimensions(&paths[0])?;
-        let longest = w.max(h).max(1);
-        let side = |n: usize| max_size.map_or(n, |m| if m < longest { (n * m).div_ceil(longest).max(1) } else { n });
-        let bytes = (side(w) * side(h)) as u64 * paths.len() as u64 * 3;
+        let (w, h) = super::image::reduced((w, h), max_size);
+        let bytes = (w * h) as u64 * paths.len() as u64 * 3;
         require_memory(
             2 * bytes,
             &folder.display().to_string(),

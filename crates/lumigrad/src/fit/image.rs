@@ -1,17 +1,15 @@
 //! `fit image`: a picture as a field.
 
 use super::describe::{self, Defaults};
-use super::drive::{Output, Setup, Task, drive};
-use super::{Fit, FitKeys};
+use super::drive::{Output, Setup, Task, drive, run_name};
+use super::{Fit, FitKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, Size, job_keys};
-use crate::run::report::{Image, Slider};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Field, Model};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Activation, Derivatives, Field};
 use lumigrad_scene::picture::{Picture, Transfer};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,30 +42,18 @@ const DEFAULTS: Defaults = Defaults {
 const BATCH: usize = 1 << 16;
 /// The same with an encoding, whose steps are small.
 const ENCODED_BATCH: usize = 1 << 14;
-/// Longest side of pictures on the page.
-const SIDE: usize = 640;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitImageJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let path = job.image.clone().ok_or_else(|| {
-        Error::usage("fit image", "IMAGE is missing", "give a picture: lumigrad fit image picture.png")
-    })?;
+    let path = given(&job.image, &FIT, "IMAGE", "give a picture: lumigrad fit image picture.png")?;
     let picture = load(&path, job.max_size)?;
     let channels = picture.channels;
     let field = describe::field(&job.fit, 2, channels, &Defaults { grid: grid(&picture), ..DEFAULTS })?;
     let plain = field.encoding == lumigrad_field::Encoding::Identity;
     let batch = job.fit.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH });
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} ({}×{})", path.display(), picture.width, picture.height),
-        name: super::drive::run_name("image", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: if plain { 2000 } else { 5000 },
-    };
+    let named = (format!("{} ({}×{})", path.display(), picture.width, picture.height), run_name("image", &path));
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), if plain { 2000 } else { 5000 }, &device)?;
     let size = job.size.map(|s| (s.width, s.height));
     let mut task =
         ImageTask { pixels: Pixels::new(&picture), picture, field, batch, size, seed: job.fit.common.seed, device };
@@ -91,16 +77,21 @@ pub(super) fn load(path: &std::path::Path, max_size: Option<usize>) -> Result<Pi
         let (x, y) = (k / picture.channels % picture.width, k / picture.channels / picture.width);
         return Err(Error::file(path.display(), format!("the pixel at {x}, {y} is not finite"), "repair the picture"));
     }
-    Ok(match max_size.filter(|&m| m < longest) {
-        Some(m) => {
-            let side = |n: usize| (n * m).div_ceil(longest).max(1);
-            let transfer = picture.transfer;
-            let (w, h) = (side(picture.width), side(picture.height));
-            let small = picture.into_linear().resized(w, h);
-            if transfer == Transfer::Srgb { small.into_srgb() } else { small }
-        }
-        None => picture,
-    })
+    let own = (picture.width, picture.height);
+    let (w, h) = reduced(own, max_size);
+    if (w, h) == own {
+        return Ok(picture);
+    }
+    let transfer = picture.transfer;
+    let small = picture.into_linear().resized(w, h);
+    Ok(if transfer == Transfer::Srgb { small.into_srgb() } else { small })
+}
+
+/// Columns and rows where the longer side is at most so long.
+pub(super) fn reduced((w, h): (usize, usize), max_size: Option<usize>) -> (usize, usize) {
+    let longest = w.max(h);
+    let side = |n: usize| max_size.map_or(n, |m| if m < longest { (n * m).div_ceil(longest).max(1) } else { n });
+    (side(w), side(h))
 }
 
 /// Centres of pixels, with the longer side from −1 to 1.
@@ -206,10 +197,7 @@ impl Task for ImageTask {
         let mut facts: std::collections::BTreeMap<String, String> =
             facts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         facts.insert("size".into(), format!("{}x{}", self.picture.width, self.picture.height));
-        let model = Model { field: self.field.clone(), values: values.to_vec(), facts };
-        let bytes = model.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)?;
+        output.model(&self.field, values, facts)?;
         let (w, h) = self.size.unwrap_or((self.picture.width, self.picture.height));
         let sampled = if self.size.is_some() { self.sampled(values, w, h)? } else { found.clone() };
         if self.is_hdr() {
@@ -219,12 +207,8 @@ impl Task for ImageTask {
             output.file("image", "image.png", &clamped(sampled).encode_png()?)?;
         }
         let errors = errors(&found, &self.picture);
-        let states = [("picture", &self.picture), ("field", &found), ("error ×10", &errors)];
-        let states =
-            states.into_iter().map(|(name, p)| Ok((name.into(), Image::new(&clamped(p.clone().into_srgb()), SIDE)?)));
-        let states = states.collect::<Result<_>>()?;
-        output.report.sliders.push(Slider { name: "picture".into(), note: format!("{psnr:.2} dB"), states });
-        Ok(())
+        let states = vec![("picture", self.picture.clone()), ("field", found), ("error ×10", errors)];
+        output.slider("picture", format!("{psnr:.2} dB"), states)
     }
 }
 

@@ -96,13 +96,15 @@ impl Known {
         let mut slopes = slopes::derivatives(composition.as_ref().map_or(&picture, |c| &c.source), laplacian);
         let row = slopes.len() / (picture.width * picture.height);
         if let Some(c) = &composition {
-            let own = slopes::derivatives(&picture, laplacian);
+            let own = if job.mixed { slopes::derivatives(&picture, laplacian) } else { vec![] };
             let per = row / picture.channels;
             let strength = |s: &[f32]| s.iter().map(|x| x * x).sum::<f32>();
-            for (k, (slope, own)) in slopes.chunks_exact_mut(per).zip(own.chunks_exact(per)).enumerate() {
+            for (k, slope) in slopes.chunks_exact_mut(per).enumerate() {
                 if !c.inside[k / picture.channels] {
                     slope.fill(0.0);
-                } else if job.mixed && strength(own) > strength(slope) {
+                } else if let Some(own) = own.get(k * per..(k + 1) * per)
+                    && strength(own) > strength(slope)
+                {
                     slope.copy_from_slice(own);
                 }
             }

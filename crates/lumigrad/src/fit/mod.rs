@@ -12,6 +12,7 @@ mod keys;
 mod known;
 mod normals;
 mod pde;
+mod place;
 mod poisson;
 mod sdf;
 mod shade;
@@ -26,6 +27,7 @@ pub use keys::FitKeys;
 use crate::run::job::{Document, Key};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
+use std::path::PathBuf;
 
 /// A kind of fit: a command.
 pub struct Fit {
@@ -44,6 +46,14 @@ pub struct Fit {
 /// Every kind of fit.
 pub const FITS: &[Fit] =
     &[image::FIT, audio::FIT, video::FIT, poisson::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
+
+/// What a fit is of.
+///
+/// # Errors
+/// It was not given: `name` stands for it in the command's help, `help` tells how to give it.
+fn given(path: &Option<PathBuf>, fit: &Fit, name: &str, help: &str) -> Result<PathBuf> {
+    path.clone().ok_or_else(|| Error::usage(fit.name, format!("{name} is missing"), help))
+}
 
 /// Runs the fit that a job asks for, and writes its run folder.
 ///

@@ -2,6 +2,7 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
+use super::place::affine;
 use super::shade::coloured;
 use super::{Fit, FitKeys};
 use crate::run::job::Kind::*;
@@ -11,8 +12,7 @@ use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Model, Names};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Names};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,16 +64,8 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         return Err(Error::usage("--picture", format!("{} columns", job.picture), format!("at most {MOST_COLUMNS}")));
     }
     let field = describe::field(&job.fit, problem.axes.len(), 1, &DEFAULTS)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} = 0", problem.inside.text()),
-        name: "pde".into(),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: 2000,
-    };
+    let named = (format!("{} = 0", problem.inside.text()), "pde".into());
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
     let batch = job.fit.batch.unwrap_or(BATCH);
     let mut task = PdeTask { problem, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
@@ -92,9 +84,8 @@ impl Axis {
         0.5 * (self.hi - self.lo)
     }
 
-    /// A number of [−1, 1] in the range.
-    fn place(&self, t: f64) -> f64 {
-        self.lo + self.half() * (t + 1.0)
+    fn middle(&self) -> f64 {
+        0.5 * (self.lo + self.hi)
     }
 }
 
@@ -153,17 +144,10 @@ impl Problem {
     }
 
     fn of_jet(&self, equation: &Equation, jet: &Jet, points: &Tensor) -> Result<Var> {
-        let scales: Vec<f64> = self.axes.iter().map(|a| 1.0 / a.half()).collect();
         let halves: Vec<f64> = self.axes.iter().map(Axis::half).collect();
-        let row = |numbers: Vec<f64>| -> Result<Var> {
-            let narrow: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
-            Ok(Tensor::from_slice(points.device(), &narrow, &[1, narrow.len()])?.into())
-        };
-        let (halves, centres) = (row(halves)?, row(self.axes.iter().map(|a| a.place(0.0)).collect())?);
-        let places = Var::from(points.clone());
-        let places = places.mul(&halves.broadcast_to(places.shape())?)?;
-        let places = places.add(&centres.broadcast_to(places.shape())?)?;
-        Ok(equation.residual(&jet.in_units(&scales)?, &places)?)
+        let centres: Vec<f64> = self.axes.iter().map(Axis::middle).collect();
+        let per_unit: Vec<f64> = halves.iter().map(|h| 1.0 / h).collect();
+        Ok(equation.residual(&jet.in_units(&per_unit)?, &affine(points, &halves, &centres)?)?)
     }
 }
 
@@ -305,8 +289,7 @@ impl Task for PdeTask {
         let mut facts = BTreeMap::from([("kind".to_owned(), "pde".to_owned())]);
         facts.insert("domain".into(), self.job.domain.clone());
         facts.insert("residual".into(), self.problem.inside.text().into());
-        let model = Model { field: self.field.clone(), values: values.to_vec(), facts };
-        output.file("field", "field.safetensors", &model.to_bytes()?)?;
+        output.model(&self.field, values, facts)?;
         let states = self.pictures(values)?;
         let note =
             "colours from the lowest to the highest value; the first coordinate to the right, the second upwards";

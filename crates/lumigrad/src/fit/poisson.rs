@@ -1,20 +1,18 @@
 //! `fit poisson`: a picture of which only derivatives are known; two pictures composed by their derivatives.
 
 use super::describe::{self, Defaults};
-use super::drive::{Output, Setup, Task, drive};
+use super::drive::{Output, Setup, Task, drive, run_name};
 use super::frames::picture;
 use super::image::{centres, clamped, errors};
 use super::known::{Batch, Known};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, given};
+use crate::Result;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::report::{Image, Slider};
 use crate::run::{Observer, Stop, Summary};
-use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Field, Model};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Activation, Derivatives, Field};
 use lumigrad_scene::picture::Picture;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -58,28 +56,16 @@ const DEFAULTS: Defaults = Defaults {
 };
 /// Points of a step where there are more and the job does not say.
 const BATCH: usize = 1 << 14;
-/// Longest side of pictures on the page.
-const SIDE: usize = 640;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitPoissonJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let path = job.image.clone().ok_or_else(|| {
-        Error::usage("fit poisson", "IMAGE is missing", "give a picture: lumigrad fit poisson picture.png")
-    })?;
+    let path = given(&job.image, &FIT, "IMAGE", "give a picture: lumigrad fit poisson picture.png")?;
     let known = Known::load(&path, &job)?;
     let (width, height) = (known.picture.width, known.picture.height);
     let field = describe::field(&job.fit, 2, known.picture.channels, &DEFAULTS)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} ({width}×{height}) from its {}", path.display(), job.from),
-        name: super::drive::run_name("poisson", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: 2000,
-    };
+    let named = (format!("{} ({width}×{height}) from its {}", path.display(), job.from), run_name("poisson", &path));
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
     let batch = job.fit.batch.unwrap_or(BATCH);
     let seed = job.fit.common.seed;
     let mut task = PoissonTask {
@@ -134,17 +120,12 @@ impl PoissonTask {
         Arc::new(if self.known.laplacian { Derivatives::laplacian(2) } else { Derivatives::gradient(2) })
     }
 
-    /// The field as it is, [pixels, channels].
-    fn sampled(&self, values: &[Tensor]) -> Result<Vec<f32>> {
-        Ok(self.field.sample(values, &self.places, &Arc::new(Derivatives::none()))?.remove(0))
-    }
-
-    /// The picture that is found.
-    fn found(&self, values: &[Tensor]) -> Result<Picture> {
-        let mut data = self.sampled(values)?;
+    /// The picture that is found, and the factor and offsets that bring the field there.
+    fn found(&self, values: &[Tensor]) -> Result<(Picture, (f64, Vec<f64>))> {
+        let mut data = self.field.sample(values, &self.places, &Arc::new(Derivatives::none()))?.remove(0);
         let (scale, offsets) = self.known.alignment(&data);
         data.iter_mut().zip(offsets.iter().cycle()).for_each(|(x, o)| *x = (scale * *x as f64 + o) as f32);
-        Ok(picture(self.known.picture.width, self.known.picture.height, data))
+        Ok((picture(self.known.picture.width, self.known.picture.height, data), (scale, offsets)))
     }
 
     /// PSNR against the picture; of a composition, outside of the mask.
@@ -204,11 +185,11 @@ impl Task for PoissonTask {
     }
 
     fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {
-        Ok(Some(self.score(&self.found(values)?)?))
+        Ok(Some(self.score(&self.found(values)?.0)?))
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let found = self.found(values)?;
+        let (found, alignment) = self.found(values)?;
         let psnr = self.score(&found)?;
         let slopes = self.slopes(values)?;
         let known = &self.known;
@@ -228,7 +209,7 @@ impl Task for PoissonTask {
             false => ("gradient_error_percent", "Error of the gradient"),
         };
         output.figure(key, label, 100.0 * (wrong_sum / if sum > 0.0 { sum } else { 1.0 }).sqrt(), 2, " %");
-        self.save(values, output)?;
+        self.save(values, alignment, output)?;
         let mut shown = found.clone();
         if let Some(c) = &known.composition {
             // What is known there need not be fitted.
@@ -256,9 +237,7 @@ impl Task for PoissonTask {
         let difference: Vec<f32> = slopes.iter().zip(&known.slopes).map(|(a, b)| 10.0 * (a - b)).collect();
         let own = vec![("wanted", wanted), ("of the field", has), ("error ×10", self.strength(&difference))];
         for (name, note, states) in [("picture", format!("{psnr:.2} dB"), states), (name, name.to_owned(), own)] {
-            let states = states.into_iter().map(|(name, p)| Ok((name.into(), Image::new(&clamped(p), SIDE)?)));
-            let states = states.collect::<Result<_>>()?;
-            output.report.sliders.push(Slider { name: name.into(), note, states });
+            output.slider(name, note, states)?;
         }
         Ok(())
     }
@@ -287,8 +266,7 @@ impl PoissonTask {
     }
 
     /// Writes the field, brought to where the picture is: its last layer takes up factor and offsets.
-    fn save(&self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let (scale, offsets) = self.known.alignment(&self.sampled(values)?);
+    fn save(&self, values: &[Tensor], (scale, offsets): (f64, Vec<f64>), output: &mut Output) -> Result<()> {
         let mut values = values.to_vec();
         let last = values.len() - 2;
         for (k, value) in values.iter_mut().enumerate().skip(last) {
@@ -300,8 +278,6 @@ impl PoissonTask {
         let size = format!("{}x{}", self.known.picture.width, self.known.picture.height);
         let facts = [("kind", "image"), ("transfer", "srgb"), ("size", &size)];
         let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let bytes = Model { field: self.field.clone(), values, facts }.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)
+        output.model(&self.field, &values, facts)
     }
 }

@@ -4,17 +4,18 @@ use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::extract;
 use super::normals::{self, Operators, Truth};
-use super::{Fit, FitKeys};
+use super::place::Place;
+use super::{Fit, FitKeys, given};
 use crate::files::load_scene;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary, flatten};
 use crate::{Error, Result};
+use glam::DVec3;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Field, Model};
+use lumigrad_field::{Activation, Derivatives, Field};
 use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology, compare};
-use lumigrad_optim::Schedule;
 use lumigrad_scene::formats::ply;
 use lumigrad_scene::mesh::TriangleMesh;
 use std::path::PathBuf;
@@ -63,31 +64,20 @@ const FLOOR: f64 = 0.02;
 const SIGMAS: [f64; 5] = [0.004, 0.008, 0.016, 0.032, 0.045];
 /// Points that surfaces are compared by.
 const SAMPLES: usize = 200_000;
-/// Most bytes that the grid of the surface may take, as cells a side.
-const MOST_CELLS: usize = 1024;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitSdfJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let missing = || Error::usage("fit sdf", "MESH is missing", "give a mesh: lumigrad fit sdf bunny.ply");
-    let path = job.mesh.clone().ok_or_else(missing)?;
-    if job.mesh_resolution > MOST_CELLS {
-        let message = format!("{} cells a side", job.mesh_resolution);
-        return Err(Error::usage("--mesh-resolution", message, format!("expected at most {MOST_CELLS}")));
-    }
+    let path = given(&job.mesh, &FIT, "MESH", "give a mesh: lumigrad fit sdf bunny.ply")?;
+    extract::check("--mesh-resolution", DVec3::ONE, job.mesh_resolution)?;
     let (mesh, _) = flatten(&load_scene(&path)?)?;
     let shape = Shape::new(mesh, &path.display().to_string())?;
     let field = describe::field(&job.fit, 3, 1, &DEFAULTS)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("signed distance of {} ({} triangles)", path.display(), shape.mesh.triangles.len()),
-        name: run_name("sdf", &path),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: 3000,
-    };
+    let named = (
+        format!("signed distance of {} ({} triangles)", path.display(), shape.mesh.triangles.len()),
+        run_name("sdf", &path),
+    );
+    let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 3000, &device)?;
     let batch = job.fit.batch.unwrap_or(BATCH);
     let mut task = SdfTask { pool: Pool::default(), shape, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
@@ -99,9 +89,7 @@ pub(super) struct Shape {
     mesh: TriangleMesh,
     /// In the domain.
     positions: Vec<[f32; 3]>,
-    pub centre: [f64; 3],
-    /// Units of the mesh in one of the domain.
-    pub scale: f64,
+    pub place: Place,
     pub distance: SignedDistance,
     pub sampler: SurfaceSampler,
 }
@@ -109,39 +97,28 @@ pub(super) struct Shape {
 impl Shape {
     /// With the middle of its box in the domain's middle.
     pub fn new(mesh: TriangleMesh, name: &str) -> Result<Self> {
-        let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
-        for t in &mesh.triangles {
-            for p in t.map(|v| mesh.positions[v as usize]) {
-                (0..3).for_each(|c| (lo[c], hi[c]) = (lo[c].min(p[c] as f64), hi[c].max(p[c] as f64)));
-            }
-        }
-        let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
-        Self::placed(mesh, name, std::array::from_fn(|c| 0.5 * (lo[c] + hi[c])), 0.5 * longest / EXTENT)
+        let corners = mesh.triangles.iter().flat_map(|t| t.map(|v| mesh.positions[v as usize]));
+        let place = Place::of(corners, EXTENT);
+        Self::placed(mesh, name, place)
     }
 
     /// Another mesh, where it lies beside this one.
     pub fn beside(&self, mesh: TriangleMesh, name: &str) -> Result<Self> {
-        Self::placed(mesh, name, self.centre, self.scale)
+        Self::placed(mesh, name, self.place)
     }
 
-    fn placed(mesh: TriangleMesh, name: &str, centre: [f64; 3], scale: f64) -> Result<Self> {
+    fn placed(mesh: TriangleMesh, name: &str, place: Place) -> Result<Self> {
         let surface = Surface { name, positions: &mesh.positions, triangles: &mesh.triangles };
         let sampler = SurfaceSampler::new(surface);
         sampler.map_err(|e| Error::file(name, e.to_string(), "give a mesh with triangles"))?;
-        let move_in = |p: &[f32; 3]| std::array::from_fn(|c| ((p[c] as f64 - centre[c]) / scale) as f32);
-        let positions: Vec<[f32; 3]> = mesh.positions.iter().map(move_in).collect();
+        let positions: Vec<[f32; 3]> = mesh.positions.iter().map(|&p| place.inwards(p)).collect();
         let sampler = SurfaceSampler::new(Surface { name, positions: &positions, triangles: &mesh.triangles })?;
         let distance = SignedDistance::new(&positions, &mesh.triangles)?;
-        Ok(Self { positions, centre, scale, distance, sampler, mesh })
+        Ok(Self { positions, place, distance, sampler, mesh })
     }
 
     fn surface(&self) -> Surface<'_> {
         Surface { name: "the mesh", positions: &self.positions, triangles: &self.mesh.triangles }
-    }
-
-    /// A point of the domain in the mesh's units.
-    pub fn out(&self, p: [f32; 3]) -> [f32; 3] {
-        std::array::from_fn(|c| (p[c] as f64 * self.scale + self.centre[c]) as f32)
     }
 }
 
@@ -259,19 +236,11 @@ impl Task for SdfTask {
             output.summary.metric("value_change_percent", 100.0 * tuned.change);
             values = tuned.values;
         }
-        let facts = [
-            ("kind".to_owned(), "sdf".to_owned()),
-            ("centre".to_owned(), format!("{:?}", self.shape.centre)),
-            ("scale".to_owned(), self.shape.scale.to_string()),
-        ];
-        let model = Model { field: field.clone(), values: values.clone(), facts: facts.into() };
-        let bytes = model.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)?;
+        output.model(field, &values, self.shape.place.facts("sdf"))?;
         // The surface.
         let none = Arc::new(Derivatives::none());
-        let sample = |p: &[f32]| -> Result<Vec<f32>> { Ok(field.sample(&values, p, &none)?.remove(0)) };
-        let (positions, triangles) = extract::surface(([-1.0; 3], [1.0; 3]), self.job.mesh_resolution, 0.6, &sample)?;
+        let mut sample = |p: &[f32]| -> Result<Vec<f32>> { Ok(field.sample(&values, p, &none)?.remove(0)) };
+        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
         if triangles.is_empty() {
             let text = "the field has no surface: it is not trained enough, or its learning rate is too large";
             output.summary.warnings.push(text.into());
@@ -291,7 +260,7 @@ impl Task for SdfTask {
         }
         let normals = operators.fitted_normals(&values, positions.as_flattened())?;
         let mesh = TriangleMesh {
-            positions: positions.into_iter().map(|p| self.shape.out(p)).collect(),
+            positions: positions.into_iter().map(|p| self.shape.place.outwards(p)).collect(),
             normals: Some(normals),
             triangles,
             ..TriangleMesh::default()

@@ -6,20 +6,25 @@ use lumigrad_scene::picture::{Picture, Transfer};
 const RAMP: [[f32; 3]; 5] =
     [[0.27, 0.0, 0.33], [0.23, 0.32, 0.55], [0.13, 0.57, 0.55], [0.37, 0.79, 0.38], [0.99, 0.91, 0.14]];
 
+/// The colour at a share of a row of colours, from 0 for the first to 1 for the last.
+pub fn ramp(colours: &[[f32; 3]], share: f32) -> [f32; 3] {
+    let t = share.clamp(0.0, 1.0) * (colours.len() - 1) as f32;
+    let at = (t as usize).min(colours.len() - 2);
+    let rest = t - at as f32;
+    std::array::from_fn(|c| colours[at][c] + (colours[at + 1][c] - colours[at][c]) * rest)
+}
+
 /// Numbers, row-major from the top, as colours from the lowest to the highest; what is not finite is black.
 pub fn coloured(numbers: &[f32], width: usize, height: usize) -> Picture {
     let finite = || numbers.iter().copied().filter(|x| x.is_finite());
     let (lo, hi) = (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max));
-    let colour = |x: f32| {
+    let shown = |x: f32| {
         if !x.is_finite() {
             return [0.0; 3];
         }
-        let t = if hi > lo { (x - lo) / (hi - lo) } else { 0.5 } * (RAMP.len() - 1) as f32;
-        let at = (t as usize).min(RAMP.len() - 2);
-        let rest = t - at as f32;
-        std::array::from_fn(|c| RAMP[at][c] + (RAMP[at + 1][c] - RAMP[at][c]) * rest)
+        ramp(&RAMP, if hi > lo { (x - lo) / (hi - lo) } else { 0.5 })
     };
-    let data = numbers.iter().flat_map(|&x| colour(x)).collect();
+    let data = numbers.iter().flat_map(|&x| shown(x)).collect();
     Picture { width, height, channels: 3, data, transfer: Transfer::Srgb, premultiplied: false }
 }
 

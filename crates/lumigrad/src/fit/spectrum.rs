@@ -1,5 +1,6 @@
 //! Pictures of sounds: waveforms, spectrograms, the mean spectrum.
 
+use super::shade::ramp;
 use crate::Result;
 use crate::run::report::Image;
 use rustfft::num_complex::Complex;
@@ -15,7 +16,7 @@ const HEIGHT: usize = 320;
 /// Decibels between black and white of a spectrogram.
 const RANGE: f64 = 90.0;
 /// Colours from silence to loud, evenly spaced: dark ones first, brighter step by step.
-const RAMP: [[f64; 3]; 6] = [
+const RAMP: [[f32; 3]; 6] = [
     [0.02, 0.02, 0.06],
     [0.20, 0.07, 0.40],
     [0.55, 0.13, 0.45],
@@ -51,13 +52,6 @@ fn decibels(magnitude: f64) -> f64 {
     20.0 * magnitude.max(1e-10).log10()
 }
 
-fn colour(share: f64) -> [f32; 3] {
-    let at = share.clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
-    let k = (at as usize).min(RAMP.len() - 2);
-    let t = at - k as f64;
-    std::array::from_fn(|c| (RAMP[k][c] * (1.0 - t) + RAMP[k + 1][c] * t) as f32)
-}
-
 /// Time to the right, frequency upwards, 90 dB below full scale black.
 ///
 /// # Errors
@@ -72,7 +66,7 @@ pub fn spectrogram(samples: &[f32]) -> Result<Image> {
             let bin = |row: usize| row * (WINDOW / 2) / HEIGHT;
             let row = HEIGHT - 1 - y;
             let loudest = found[bin(row)..=bin(row + 1)].iter().copied().fold(0.0, f64::max);
-            let pixel = colour(1.0 + decibels(loudest) / RANGE);
+            let pixel = ramp(&RAMP, (1.0 + decibels(loudest) / RANGE) as f32);
             pixels[3 * (y * WIDTH + x)..][..3].copy_from_slice(&pixel);
         }
     }

@@ -1,18 +1,16 @@
 //! `fit video`: a sequence of pictures as a field of place and time.
 
 use super::describe::{self, Defaults};
-use super::drive::{Output, Setup, Task, drive};
+use super::drive::{Output, Setup, Task, drive, run_name};
 use super::frames::{Frames, picture, to_byte};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, given};
+use crate::Result;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::report::{Image, Slider};
 use crate::run::{self, Observer, Stop, Summary};
-use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Encoding, Field, Model};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Activation, Derivatives, Encoding, Field};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,30 +51,27 @@ const BATCH: usize = 1 << 14;
 /// Frames that are scored during the run, and shown on the page.
 const SCORED: usize = 8;
 const SHOWN: usize = 6;
-/// Longest side of pictures on the page.
-const SIDE: usize = 640;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitVideoJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let folder = job.folder.clone().ok_or_else(|| {
-        Error::usage("fit video", "FOLDER is missing", "give a folder of frames: lumigrad fit video frames/")
-    })?;
+    let folder = given(&job.folder, &FIT, "FOLDER", "give a folder of frames: lumigrad fit video frames/")?;
     let frames = Frames::load(&folder, job.max_size, job.max_frames)?;
     let (levels, rows, base, _) = DEFAULTS.grid;
     let finest = frames.width.max(frames.height).max(2 * base);
     let defaults = Defaults { grid: (levels, rows, base, finest), ..DEFAULTS };
     let field = describe::field(&job.fit, 3, frames.channels, &defaults)?;
-    let setup = Setup {
-        keys: &job.fit,
-        title: format!("{} ({} frames of {}×{})", folder.display(), frames.count, frames.width, frames.height),
-        name: super::drive::run_name("video", &folder),
-        parameters: field.start(job.fit.common.seed, &device)?,
-        rates: describe::rates(&job.fit, &field, &DEFAULTS),
-        schedule: Schedule::Cosine { end: 0.01 },
-        warm_up: 0.0,
-        iterations: if field.encoding == Encoding::Identity { 2000 } else { 5000 },
-    };
+    let named = (
+        format!("{} ({} frames of {}×{})", folder.display(), frames.count, frames.width, frames.height),
+        run_name("video", &folder),
+    );
+    let setup = Setup::of_field(
+        &job.fit,
+        named,
+        (&field, &DEFAULTS),
+        if field.encoding == Encoding::Identity { 2000 } else { 5000 },
+        &device,
+    )?;
     let places = super::image::centres(frames.width, frames.height);
     let batch = job.fit.batch.unwrap_or(BATCH);
     let mut task = VideoTask { frames, places, field, batch, device, job: job.clone() };
@@ -176,9 +171,7 @@ impl Task for VideoTask {
             ("last_time", self.time((self.frames.count - 1) as f64).to_string()),
         ];
         let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v)).into();
-        let bytes = Model { field: self.field.clone(), values: values.to_vec(), facts }.to_bytes()?;
-        output.summary.metric("model_bytes", bytes.len() as f64);
-        output.file("field", "field.safetensors", &bytes)?;
+        output.model(&self.field, values, facts)?;
         self.write(values, output)?;
         let shown = SHOWN.min(self.frames.count);
         for k in 0..shown {
@@ -189,15 +182,8 @@ impl Task for VideoTask {
             found.data.iter_mut().for_each(|x| *x = to_byte(*x) as f32 / 255.0);
             let psnr = lumigrad_metrics::psnr(&found.data, &target.data)?;
             let errors = super::image::errors(&found, &target);
-            let states = [("frame", target), ("field", found), ("error ×10", errors)];
-            let states =
-                states.into_iter().map(|(name, p)| Ok((name.into(), Image::new(&super::image::clamped(p), SIDE)?)));
-            let states = states.collect::<Result<_>>()?;
-            output.report.sliders.push(Slider {
-                name: format!("frame {frame}"),
-                note: format!("{psnr:.2} dB"),
-                states,
-            });
+            let states = vec![("frame", target), ("field", found), ("error ×10", errors)];
+            output.slider(&format!("frame {frame}"), format!("{psnr:.2} dB"), states)?;
         }
         Ok(())
     }

@@ -16,10 +16,10 @@ mod tests;
 
 use super::describe::{self, Defaults};
 use super::drive::{Setup, drive};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, extract, given};
 use crate::run::job::job_keys;
 use crate::run::job::{Document, Kind::*};
-use crate::run::{Event, Observer, Stop, Summary, require_memory};
+use crate::run::{Event, Observer, Stop, Summary};
 use crate::{Error, Result};
 use input::Domain;
 use lumigrad_core::Device;
@@ -62,21 +62,11 @@ const DEFAULTS: Defaults = Defaults {
 };
 /// Points of a step with a known side.
 const BATCH: usize = 8192;
-/// Cells of the finest mesh.
-const FINEST: usize = 1024;
-/// What a sample of the mesh's grid takes, its part of the mesh and of indices included.
-const SAMPLE_BYTES: u64 = 8;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitSlicesJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    let path = job.slices.clone().ok_or_else(|| {
-        Error::usage("fit slices", "SLICES is missing", "give contours or a folder: lumigrad fit slices heart.csl")
-    })?;
-    if job.resolution > FINEST {
-        let message = format!("{}, expected at most {FINEST}", job.resolution);
-        return Err(Error::usage("--resolution", message, "choose a coarser mesh"));
-    }
+    let path = given(&job.slices, &FIT, "SLICES", "give contours or a folder: lumigrad fit slices heart.csl")?;
     let found = input::load(&path, job.spacing)?;
     found.warnings.iter().for_each(|w| observer.event(&Event::Warning(w.clone())));
     let domain = Domain::new(&found.slices);
@@ -84,8 +74,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         let help = "give contours on at least two planes";
         return Err(Error::file(path.display(), "all contours lie on one plane: the solid has no depth", help));
     }
-    let samples = surface::grid(domain.outer() + task::BEYOND, job.resolution).n_samples() as u64;
-    require_memory(SAMPLE_BYTES * samples, "--resolution", "choose a coarser mesh")?;
+    extract::check("--resolution", domain.outer() + task::BEYOND, job.resolution)?;
     let seed = job.fit.common.seed;
     let (network, rates) = network(&job)?;
     let setup = Setup {

@@ -1,5 +1,6 @@
 //! Pictures of the report: the mesh from several sides, and what the field says on planes.
 
+use super::super::extract::Values;
 use super::input::{Domain, within};
 use crate::Result;
 use crate::run::job::Size;
@@ -66,7 +67,7 @@ struct Compared {
 
 /// What the field says on all planes: pages of some, and the part of all that is on the wrong side, in per cent of what
 /// is inside.
-pub fn planes(domain: &Domain, values: super::surface::Values) -> Result<(Vec<Gallery>, f64)> {
+pub fn planes(domain: &Domain, values: Values) -> Result<(Vec<Gallery>, f64)> {
     let n = domain.slices.len();
     let every = n.div_ceil(MOST).max(1);
     let (mut pages, mut wrong, mut inside) = (vec![], 0.0, 0.0);
@@ -99,7 +100,7 @@ fn rectangle(domain: &Domain, slice: &Slice) -> [DVec2; 2] {
     [centre - half, centre + half]
 }
 
-fn compare(slice: &Slice, bounds: [DVec2; 2], values: super::surface::Values) -> Result<Compared> {
+fn compare(slice: &Slice, bounds: [DVec2; 2], values: Values) -> Result<Compared> {
     let at = |k: usize| (k as f64 + 0.5) / PLANE as f64;
     // Row 0 is on top.
     let places: Vec<DVec2> =

@@ -1,6 +1,7 @@
 //! The training's points, and what becomes of the field.
 
 use super::super::drive::{Output, Task};
+use super::super::extract;
 use super::input::Domain;
 use super::network::{Known, Network};
 use super::sampler::Sampler;
@@ -58,8 +59,8 @@ impl Task for SlicesTask {
         output.summary.warnings.append(&mut self.warnings);
         let domain = self.sampler.domain();
         let contours = contour_points(domain);
-        let grid = surface::grid(domain.outer() + BEYOND, self.resolution);
-        let samples = surface::sampled(&grid, &mut |points| self.network.values(values, points))?;
+        let grid = extract::grid(domain.outer() + BEYOND, self.resolution);
+        let samples = extract::sampled(&grid, &mut |points| self.network.values(values, points))?;
         let found = surface::extract(&samples, &grid, &contours)?;
         drop(samples);
         if found.triangles.is_empty() {
@@ -118,11 +119,7 @@ impl SlicesTask {
         let out = |p: &[f32; 3]| domain.outwards(DVec3::from_array(p.map(f64::from))).as_vec3().to_array();
         let streams =
             self.network.sample(values, found.positions.as_flattened(), &Arc::new(Derivatives::gradient(3)))?;
-        let normal = |k: usize| {
-            let gradient = DVec3::from_array([1, 2, 3].map(|c: usize| f64::from(streams[c][k])));
-            gradient.normalize_or_zero().as_vec3().to_array()
-        };
-        let normals = Some((0..found.positions.len()).map(normal).collect());
+        let normals = Some(extract::normals(&streams));
         let positions = found.positions.iter().map(out).collect();
         Ok(TriangleMesh { positions, normals, triangles: found.triangles, ..TriangleMesh::default() })
     }

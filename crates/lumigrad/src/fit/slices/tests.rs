@@ -1,3 +1,4 @@
+use super::super::extract;
 use super::input::{self, Domain};
 use super::sampler::Sampler;
 use super::{FIT, surface};
@@ -62,7 +63,7 @@ fn fit(folder: &Path, text: &str) -> Result<Summary> {
 const SMALL: &str = "width = 32\nbatch = 1024\niterations = 500\nresolution = 48\n";
 
 fn against(shape: Shape, folder: &Path) -> f64 {
-    let grid = surface::grid(DVec3::ONE, 64);
+    let grid = extract::grid(DVec3::ONE, 64);
     let samples: Vec<f32> = (0..grid.n_samples()).map(|k| shape(DVec3::from_array(grid.point(k))) as f32).collect();
     let (positions, triangles) = marching_cubes(&samples, &grid, 0.0, Border::Closed).unwrap();
     let mesh = ply::load(&folder.join("run/mesh.ply")).unwrap();
@@ -231,10 +232,10 @@ fn labels_are_those_of_the_shape() {
 
 #[test]
 fn samples_near_the_surface_are_those_of_the_whole_grid() {
-    let grid = surface::grid(DVec3::new(1.0, 1.0, 0.5), 96);
+    let grid = extract::grid(DVec3::new(1.0, 1.0, 0.5), 96);
     let mut asked = 0;
     let value = |p: &[f32]| torus(DVec3::new(p[0].into(), p[1].into(), p[2].into())) as f32;
-    let samples = surface::sampled(&grid, &mut |points| {
+    let samples = extract::sampled(&grid, &mut |points| {
         asked += points.len() / 3;
         Ok(points.chunks(3).map(value).collect())
     })

@@ -1,0 +1,52 @@
+//! Where things of the world lie in a field's domain.
+
+use crate::Result;
+use lumigrad_core::{Tensor, Var};
+use std::collections::BTreeMap;
+
+/// A box of the world in the domain [−1, 1]³.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// The middle of the box.
+    pub centre: [f64; 3],
+    /// Units of the world in one of the domain.
+    pub scale: f64,
+}
+
+impl Place {
+    /// Of points, whose longest side goes from −extent to extent; its scale is not positive where they are one or none.
+    pub fn of(points: impl IntoIterator<Item = [f32; 3]>, extent: f64) -> Self {
+        let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for p in points {
+            (0..3).for_each(|c| (lo[c], hi[c]) = (lo[c].min(p[c] as f64), hi[c].max(p[c] as f64)));
+        }
+        let longest = (0..3).map(|c| hi[c] - lo[c]).fold(0.0, f64::max);
+        Self { centre: std::array::from_fn(|c| 0.5 * (lo[c] + hi[c])), scale: 0.5 * longest / extent }
+    }
+
+    /// A point of the world in the domain.
+    pub fn inwards(&self, p: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|c| ((p[c] as f64 - self.centre[c]) / self.scale) as f32)
+    }
+
+    /// A point of the domain in the world.
+    pub fn outwards(&self, p: [f32; 3]) -> [f32; 3] {
+        std::array::from_fn(|c| (p[c] as f64 * self.scale + self.centre[c]) as f32)
+    }
+
+    /// What a file says of a field that lives here.
+    pub fn facts(&self, kind: &str) -> BTreeMap<String, String> {
+        let facts =
+            [("kind", kind.to_owned()), ("centre", format!("{:?}", self.centre)), ("scale", self.scale.to_string())];
+        facts.map(|(k, v)| (k.to_owned(), v)).into()
+    }
+}
+
+/// Points [N, d] of the domain times `scale`, plus `centre`, coordinate by coordinate.
+pub fn affine(points: &Tensor, scale: &[f64], centre: &[f64]) -> Result<Var> {
+    let row = |numbers: &[f64]| -> Result<Var> {
+        let narrow: Vec<f32> = numbers.iter().map(|&x| x as f32).collect();
+        Ok(Var::from(Tensor::from_slice(points.device(), &narrow, &[1, narrow.len()])?).broadcast_to(points.shape())?)
+    };
+    Ok(Var::from(points.clone()).mul(&row(scale)?)?.add(&row(centre)?)?)
+}
