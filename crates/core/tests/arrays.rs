@@ -59,6 +59,19 @@ fn slices_and_concatenations_of_nothing_are_empty() {
 }
 
 #[test]
+fn integers_stay_what_they_are_when_they_are_copied() {
+    for device in devices("copies of integers") {
+        let numbers = Tensor::from_slice(&device, &[1u32, 2, 3, 4_000_000_000], &[4]).unwrap();
+        let part = lumigrad_core::ops::slice_tensor(&numbers, 0, 2, 4).unwrap();
+        assert_eq!(part.to_vec::<u32>().unwrap(), [3, 4_000_000_000]);
+        let both = lumigrad_core::ops::concat_tensors(&[&part, &numbers], 0).unwrap();
+        assert_eq!(both.to_vec::<u32>().unwrap(), [3, 4_000_000_000, 1, 2, 3, 4_000_000_000]);
+        let signed = Tensor::from_slice(&device, &[-1i32, 2], &[2]).unwrap();
+        assert_eq!(lumigrad_core::ops::slice_tensor(&signed, 0, 0, 1).unwrap().to_vec::<i32>().unwrap(), [-1]);
+    }
+}
+
+#[test]
 fn extremes_along_axes_have_right_derivatives() {
     for axis in 0..3 {
         Check::new("max_axis", |x| Ok(vec![x[0].max_axis(axis)?])).run(&[real(&[4, 3, 5], 1)]);

@@ -1,6 +1,6 @@
 //! Slices and concatenations: the transposes of each other.
 
-use super::shape::{strided_copy, strides};
+use super::shape::{like, strided_copy, strides};
 use crate::map::{CallParams, Map};
 use crate::tape::{Operator, apply};
 use crate::{Element, Error, Result, Tensor, Var};
@@ -122,7 +122,7 @@ fn concat_pair(a: &Tensor, b: &Tensor, axis: usize) -> Result<Tensor> {
     });
     let int = vec![(n * inner) as i32, (k * inner) as i32];
     let call = CallParams { items: outer * (n + k) * inner, real: vec![], int };
-    map.run(&[a, b], &call)?.remove(0).reshape(&shape)
+    like(a, map.run(&[a, b], &call)?.remove(0).reshape(&shape)?)
 }
 
 /// Zeros around a tensor along an axis, to the size `total`.

@@ -2,7 +2,7 @@
 
 use crate::map::{CallParams, Map};
 use crate::tape::{Operator, apply};
-use crate::{Element, Error, Result, Tensor, Var};
+use crate::{DType, Element, Error, Result, Tensor, Var};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -65,7 +65,12 @@ pub(crate) fn strided_copy(input: &Tensor, shape: &[usize], stride: &[usize], of
     });
     let items = shape.iter().product();
     let int = shape.iter().chain(stride).copied().chain([offset]).map(|x| x as i32).collect();
-    map.run(&[input], &CallParams { items, real: vec![], int })?.remove(0).reshape(shape)
+    like(input, map.run(&[input], &CallParams { items, real: vec![], int })?.remove(0).reshape(shape)?)
+}
+
+/// What a map made of integers, which it takes to be signed, with the element type that they had.
+pub(crate) fn like(input: &Tensor, made: Tensor) -> Result<Tensor> {
+    if input.dtype() == DType::U32 { made.bitcast_u32() } else { Ok(made) }
 }
 
 /// Elements that a thread copies at a time.
