@@ -6,10 +6,12 @@ use lumigrad_optim::{Adam, Clip, Group};
 
 /// Steps between states that can be gone back to.
 const KEEP_EVERY: usize = 50;
-/// A loss so many times that of its average has diverged.
-const DIVERGED: f64 = 1e3;
+/// A loss so many times its average has diverged, and so has an average so many times the least one of the run.
+const DIVERGED: [f64; 2] = [1e3, 100.0];
 /// Weight of a step in that average.
-const SHARE: f64 = 0.02;
+const SHARE: f64 = 0.05;
+/// States are good while the average is at most so many times the least one.
+const GOOD: f64 = 3.0;
 /// Times that a run is taken back before it is given up.
 const MOST_RETURNS: u32 = 12;
 
@@ -32,6 +34,8 @@ pub struct Training {
     slowed: f64,
     returns: u32,
     average: Option<f64>,
+    /// The least average of the run.
+    least: f64,
     steps: usize,
     good: Option<Good>,
 }
@@ -70,7 +74,7 @@ impl Training {
         };
         let groups = parameters.iter().map(group).collect();
         let adam = Adam::new(groups).with_clip(Clip { norm: rates.clip, value: None });
-        Self { parameters, adam, slowed: 1.0, returns: 0, average: None, steps: 0, good: None }
+        Self { parameters, adam, slowed: 1.0, returns: 0, average: None, least: f64::INFINITY, steps: 0, good: None }
     }
 
     /// The parameters.
@@ -90,8 +94,8 @@ impl Training {
 
     /// One step with all rates times `factor`, along the gradient of a loss of the recorded parameters.
     ///
-    /// A loss or a gradient that is not finite, or a loss far above its average, takes the run back to the last good state
-    /// and halves the rates.
+    /// A loss or a gradient that is not finite, a loss far above its average, or an average far above the least one takes
+    /// the run back to the last good state and halves the rates.
     ///
     /// # Errors
     /// Those of the loss; a run that diverges again and again.
@@ -108,11 +112,12 @@ impl Training {
 
     fn follow(&mut self, tape: &Tape, vars: &[Var], loss: &Var, factor: f64) -> Result<Step> {
         let value = loss.tensor().item()?;
-        let sound = value.is_finite() && self.average.is_none_or(|a| value <= DIVERGED * a.max(1e-9));
-        if !sound {
+        let average = self.average.map_or(value, |a| a + SHARE * (value - a));
+        let jumped = self.average.is_some_and(|a| value > DIVERGED[0] * a.max(1e-9));
+        if !value.is_finite() || jumped || average > DIVERGED[1] * self.least.max(1e-9) {
             return self.go_back(value);
         }
-        if self.steps.is_multiple_of(KEEP_EVERY) {
+        if self.steps.is_multiple_of(KEEP_EVERY) && (self.good.is_none() || average <= GOOD * self.least) {
             self.good = Some(Good { values: self.values(), adam: self.adam.state() });
         }
         let mut gradients = tape.backward(loss)?;
@@ -122,7 +127,8 @@ impl Training {
         if info.skipped {
             return self.go_back(value);
         }
-        self.average = Some(self.average.map_or(value, |a| a + SHARE * (value - a)));
+        self.average = Some(average);
+        self.least = self.least.min(average);
         self.steps += 1;
         Ok(Step { loss: value, returned: false })
     }
@@ -139,6 +145,8 @@ impl Training {
         let take = |name: &str| tensors.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
         self.adam.load_state(*steps, take);
         self.slowed *= 0.5;
+        // What is gone back to is about as good as the best.
+        self.average = self.average.map(|a| a.min(GOOD * self.least));
         self.steps += 1;
         Ok(Step { loss, returned: true })
     }
@@ -152,6 +160,7 @@ impl Training {
             ("slowed", self.slowed),
             ("returns", self.returns as f64),
             ("average", self.average.unwrap_or(-1.0)),
+            ("least", self.least),
             ("steps", self.steps as f64),
         ];
         State { arrays, numbers }
@@ -181,6 +190,7 @@ impl Training {
         self.slowed = number("slowed").unwrap_or(1.0);
         self.returns = number("returns").unwrap_or(0.0) as u32;
         self.average = number("average").filter(|a| *a >= 0.0);
+        self.least = number("least").unwrap_or(f64::INFINITY);
         self.steps = number("steps").unwrap_or(0.0) as usize;
         Ok(())
     }

@@ -50,7 +50,7 @@ const DEFAULTS: Defaults = Defaults {
     encoding: "none",
     sine: (128, 4),
     omega: 30.0,
-    sine_rate: 1e-3,
+    sine_rate: 5e-4,
     grid: (16, 16, 16, 512),
     activation: Activation::Mish,
 };

@@ -60,7 +60,8 @@ impl<R: Real, const D: usize> Cell<R, D> {
             let p = ((half * point[level.axes[a]] + half) * scale + half).to_f64();
             let low = p.floor();
             let t = R::from_f64(p - low);
-            cell.corner[a] = low as i64 as u32;
+            // SAFETY: in the range of the type, and not NaN, which `max` replaces.
+            cell.corner[a] = unsafe { low.max(-2e9).min(2e9).to_int_unchecked::<i64>() } as u32;
             let h = half * scale;
             let c = |x: f64| R::from_f64(x);
             cell.upper[a] = match smooth {
@@ -102,6 +103,20 @@ impl<R: Real, const D: usize> Cell<R, D> {
             };
         }
         rows
+    }
+
+    /// Weights of the corners of the value.
+    #[inline(always)]
+    fn plain_weights(&self) -> [R; MOST_CORNERS] {
+        let mut product = [R::ONE; MOST_CORNERS];
+        for a in 0..D {
+            let high = self.upper[a][0];
+            for bits in 0..1 << a {
+                product[bits | 1 << a] = product[bits] * high;
+                product[bits] *= R::ONE - high;
+            }
+        }
+        product
     }
 
     /// Weights of the corners in a stream: a sum of products of derivatives along the axes.
@@ -146,17 +161,25 @@ fn terms<const D: usize>(level: &Level, code: u32) -> Vec<[usize; D]> {
         .collect()
 }
 
-/// Runs `$f::<R, D, F>` for a level's number of axes and features.
+/// Runs `$f::<R, D, F, PLAIN>` for a level's number of axes and features; plain: the value alone is asked for.
 macro_rules! dispatch {
-    ($f:ident, $R:ty, $axes:expr, $features:expr, $args:tt) => {
+    ($f:ident, $R:ty, $axes:expr, $features:expr, $plain:expr, $args:tt) => {
+        if $plain { dispatch!(@ $f, $R, $axes, $features, true, $args) } else { dispatch!(@ $f, $R, $axes, $features, false, $args) }
+    };
+    (@ $f:ident, $R:ty, $axes:expr, $features:expr, $P:literal, $args:tt) => {
         match ($axes, $features) {
-            (1, 1) => $f::<$R, 1, 1> $args, (1, 2) => $f::<$R, 1, 2> $args, (1, 4) => $f::<$R, 1, 4> $args, (1, 8) => $f::<$R, 1, 8> $args,
-            (2, 1) => $f::<$R, 2, 1> $args, (2, 2) => $f::<$R, 2, 2> $args, (2, 4) => $f::<$R, 2, 4> $args, (2, 8) => $f::<$R, 2, 8> $args,
-            (3, 1) => $f::<$R, 3, 1> $args, (3, 2) => $f::<$R, 3, 2> $args, (3, 4) => $f::<$R, 3, 4> $args, (3, 8) => $f::<$R, 3, 8> $args,
-            (4, 1) => $f::<$R, 4, 1> $args, (4, 2) => $f::<$R, 4, 2> $args, (4, 4) => $f::<$R, 4, 4> $args, (4, 8) => $f::<$R, 4, 8> $args,
+            (1, 1) => $f::<$R, 1, 1, $P> $args, (1, 2) => $f::<$R, 1, 2, $P> $args, (1, 4) => $f::<$R, 1, 4, $P> $args, (1, 8) => $f::<$R, 1, 8, $P> $args,
+            (2, 1) => $f::<$R, 2, 1, $P> $args, (2, 2) => $f::<$R, 2, 2, $P> $args, (2, 4) => $f::<$R, 2, 4, $P> $args, (2, 8) => $f::<$R, 2, 8, $P> $args,
+            (3, 1) => $f::<$R, 3, 1, $P> $args, (3, 2) => $f::<$R, 3, 2, $P> $args, (3, 4) => $f::<$R, 3, 4, $P> $args, (3, 8) => $f::<$R, 3, 8, $P> $args,
+            (4, 1) => $f::<$R, 4, 1, $P> $args, (4, 2) => $f::<$R, 4, 2, $P> $args, (4, 4) => $f::<$R, 4, 4, $P> $args, (4, 8) => $f::<$R, 4, 8, $P> $args,
             _ => unreachable!("grids have 1 to 4 axes and 1, 2, 4 or 8 features"),
         }
     };
+}
+
+/// Whether the value alone is asked for.
+fn is_plain(codes: &[u32]) -> bool {
+    codes == [0]
 }
 
 /// A pointer to rows that threads write without overlap.
@@ -175,13 +198,15 @@ pub fn encode<R: Real>(p: &Params, _items: usize, b: GridEncodeBuffers<'_, R>) {
         for k in 0..levels {
             let level = Level::read(b.levels, k);
             let range = range.clone();
-            vectorized(|| dispatch!(encode_level, R, level.n_axes, features, (p, &b, level, k, range, out)));
+            vectorized(|| {
+                dispatch!(encode_level, R, level.n_axes, features, is_plain(b.codes), (p, &b, level, k, range, out))
+            });
         }
     });
 }
 
 #[inline(always)]
-fn encode_level<R: Real, const D: usize, const F: usize>(
+fn encode_level<R: Real, const D: usize, const F: usize, const PLAIN: bool>(
     p: &Params,
     b: &GridEncodeBuffers<'_, R>,
     level: Level,
@@ -192,14 +217,16 @@ fn encode_level<R: Real, const D: usize, const F: usize>(
     let (n, levels, dim) = (p.points as usize, p.levels as usize, p.dim as usize);
     let streams: Vec<Vec<[usize; D]>> = b.codes.iter().map(|&c| terms::<D>(&level, c)).collect();
     let (mask, smooth) = (level.mask(), p.ease == 1);
+    let table = &b.table[level.offset * F..(level.offset + level.rows as usize) * F];
     for i in range {
         let cell = Cell::<R, D>::new(&level, &b.points[i * dim..(i + 1) * dim], smooth);
         let rows = cell.rows(&level, mask);
         for (s, terms) in streams.iter().enumerate() {
-            let weights = cell.weights(terms);
+            let weights = if PLAIN { cell.plain_weights() } else { cell.weights(terms) };
             let mut sum = [R::ZERO; F];
             for bits in 0..1 << D {
-                let row = &b.table[(level.offset + rows[bits] as usize) * F..][..F];
+                // SAFETY: rows of a level are below its number of rows.
+                let row = unsafe { table.get_unchecked(rows[bits] as usize * F..(rows[bits] as usize + 1) * F) };
                 for f in 0..F {
                     sum[f] += weights[bits] * row[f];
                 }
@@ -226,12 +253,21 @@ pub fn table<R: Real>(p: &Params, _items: usize, b: GridTableBuffers<'_, R>) {
     }
     let (points, codes, cotangents) = (b.points, b.codes, b.cotangents);
     parts.into_par_iter().for_each(|(k, level, own)| {
-        vectorized(|| dispatch!(table_level, R, level.n_axes, features, (p, points, codes, cotangents, level, k, own)));
+        vectorized(|| {
+            dispatch!(
+                table_level,
+                R,
+                level.n_axes,
+                features,
+                is_plain(codes),
+                (p, points, codes, cotangents, level, k, own)
+            )
+        });
     });
 }
 
 #[inline(always)]
-fn table_level<R: Real, const D: usize, const F: usize>(
+fn table_level<R: Real, const D: usize, const F: usize, const PLAIN: bool>(
     p: &Params,
     points: &[R],
     codes: &[u32],
@@ -247,7 +283,7 @@ fn table_level<R: Real, const D: usize, const F: usize>(
         let cell = Cell::<R, D>::new(&level, &points[i * dim..(i + 1) * dim], smooth);
         let rows = cell.rows(&level, mask);
         for (s, terms) in streams.iter().enumerate() {
-            let weights = cell.weights(terms);
+            let weights = if PLAIN { cell.plain_weights() } else { cell.weights(terms) };
             let from: [R; F] = std::array::from_fn(|f| cotangents[((s * n + i) * levels + k) * F + f]);
             for bits in 0..1 << D {
                 let row = &mut own[rows[bits] as usize * F..][..F];
