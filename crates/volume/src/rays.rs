@@ -1,0 +1,72 @@
+//! Rays of cameras.
+
+use crate::{Domain, Result};
+use glam::DVec3;
+use lumigrad_core::{Device, Tensor};
+use lumigrad_scene::camera::View;
+use rayon::prelude::*;
+
+/// Rays in box coordinates: x = origin + t·direction. Distances t are in units of the box's longest half side, so that
+/// directions are unit vectors where the box is a cube.
+#[derive(Clone, Debug)]
+pub struct Rays {
+    /// [R, 3].
+    pub origins: Tensor,
+    /// [R, 3]; zeros where a lens sees nothing.
+    pub directions: Tensor,
+    /// Directions as unit vectors of the world, [R, 3].
+    pub views: Tensor,
+}
+
+/// Numbers of a ray: origin, direction, unit vector.
+type Numbers = [[f32; 3]; 3];
+
+impl Rays {
+    /// Through places of pictures, in pixels (centres lie at +0.5).
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn new(domain: &Domain, places: &[(&View, [f64; 2])], device: &Device) -> Result<Self> {
+        let numbers: Vec<Numbers> = places.par_iter().map(|(view, place)| ray(domain, view, *place)).collect();
+        Self::from_numbers(&numbers, device)
+    }
+
+    /// Through the centres of some pixels of a picture, row after row.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn of_pixels(domain: &Domain, view: &View, pixels: std::ops::Range<usize>, device: &Device) -> Result<Self> {
+        let place = |i: usize| [(i % view.width) as f64 + 0.5, (i / view.width) as f64 + 0.5];
+        let numbers: Vec<Numbers> = pixels.into_par_iter().map(|i| ray(domain, view, place(i))).collect();
+        Self::from_numbers(&numbers, device)
+    }
+
+    fn from_numbers(numbers: &[Numbers], device: &Device) -> Result<Self> {
+        let tensor = |k: usize| {
+            let flat: Vec<f32> = numbers.iter().flat_map(|n| n[k]).collect();
+            Tensor::from_slice(device, &flat, &[numbers.len(), 3])
+        };
+        Ok(Self { origins: tensor(0)?, directions: tensor(1)?, views: tensor(2)? })
+    }
+
+    /// Rays.
+    pub fn len(&self) -> usize {
+        self.origins.shape()[0]
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn ray(domain: &Domain, view: &View, place: [f64; 2]) -> Numbers {
+    // Two points of the ray: that serves every lens, orthographic ones too.
+    let (Some(a), Some(b)) = (view.unproject(place, 0.0), view.unproject(place, 1.0)) else {
+        return [domain.inside(view.centre()).map(|x| x as f32), [0.0; 3], [0.0; 3]];
+    };
+    let along = (DVec3::from(b) - DVec3::from(a)).normalize_or_zero().to_array();
+    let unit = domain.unit();
+    let direction = [0, 1, 2].map(|k| (along[k] * unit / domain.half[k]) as f32);
+    [domain.inside(a).map(|x| x as f32), direction, along.map(|x| x as f32)]
+}
