@@ -3,23 +3,49 @@
 use crate::{Error, Field, Result};
 use lumigrad_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
 
-/// Key of the description in the header.
-const FIELD: &str = "lumigrad.field";
+/// What describes a field in its file.
+pub trait Description: Serialize + DeserializeOwned {
+    /// Key of the description in the header.
+    const KEY: &'static str;
 
-/// A field with its parameters and facts about it.
+    /// Names and shapes of its parameters.
+    fn shapes(&self) -> Vec<(String, Vec<usize>)>;
+
+    /// Checks what was read.
+    ///
+    /// # Errors
+    /// What no such field has.
+    fn check(&self) -> Result<()>;
+}
+
+impl Description for Field {
+    const KEY: &'static str = "lumigrad.field";
+
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.shapes()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check()
+    }
+}
+
+/// A field, a [`Field`] or a [`crate::Radiance`], with its parameters and facts about it.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub struct Model<D = Field> {
     /// The description.
-    pub field: Field,
-    /// Parameters in the order of [`Field::shapes`].
+    pub field: D,
+    /// Parameters in the order of its shapes.
     pub values: Vec<Tensor>,
     /// Facts by name: what it is a field of, and where its domain lies.
     pub facts: BTreeMap<String, String>,
 }
 
-impl Model {
+impl<D: Description> Model<D> {
     /// The file. The same model gives the same bytes.
     ///
     /// # Errors
@@ -37,7 +63,7 @@ impl Model {
         let views = views.collect::<Result<Vec<_>>>()?;
         // One entry: maps of several would be written in no fixed order.
         let header = serde_json::json!({ "field": self.field, "facts": self.facts });
-        let header = HashMap::from([(FIELD.to_owned(), header.to_string())]);
+        let header = HashMap::from([(D::KEY.to_owned(), header.to_string())]);
         safetensors::serialize(views, Some(header)).map_err(|e| broken(&e))
     }
 
@@ -49,14 +75,14 @@ impl Model {
         let broken = |e: &dyn std::fmt::Display| Error::File(format!("not a whole field: {e}"));
         let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(FIELD));
-        let text = text.ok_or_else(|| Error::File(format!("no field of lumigrad: its header has no {FIELD}")))?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(D::KEY));
+        let text = text.ok_or_else(|| Error::File(format!("no field of lumigrad: its header has no {}", D::KEY)))?;
         #[derive(serde::Deserialize)]
-        struct Header {
-            field: Field,
+        struct Header<D> {
+            field: D,
             facts: BTreeMap<String, String>,
         }
-        let Header { field, facts } = serde_json::from_str(text).map_err(|e| broken(&e))?;
+        let Header::<D> { field, facts } = serde_json::from_str(text).map_err(|e| broken(&e))?;
         field.check()?;
         let mut values = vec![];
         for (name, shape) in field.shapes() {

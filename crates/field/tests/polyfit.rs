@@ -176,7 +176,7 @@ fn fields_are_written_and_read() {
     let model = lumigrad_field::Model { field, values, facts: [("kind".to_owned(), "image".to_owned())].into() };
     let bytes = model.to_bytes().unwrap();
     assert_eq!(bytes, model.to_bytes().unwrap());
-    let read = lumigrad_field::Model::from_bytes(&bytes, &Device::cpu()).unwrap();
+    let read = lumigrad_field::Model::<lumigrad_field::Field>::from_bytes(&bytes, &Device::cpu()).unwrap();
     assert_eq!((read.field.clone(), read.facts.clone()), (model.field.clone(), model.facts.clone()));
     let sample = |m: &lumigrad_field::Model| {
         m.field.sample(&m.values, &[0.1, 0.2, -0.3, 0.4], &Arc::new(Derivatives::gradient(2))).unwrap()
@@ -184,6 +184,9 @@ fn fields_are_written_and_read() {
     assert_eq!(sample(&model), sample(&read));
     assert_eq!(sample(&model)[0].len(), 6);
     for n in (0..bytes.len()).step_by(37) {
-        assert!(lumigrad_field::Model::from_bytes(&bytes[..n], &Device::cpu()).is_err(), "{n} bytes");
+        assert!(
+            lumigrad_field::Model::<lumigrad_field::Field>::from_bytes(&bytes[..n], &Device::cpu()).is_err(),
+            "{n} bytes"
+        );
     }
 }

@@ -60,8 +60,8 @@ impl<R: Real, const D: usize> Cell<R, D> {
             let p = ((half * point[level.axes[a]] + half) * scale + half).to_f64();
             let low = p.floor();
             let t = R::from_f64(p - low);
-            // SAFETY: in the range of the type, and not NaN, which `max` replaces.
-            cell.corner[a] = unsafe { low.max(-2e9).min(2e9).to_int_unchecked::<i64>() } as u32;
+            // SAFETY: in the range of the type, and not NaN, which is less than nothing.
+            cell.corner[a] = if low.abs() < 2e9 { unsafe { low.to_int_unchecked::<i64>() as u32 } } else { 0 };
             let h = half * scale;
             let c = |x: f64| R::from_f64(x);
             cell.upper[a] = match smooth {
