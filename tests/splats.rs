@@ -2,34 +2,8 @@
 
 mod common;
 
-use common::Run;
-use serde_json::json;
+use common::{Run, photographs};
 use std::fs;
-use std::path::Path;
-
-const VIEWS: usize = 9;
-
-/// A folder of posed pictures: the globe from a circle, rendered by the program itself.
-fn photographs(folder: &Path) {
-    let frames: Vec<_> = (0..VIEWS)
-        .map(|k| {
-            let (sin, cos) = (k as f64 / VIEWS as f64 * std::f64::consts::TAU).sin_cos();
-            // OpenGL axes: the camera looks along −z, at the origin from a distance of 3.
-            let matrix =
-                [[cos, 0.0, sin, 3.0 * sin], [0.0, 1.0, 0.0, 0.0], [-sin, 0.0, cos, 3.0 * cos], [0.0, 0.0, 0.0, 1.0]];
-            json!({ "file_path": format!("view_{k}"), "transform_matrix": matrix })
-        })
-        .collect();
-    let data = folder.join("data");
-    fs::create_dir_all(&data).unwrap();
-    let file = data.join("transforms.json");
-    fs::write(&file, json!({ "camera_angle_x": 0.8, "w": 48, "h": 48, "frames": frames }).to_string()).unwrap();
-    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
-    let cameras = file.to_str().unwrap();
-    let run =
-        Run::new(folder, &["render", globe, "--camera", cameras, "--size", "48x48", "--device", "cpu", "-o", "data"]);
-    assert_eq!(run.code, 0, "{}", run.err);
-}
 
 /// A training job, and more arguments.
 fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -41,7 +15,7 @@ fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn photographs_become_splats_that_every_command_takes() {
     let folder = tempfile::tempdir().unwrap();
-    photographs(folder.path());
+    photographs(folder.path(), 9);
     let run = Run::new(folder.path(), &train(&["--device", "cpu", "--out", "run"]));
     assert_eq!(run.code, 0, "{}", run.err);
     let trained = run.json();
@@ -78,7 +52,7 @@ fn photographs_become_splats_that_every_command_takes() {
 #[test]
 fn variants_of_training_end() {
     let folder = tempfile::tempdir().unwrap();
-    photographs(folder.path());
+    photographs(folder.path(), 9);
     let variants: &[&[&str]] = &[
         &["--robust", "dual"],
         &["--robust", "ema"],

@@ -1,7 +1,8 @@
 //! Runs the program as a user does.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -30,4 +31,27 @@ impl Run {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}\n{}\n{}", self.out, self.err))
     }
+}
+
+/// A folder of posed pictures: the globe from a circle, rendered by the program itself.
+#[allow(dead_code)] // not every test program has photographs
+pub fn photographs(folder: &Path, views: usize) {
+    let frames: Vec<_> = (0..views)
+        .map(|k| {
+            let (sin, cos) = (k as f64 / views as f64 * std::f64::consts::TAU).sin_cos();
+            // OpenGL axes: the camera looks along −z, at the origin from a distance of 3.
+            let matrix =
+                [[cos, 0.0, sin, 3.0 * sin], [0.0, 1.0, 0.0, 0.0], [-sin, 0.0, cos, 3.0 * cos], [0.0, 0.0, 0.0, 1.0]];
+            json!({ "file_path": format!("view_{k}"), "transform_matrix": matrix })
+        })
+        .collect();
+    let data = folder.join("data");
+    fs::create_dir_all(&data).unwrap();
+    let file = data.join("transforms.json");
+    fs::write(&file, json!({ "camera_angle_x": 0.8, "w": 48, "h": 48, "frames": frames }).to_string()).unwrap();
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let cameras = file.to_str().unwrap();
+    let run =
+        Run::new(folder, &["render", globe, "--camera", cameras, "--size", "48x48", "--device", "cpu", "-o", "data"]);
+    assert_eq!(run.code, 0, "{}", run.err);
 }

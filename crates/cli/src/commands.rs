@@ -59,7 +59,7 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::train::splats(document, stop, &mut progress);
         }
-        name if name.starts_with("fit ") => {
+        name if lumigrad::fit::FITS.iter().any(|f| f.name == name) => {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::fit::fit(document, stop, &mut progress);
         }

@@ -19,6 +19,9 @@ pub enum Error {
     /// From neural fields.
     #[error(transparent)]
     Field(#[from] lumigrad_field::Error),
+    /// From volume rendering.
+    #[error(transparent)]
+    Volume(#[from] lumigrad_volume::Error),
     /// From geometry processing.
     #[error(transparent)]
     Geometry(#[from] lumigrad_geometry::Error),

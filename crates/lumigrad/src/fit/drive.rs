@@ -30,6 +30,16 @@ pub trait Task {
         Ok(None)
     }
 
+    /// What a resumed run needs beside the parameters, by name.
+    fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
+        vec![]
+    }
+
+    /// Takes that back.
+    fn restore(&mut self, _find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes results, figures and pages.
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()>;
 }
@@ -147,6 +157,11 @@ pub fn drive(
     if let Some(c) = &found {
         spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
         restore(&mut training, c, &device)?;
+        let own = |name: &str| {
+            let (_, _, numbers) = c.arrays_under(TASK).find(|(found, ..)| *found == name)?;
+            Some(numbers.to_vec())
+        };
+        task.restore(&own)?;
     }
     let iterations = if keys.seconds.is_some() { keys.iterations } else { keys.iterations.or(Some(setup.iterations)) };
     let budget = Budget { iterations, seconds: keys.seconds, stop_loss: keys.stop_loss };
@@ -181,7 +196,7 @@ pub fn drive(
         if record.test_psnr.is_some() || steps.is_multiple_of(stride) {
             summary.history.push(record);
         }
-        if let Err(e) = saves.save_when_due(|| checkpoint(&training, &fingerprint, keys.common.seed, spent)) {
+        if let Err(e) = saves.save_when_due(|| checkpoint(&training, task, &fingerprint, (keys.common.seed, spent))) {
             observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
         }
         if budget.is_reached(done.loss) {
@@ -206,7 +221,7 @@ pub fn drive(
     let mut report = Report { title: setup.title, ..Report::default() };
     task.finish(&training.values(), &mut Output { folder: &folder, summary: &mut summary, report: &mut report })?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
-    let end = checkpoint(&training, &fingerprint, keys.common.seed, spent)?;
+    let end = checkpoint(&training, task, &fingerprint, (keys.common.seed, spent))?;
     end.save(&folder.path("checkpoint.safetensors"))?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
@@ -255,13 +270,18 @@ fn complete(report: &mut Report, summary: &Summary, parameters: usize, document:
 
 /// Before the names of arrays and numbers of a training in checkpoints.
 const STATE: &str = "training/";
+/// Before the names of a task's own arrays.
+const TASK: &str = "task/";
 
-fn checkpoint(training: &Training, job: &str, seed: u64, spent: f64) -> Result<Checkpoint> {
+fn checkpoint(training: &Training, task: &dyn Task, job: &str, (seed, spent): (u64, f64)) -> Result<Checkpoint> {
     let mut c = Checkpoint { step: training.steps() as u64, seed, job: job.into(), ..Checkpoint::default() };
     c.facts.insert("seconds".into(), spent.to_string());
     let State { arrays, numbers } = training.state();
     for (name, tensor) in arrays {
         c.insert(format!("{STATE}{name}"), tensor.shape(), Array::F32(tensor.to_vec::<f32>()?));
+    }
+    for (name, numbers) in task.state() {
+        c.insert(format!("{TASK}{name}"), &[numbers.len()], Array::F32(numbers));
     }
     for (name, number) in numbers {
         c.facts.insert(format!("{STATE}{name}"), number.to_string());

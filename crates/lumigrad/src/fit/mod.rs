@@ -1,12 +1,14 @@
 //! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file or folder here and one line in [`FITS`].
 
 mod audio;
-mod describe;
-mod drive;
+pub(crate) mod describe;
+pub(crate) mod drive;
 mod eikonal;
 mod evolve;
 mod extract;
+mod family;
 mod frames;
+mod helmholtz;
 mod image;
 mod keys;
 mod known;
@@ -21,6 +23,7 @@ mod slopes;
 mod sound;
 mod spectrum;
 mod video;
+mod wave;
 
 pub use keys::FitKeys;
 
@@ -44,14 +47,27 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] =
-    &[image::FIT, audio::FIT, video::FIT, poisson::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
+pub const FITS: &[Fit] = &[
+    image::FIT,
+    family::FIT,
+    audio::FIT,
+    video::FIT,
+    poisson::FIT,
+    sdf::FIT,
+    eikonal::FIT,
+    slices::FIT,
+    pde::FIT,
+    evolve::FIT,
+    helmholtz::FIT,
+    wave::FIT,
+    crate::train::field::FIT,
+];
 
 /// What a fit is of.
 ///
 /// # Errors
 /// It was not given: `name` stands for it in the command's help, `help` tells how to give it.
-fn given(path: &Option<PathBuf>, fit: &Fit, name: &str, help: &str) -> Result<PathBuf> {
+pub(crate) fn given(path: &Option<PathBuf>, fit: &Fit, name: &str, help: &str) -> Result<PathBuf> {
     path.clone().ok_or_else(|| Error::usage(fit.name, format!("{name} is missing"), help))
 }
 

@@ -16,15 +16,15 @@ const TRIED: usize = 1 << 10;
 /// Points whose values are taken at a time: each needs many around it.
 const CHUNK: usize = 1 << 10;
 /// Samples of the operator that gives normals.
-const SLOPE_SAMPLES: usize = 32;
+const SLOPE_SAMPLES: usize = 64;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
-const TUNED: usize = 1 << 17;
-const TUNING_STEPS: usize = 800;
+const TUNED: usize = 1 << 19;
+const TUNING_STEPS: usize = 1600;
 const TUNING_BATCH: usize = 1 << 14;
 const TUNING_RATES: Rates = Rates { rate: 1e-3, table_rate: 4e-3, clip: None };
 /// Weight of the values. Normals are rough because values are, by about a hundredth of those near the surface: values must be
 /// free to move by that.
-const KEPT: f64 = 0.2;
+const KEPT: f64 = 0.03;
 /// Deviation of those near the surface.
 const TUNED_NEAR: f64 = 0.01;
 

@@ -33,6 +33,9 @@ job_keys! {
         exact: Option<String>, Text, example "\"exp(-t)*sin(x)\"";
         /// Weight of the conditions.
         condition_weight: f64, Amount, default "10.0";
+        /// A coordinate, such as t, whose range grows from its low end to the whole over the first half of the run: what comes
+        /// first is solved first.
+        grow: Option<String>, Text, example "\"t\"";
         /// Columns and rows of the pictures.
         picture: usize, Count(2), default "256";
     }
@@ -66,8 +69,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let field = describe::field(&job.fit, problem.axes.len(), 1, &DEFAULTS)?;
     let named = (format!("{} = 0", problem.inside.text()), "pde".into());
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
-    let batch = job.fit.batch.unwrap_or(BATCH);
-    let mut task = PdeTask { problem, field, batch, job: job.clone(), device };
+    let mut task = PdeTask::new(problem, field, job.clone(), device)?;
     drive(setup, &mut task, document, stop, observer)
 }
 
@@ -90,7 +92,7 @@ impl Axis {
 }
 
 /// What must be zero where.
-struct Problem {
+pub struct Problem {
     axes: Vec<Axis>,
     inside: Equation,
     /// Axis, end (−1 or 1), equation.
@@ -99,7 +101,7 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(job: &FitPdeJob) -> Result<Self> {
+    pub fn new(job: &FitPdeJob) -> Result<Self> {
         let missing = || Error::usage("--residual", "it is missing", "for example --residual \"u_xx + u_yy\"");
         let text = job.residual.as_deref().ok_or_else(missing)?;
         let axes = axes(&job.domain)?;
@@ -190,21 +192,42 @@ fn constants(text: &str) -> Result<BTreeMap<String, f64>> {
         .collect()
 }
 
-struct PdeTask {
+pub struct PdeTask {
     problem: Problem,
-    field: Field,
+    pub field: Field,
     batch: usize,
     job: FitPdeJob,
+    /// Axis whose range grows, and the part of it that is looked at.
+    growing: Option<(usize, f64)>,
     device: Device,
 }
 
+/// Part of the range of a coordinate that grows at the start, and part of the run over which it grows.
+const FIRST: f64 = 0.05;
+const GROWS: f64 = 0.5;
+
 impl PdeTask {
+    pub fn new(problem: Problem, field: Field, job: FitPdeJob, device: Device) -> Result<Self> {
+        let growing = match &job.grow {
+            None => None,
+            Some(name) => {
+                let axis = problem.axes.iter().position(|a| name.chars().eq([a.name]));
+                let none = || Error::usage("--grow", format!("{name:?} is no coordinate of the domain"), "t");
+                Some((axis.ok_or_else(none)?, FIRST))
+            }
+        };
+        Ok(Self { problem, field, batch: job.fit.batch.unwrap_or(BATCH), job, growing, device })
+    }
+
     /// Uniform points of the domain; with a face, on it.
     fn points(&self, n: usize, stream: u64, face: Option<(usize, f64)>) -> Result<Tensor> {
         let dim = self.problem.axes.len();
         let seed = random::hash(self.job.fit.common.seed, stream);
         let mut points: Vec<f32> =
             (0..(n * dim) as u64).map(|k| (2.0 * random::uniform(seed, k) - 1.0) as f32).collect();
+        if let Some((axis, part)) = self.growing {
+            points.iter_mut().skip(axis).step_by(dim).for_each(|x| *x = (*x + 1.0) * part as f32 - 1.0);
+        }
         if let Some((axis, end)) = face {
             points.iter_mut().skip(axis).step_by(dim).for_each(|x| *x = end as f32);
         }
@@ -261,6 +284,12 @@ impl PdeTask {
 }
 
 impl Task for PdeTask {
+    fn progress(&mut self, progress: f64) {
+        if let Some((_, part)) = &mut self.growing {
+            *part = (FIRST + (1.0 - FIRST) * progress / GROWS).min(1.0);
+        }
+    }
+
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
         let (inside, faces) = self.squares(parameters, [self.batch, FACE_BATCH.min(self.batch)], step)?;
         Ok(match faces {
@@ -270,6 +299,7 @@ impl Task for PdeTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
+        self.progress(1.0);
         let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
         let (inside, faces) = self.squares(&vars, [JUDGED, JUDGED / 4], u64::MAX / 128)?;
         output.figure("residual_rms", "Residual, RMS", inside.tensor().item()?.sqrt(), 6, "");

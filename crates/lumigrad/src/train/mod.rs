@@ -1,6 +1,7 @@
 //! Training of models on posed photographs.
 
 mod dataset;
+pub mod field;
 mod report;
 mod splats;
 mod start;

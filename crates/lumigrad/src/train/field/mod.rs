@@ -1,0 +1,161 @@
+//! `train field`: a neural radiance field of posed photographs.
+
+mod occupied;
+mod patches;
+mod pixels;
+mod render;
+mod task;
+
+use super::dataset::Dataset;
+use crate::fit::describe::{self, Defaults};
+use crate::fit::drive::{Setup, drive};
+use crate::fit::{Fit, FitKeys, given};
+use crate::run::job::Kind::*;
+use crate::run::job::{Document, job_keys};
+use crate::run::{Event, Observer, Stop, Summary, background};
+use crate::volume::{Domain, March};
+use crate::{Error, Result};
+use lumigrad_core::Device;
+use lumigrad_field::{Activation, Encoding, Field, Radiance};
+use lumigrad_scene::views::Options;
+use std::path::PathBuf;
+use task::FieldTask;
+
+job_keys! {
+    /// Train a neural radiance field on posed photographs: a hash grid with two small networks, or networks alone.
+    TrainFieldJob {
+        include fit: FitKeys;
+        /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
+        data: Option<PathBuf>, Path, example "\"photos\"";
+        /// Reduce pictures to 1/N of the size in their camera file.
+        downscale: Option<usize>, Count(1), example "2";
+        /// Bound of the longer side of pictures, pixels.
+        max_size: Option<usize>, Count(1), example "800";
+        /// What stands behind the field and transparent pictures: white, black, random or R,G,B.
+        background: String, Text, default "\"black\"";
+        /// bounded: all is in a box around what the cameras look at; unbounded: space around the box is contracted into it.
+        /// auto: bounded where pictures have alpha or masks.
+        scene_type: String, Choice(&["auto", "bounded", "unbounded"]), default "\"auto\"";
+        /// Half of the box's side, in parts of what the cameras see where they look.
+        extent: f64, Amount, default "1.0";
+        /// Samples along the side of the box; outside of it they lie farther apart with distance.
+        samples: usize, Count(2), default "384";
+        /// Samples of a step at most; rays are left out of it until they fit.
+        samples_per_step: usize, Count(1024), default "131072";
+        /// Cells along a side of the grid that remembers where space is empty.
+        occupancy_resolution: Option<usize>, Count(1), example "128";
+        /// Weight of how far apart along a ray its light comes from (distortion), in parts of the box.
+        distortion_weight: f64, Amount, default "0.0";
+        /// Let the colour's network see the encoded point instead of features of the density's (mi-MLP); with --skips every
+        /// layer of both does.
+        separate_colour: bool, Flag, default "false";
+        /// Few views: weight of the squared differences of depths in patches of 8 x 8 pixels seen from places between the
+        /// cameras, 4000 times as much at the start and less for 512 steps (RegNeRF). 0.1 is usual.
+        depth_smoothness: f64, Amount, default "0.0";
+        /// Few views: let samples spread from the middle of the scene over so many steps (RegNeRF).
+        anneal_range: Option<usize>, Count(1), example "256";
+    }
+}
+
+/// The command.
+pub const FIT: Fit =
+    Fit { name: "train field", about: TrainFieldJob::ABOUT[0], positional: &["data"], keys: TrainFieldJob::keys, run };
+
+const DEFAULTS: Defaults = Defaults {
+    encoding: "hash",
+    sine: (256, 4),
+    omega: 30.0,
+    sine_rate: 1e-4,
+    grid: (8, 17, 16, 1024),
+    activation: Activation::Relu,
+};
+/// Numbers that the density's network gives: the density's logarithm, and features.
+const CHANNELS: usize = 16;
+/// Rays of a step at most.
+const BATCH: usize = 8192;
+const ITERATIONS: usize = 5000;
+
+fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let job: TrainFieldJob = document.parse()?;
+    let device = Device::from_name(&job.fit.common.device)?;
+    let data = given(&job.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
+    let background = background(&job.background)?;
+    let field = radiance(&job)?;
+    observer.event(&Event::Phase("loading".into()));
+    let dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
+    let (domain, march) = space(&job, &dataset)?;
+    let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| "field".into());
+    let rates = describe::rates(&job.fit, &field.density, &DEFAULTS);
+    let setup = Setup {
+        keys: &job.fit,
+        title: format!("Radiance field of {name}"),
+        name,
+        parameters: field.start(job.fit.common.seed, &device)?,
+        rates,
+        schedule: lumigrad_optim::Schedule::Cosine { end: 0.02 },
+        warm_up: 0.01,
+        iterations: ITERATIONS,
+    };
+    let mut task = FieldTask::new(&job, field, &dataset, (domain, march), background, &device)?;
+    drive(setup, &mut task, document, stop, observer)
+}
+
+/// The field of a job.
+fn radiance(job: &TrainFieldJob) -> Result<Radiance> {
+    let mut keys = job.fit.clone();
+    let hash = keys.encoding.as_deref().is_none_or(|e| ["hash", "dense", "planes"].contains(&e));
+    if hash {
+        keys.features = keys.features.or(Some(4));
+        keys.depth = keys.depth.or(Some(1));
+    } else {
+        keys.width = keys.width.or(Some(128));
+        keys.depth = keys.depth.or(Some(4));
+    }
+    let density: Field = describe::field(&keys, 3, CHANNELS, &DEFAULTS)?;
+    let (width, depth) = (density.width.min(64), 2);
+    let skips = if keys.skips { (1..depth).collect() } else { vec![] };
+    let degree = 3;
+    let field = Radiance { density, degree, width, depth, separate: job.separate_colour, skips };
+    field.check().map_err(|e| Error::usage("the field", e.to_string(), ""))?;
+    if matches!(field.density.encoding, Encoding::SphericalHarmonics { .. }) {
+        return Err(Error::usage("--encoding", "is of directions", "hash, positional or none"));
+    }
+    Ok(field)
+}
+
+/// What part of the world is modelled, and where samples lie in it.
+fn space(job: &TrainFieldJob, dataset: &Dataset) -> Result<(Domain, March)> {
+    let (centre, radius) = dataset.focus();
+    let cut_out = dataset.train.iter().any(|s| !s.alpha.is_empty() || !s.mask.is_empty());
+    let unbounded = match job.scene_type.as_str() {
+        "bounded" => false,
+        "unbounded" => true,
+        _ => !cut_out,
+    };
+    if !(job.extent > 0.0 && job.extent.is_finite()) {
+        return Err(Error::usage("--extent", format!("is {}", job.extent), "a number above 0, such as 1"));
+    }
+    let domain = Domain::new(centre, [radius * job.extent; 3], unbounded)?;
+    if job.samples > MOST_SAMPLES {
+        return Err(Error::usage("--samples", format!("is {}", job.samples), format!("at most {MOST_SAMPLES}")));
+    }
+    let step = 2.0 / job.samples as f64;
+    let (ratio, far) = if unbounded { (0.5 * step, 200.0) } else { (0.0, 1e6) };
+    Ok((
+        domain,
+        March {
+            step,
+            ratio,
+            range: [NEAREST, far],
+            most: (4 * job.samples).min(1 << 14),
+            total: usize::MAX,
+            unbounded,
+        },
+    ))
+}
+
+/// Samples along the box at most.
+const MOST_SAMPLES: usize = 1 << 14;
+/// Distance of the nearest sample of a ray, in half sides of the box: nothing may grow right in front of a camera.
+const NEAREST: f64 = 0.05;

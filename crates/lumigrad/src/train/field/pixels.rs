@@ -1,0 +1,84 @@
+//! Pixels of photographs, drawn at random.
+
+use super::super::dataset::{Dataset, Shot};
+use crate::run::fixed;
+use crate::volume::{Domain, Rays};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{Device, Tensor};
+use lumigrad_splat::Background;
+
+/// Pixels of a step.
+pub struct Batch {
+    /// Rays through them.
+    pub rays: Rays,
+    /// By how much of a step each ray's samples are shifted.
+    pub shifts: Tensor,
+    /// Their colours over the background, [N, 3].
+    pub colours: Tensor,
+    /// How much they count, [N, 1].
+    pub weights: Tensor,
+    /// What stands behind them, [N, 3].
+    pub behind: Tensor,
+}
+
+/// Pixels of all training pictures that count.
+pub struct Pixels {
+    /// First pixel of each picture, and of none behind the last.
+    starts: Vec<u64>,
+}
+
+impl Pixels {
+    /// Of a data set.
+    ///
+    /// # Errors
+    /// No pixel counts.
+    pub fn new(dataset: &Dataset) -> Result<Self> {
+        let counts = |shot: &Shot| shot.mask.is_empty() || shot.mask.iter().any(|m| *m > 0.0);
+        if !dataset.train.iter().any(counts) {
+            return Err(Error::job("the masks of all training pictures leave no pixel"));
+        }
+        let mut starts = vec![0];
+        for shot in &dataset.train {
+            starts.push(starts[starts.len() - 1] + (shot.view.width * shot.view.height) as u64);
+        }
+        Ok(Self { starts })
+    }
+
+    /// So many, by a seed.
+    pub fn draw(
+        &self,
+        (n, seed): (usize, u64),
+        dataset: &Dataset,
+        domain: &Domain,
+        background: Background,
+        device: &Device,
+    ) -> Result<Batch> {
+        let all = self.starts[self.starts.len() - 1];
+        let (mut places, mut colours, mut weights, mut behind, mut shifts) = (vec![], vec![], vec![], vec![], vec![]);
+        for k in 0..n as u64 {
+            let pixel = random::hash(seed, 8 * k) % all;
+            let picture = self.starts.partition_point(|s| *s <= pixel) - 1;
+            let (shot, i) = (&dataset.train[picture], (pixel - self.starts[picture]) as usize);
+            let width = shot.view.width;
+            places.push((&shot.view, [(i % width) as f64 + 0.5, (i / width) as f64 + 0.5]));
+            let back = match background {
+                Background::Random => [1, 2, 3].map(|c| random::uniform(seed, 8 * k + c) as f32),
+                fixed_one => fixed(fixed_one),
+            };
+            let alpha = shot.alpha.get(i).copied().unwrap_or(1.0);
+            colours.extend([0, 1, 2].map(|c| shot.colour[i][c] * alpha + back[c] * (1.0 - alpha)));
+            weights.push(shot.mask.get(i).copied().unwrap_or(1.0));
+            behind.extend(back);
+            shifts.push(random::uniform(seed, 8 * k + 4) as f32);
+        }
+        let tensor = |data: &[f32], width: usize| Tensor::from_slice(device, data, &[n, width]);
+        Ok(Batch {
+            rays: Rays::new(domain, &places, device)?,
+            shifts: Tensor::from_slice(device, &shifts, &[n])?,
+            colours: tensor(&colours, 3)?,
+            weights: tensor(&weights, 1)?,
+            behind: tensor(&behind, 3)?,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Pictures of a radiance field.
+
+use crate::Result;
+use crate::volume::{Domain, March, Occupancy, Rays, march};
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_field::Radiance;
+use lumigrad_scene::camera::View;
+use lumigrad_splat::Image;
+
+/// Rays of a picture at a time, and samples of them.
+const CHUNK: usize = 1 << 13;
+const SAMPLES: usize = 1 << 18;
+/// Light that a picture does not tell from none.
+pub const UNSEEN: f64 = 1e-3;
+
+/// A field in space.
+pub struct Scene<'a> {
+    /// The field.
+    pub field: &'a Radiance,
+    /// The part of the world that it models.
+    pub domain: &'a Domain,
+    /// How samples are placed.
+    pub march: &'a March,
+    /// Where it is empty.
+    pub grid: &'a Occupancy,
+    /// What stands behind it.
+    pub background: [f32; 3],
+}
+
+/// The light along rays.
+pub struct Light {
+    /// Over nothing, [R, 3].
+    pub colours: Var,
+    /// [R, 1].
+    pub opacities: Var,
+    /// Σ weight · distance, [R, 1].
+    pub depths: Var,
+    /// Distortion where it was asked for, [R, 1].
+    pub distortions: Option<Var>,
+}
+
+impl Scene<'_> {
+    /// The light along rays, with gradients to the parameters: of the first rays, as many as have no more than `total` samples,
+    /// which is their number too.
+    pub fn light(
+        &self,
+        parameters: &[Var],
+        rays: &Rays,
+        shifts: &Tensor,
+        total: usize,
+        distortion: bool,
+    ) -> Result<(Light, usize)> {
+        let all = march(rays, shifts, self.grid, &March { total, ..*self.march })?;
+        let (origins, directions) = (Var::from(rays.origins.clone()), Var::from(rays.directions.clone()));
+        let unbounded = self.march.unbounded;
+        let plain: Vec<Var> = parameters.iter().map(Var::stop_gradient).collect();
+        let densities = self.field.densities(&plain, &all.points(&origins, &directions, unbounded)?)?;
+        let samples = all.visible(densities.tensor(), UNSEEN)?;
+        let points = samples.points(&origins, &directions, unbounded)?;
+        let views = self.field.encode_directions(&Var::from(rays.views.clone()))?.gather(&samples.rays)?;
+        let (densities, colours) = self.field.evaluate(parameters, &points, &views)?;
+        let weights = samples.weights(&densities.reshape(&[samples.len()])?)?;
+        let light = Light {
+            colours: samples.along(&weights, &colours)?,
+            opacities: samples.opacities(&weights)?,
+            depths: samples.depths(&weights)?,
+            distortions: distortion.then(|| samples.distortion(&weights)).transpose()?,
+        };
+        Ok((light, samples.n_rays()))
+    }
+
+    /// A picture: colours over the background, opacities and depths along the axis.
+    pub fn picture(&self, values: &[Tensor], view: &View, device: &Device) -> Result<Image> {
+        let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let n = view.width * view.height;
+        let mut image = Image { width: view.width, height: view.height, ..Image::default() };
+        let (forward, unit) = (view.forward(), self.domain.unit());
+        let mut start = 0;
+        while start < n {
+            let end = (start + CHUNK).min(n);
+            let rays = Rays::of_pixels(self.domain, view, start..end, device)?;
+            let shifts = Tensor::zeros(device, lumigrad_core::DType::F32, &[end - start])?;
+            let (light, done) = self.light(&parameters, &rays, &shifts, SAMPLES, false)?;
+            let (colours, opacities) =
+                (light.colours.tensor().to_vec::<f32>()?, light.opacities.tensor().to_vec::<f32>()?);
+            let (depths, views) = (light.depths.tensor().to_vec::<f32>()?, rays.views.to_vec::<f32>()?);
+            for k in 0..done {
+                let left = 1.0 - opacities[k];
+                image.colour.push([0, 1, 2].map(|c| colours[3 * k + c] + left * self.background[c]));
+                image.alpha.push(opacities[k]);
+                let along: f64 = (0..3).map(|a| forward[a] * views[3 * k + a] as f64).sum();
+                image.depth.push((depths[k] as f64 * along * unit) as f32);
+            }
+            // A ray has fewer samples than are looked at (`March::most`): there is always a next one.
+            start += done;
+        }
+        Ok(image)
+    }
+}
