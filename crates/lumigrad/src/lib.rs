@@ -15,6 +15,7 @@ pub use lumigrad_splat as splat;
 
 pub mod bench;
 mod error;
+pub mod fields;
 pub mod files;
 pub mod fit;
 pub mod optimize;

@@ -2,10 +2,12 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::extract;
-use super::place::{Place, affine};
 use super::sdf::Shape;
 use super::{Fit, FitKeys, given};
+use crate::fields::extract;
+use crate::fields::operators::differentiated;
+use crate::fields::place::{Place, affine};
+use crate::fields::solid::Solid;
 use crate::files::load_scene;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
@@ -208,19 +210,19 @@ impl EvolveTask {
         Ok(self.equation.residual(&both, &places)?)
     }
 
-    /// The surface at a time of [−1, 1].
-    fn frame(&self, values: &[Tensor], time: f32) -> Result<TriangleMesh> {
-        let none = Arc::new(Derivatives::none());
-        let mut sample = |p: &[f32]| -> Result<Vec<f32>> {
-            let places: Vec<f32> = p.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], time]).collect();
-            Ok(self.field.sample(values, &places, &none)?.remove(0))
-        };
-        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
-        let places: Vec<f32> = positions.iter().flat_map(|p| [p[0], p[1], p[2], time]).collect();
-        let streams = self.field.sample(values, &places, &Arc::new(Derivatives::gradient(4)))?;
-        let positions = positions.into_iter().map(|p| self.shape.place.outwards(p)).collect();
-        let normals = Some(extract::normals(&streams));
-        Ok(TriangleMesh { positions, normals, triangles, ..TriangleMesh::default() })
+    /// The solid at a frame, and its time.
+    fn solid(&self, values: &[Tensor], frame: usize) -> (Solid<'_>, f64) {
+        let share = frame as f64 / (self.job.frames - 1) as f64;
+        let mut solid = Solid::of_field(&self.field, values, self.shape.place);
+        solid.time = Some((2.0 * share - 1.0) as f32);
+        (solid, share * self.job.duration)
+    }
+
+    /// Its surface.
+    fn surface(&self, solid: &Solid) -> Result<TriangleMesh> {
+        let (positions, triangles) = solid.surface(self.job.mesh_resolution)?;
+        let normals = differentiated(solid, positions.as_flattened())?;
+        Ok(solid.place.mesh(&positions, triangles, normals))
     }
 }
 
@@ -250,7 +252,7 @@ impl Task for EvolveTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let mut facts = self.shape.place.facts("evolution");
+        let mut facts = self.shape.place.facts("evolution", self.shape.extent().0);
         facts.insert("duration".into(), self.job.duration.to_string());
         output.model(&self.field, values, facts)?;
         let (points, pull) = self.inside(u64::MAX / (64 * self.batch as u64))?;
@@ -260,12 +262,11 @@ impl Task for EvolveTask {
         output.figure("residual_rms", "Residual, RMS", residual, 6, "");
         let mut rows = vec![];
         for k in 0..self.job.frames {
-            let share = k as f64 / (self.job.frames - 1) as f64;
-            let mesh = self.frame(values, (2.0 * share - 1.0) as f32)?;
+            let (solid, time) = self.solid(values, k);
+            let mesh = self.surface(&solid)?;
             let volume = volume(&mesh);
             let topology = Topology::new(mesh.positions.len(), &mesh.triangles)?;
             let genus = topology.genus().map_or("—".into(), |g| g.to_string());
-            let time = share * self.job.duration;
             rows.push(vec![format!("{time:.4}"), mesh.triangles.len().to_string(), format!("{volume:.6}"), genus]);
             output.summary.metric(&format!("volume_{k}"), volume);
             output.folder.write(&format!("frames/{k:04}.ply"), &ply::encode(&mesh))?;
