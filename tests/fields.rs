@@ -77,6 +77,8 @@ fn surfaces_come_back_out_of_distances() {
     assert!(
         fs::read(folder.path().join("again.ply")).unwrap() == fs::read(folder.path().join("sdf/mesh.ply")).unwrap()
     );
+    let report = fs::read_to_string(folder.path().join("sdf/report.html")).unwrap();
+    assert!(["mirror", "mean curvature", "distance to the mesh"].iter().all(|text| report.contains(text)));
     // The surface as points, without their triangles.
     let mesh = fs::read(folder.path().join("sdf/mesh.ply")).unwrap();
     let eikonal = ["eikonal", "sdf/mesh.ply", "--iterations", "60", "--batch", "512", "--width", "32", "--depth", "2"];

@@ -46,6 +46,11 @@ pub fn curvature_colours(curvatures: &[f32], range: f32) -> Vec<[f32; 3]> {
     curvatures.iter().map(|h| ramp(&SIDES, 0.5 + 0.5 * h / range)).collect()
 }
 
+/// Amounts as display colours, from 0 to a largest.
+pub fn amounts(numbers: &[f32], largest: f32) -> Vec<[f32; 3]> {
+    numbers.iter().map(|x| ramp(&RAMP, x / largest)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,9 +2,9 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::{Fit, FitKeys, given};
+use super::{Fit, FitKeys, given, preview};
 use crate::fields::extract;
-use crate::fields::operators::differentiated;
+use crate::fields::operators::{Operators, SAMPLES, differentiated, usual_sigma};
 use crate::fields::place::Place;
 use crate::fields::solid::Solid;
 use crate::run::job::Kind::*;
@@ -209,6 +209,8 @@ impl Task for EikonalTask {
             output.summary.metric("genus", genus as f64);
         }
         let normals = differentiated(&solid, positions.as_flattened())?;
+        let operators = Operators::new(usual_sigma(&field.encoding), SAMPLES, self.job.fit.common.seed)?;
+        preview::surface(&solid, &operators, None, output)?;
         let mesh = cloud.place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))

@@ -3,7 +3,7 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::sdf::Shape;
-use super::{Fit, FitKeys, given};
+use super::{Fit, FitKeys, given, preview};
 use crate::fields::extract;
 use crate::fields::operators::differentiated;
 use crate::fields::place::{Place, affine};
@@ -64,8 +64,9 @@ const DEFAULTS: Defaults = Defaults {
 const BATCH: usize = 2048;
 /// Deviation of points near the surface.
 const NEAR: f64 = 0.05;
-/// Most frames.
+/// Most frames, and how many of them are on the page.
 const MOST_FRAMES: usize = 1024;
+const SHOWN: usize = 6;
 
 /// ‖∇u‖ div(∇u/‖∇u‖), guarded where the gradient vanishes.
 const CURVATURE: &str = "(u_xx + u_yy + u_zz - (u_x^2*u_xx + u_y^2*u_yy + u_z^2*u_zz + 2*(u_x*u_y*u_xy + u_x*u_z*u_xz + \
@@ -271,6 +272,10 @@ impl Task for EvolveTask {
             output.summary.metric(&format!("volume_{k}"), volume);
             output.folder.write(&format!("frames/{k:04}.ply"), &ply::encode(&mesh))?;
         }
+        let shown = SHOWN.min(self.job.frames);
+        let moments = (0..shown).map(|k| self.solid(values, k * (self.job.frames - 1) / (shown - 1)));
+        let moments: Vec<_> = moments.map(|(solid, time)| (format!("t = {time:.3}"), solid)).collect();
+        preview::strip(&moments, output)?;
         output.summary.output("frames", &output.folder.final_path("frames"));
         let columns = ["time", "triangles", "volume", "genus"].map(String::from).to_vec();
         output.report.tables.push(Table { title: "Frames".into(), columns, rows });

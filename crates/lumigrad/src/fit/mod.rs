@@ -12,6 +12,7 @@ mod known;
 mod normals;
 mod pde;
 mod poisson;
+mod preview;
 mod sdf;
 mod slices;
 mod slopes;

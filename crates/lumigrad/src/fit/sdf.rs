@@ -3,7 +3,7 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::normals::{self, Truth};
-use super::{Fit, FitKeys, given};
+use super::{Fit, FitKeys, given, preview};
 use crate::fields::extract;
 use crate::fields::operators::{Derivation, Operators};
 use crate::fields::place::Place;
@@ -269,6 +269,11 @@ impl Task for SdfTask {
             output.summary.metric("genus", genus as f64);
         }
         let normals = operators.normals(&solid, Derivation::PolyFit, positions.as_flattened())?;
+        let off = |points: &[f32]| {
+            let distances = self.shape.distance.distances(points.as_chunks::<3>().0);
+            distances.into_iter().map(|d| (f64::from(d.abs()) * place.scale) as f32).collect()
+        };
+        preview::surface(&solid, &operators, Some(("distance to the mesh", &off)), output)?;
         let mesh = place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))

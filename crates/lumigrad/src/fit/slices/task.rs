@@ -1,13 +1,14 @@
 //! The training's points, and what becomes of the field.
 
 use super::super::drive::{Output, Task};
+use super::super::preview;
 use super::input::Domain;
 use super::network::{Known, Network};
 use super::sampler::Sampler;
 use super::{pages, surface};
 use crate::Result;
 use crate::fields::extract;
-use crate::fields::operators::differentiated;
+use crate::fields::operators::{Operators, SAMPLES, SMOOTH, differentiated};
 use crate::fields::solid::Solid;
 use glam::DVec3;
 use lumigrad_core::{Device, Tensor, Var};
@@ -85,6 +86,10 @@ impl Task for SlicesTask {
         output.file("field", "field.safetensors", &self.network.to_bytes(values, facts)?)?;
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))?;
         if !mesh.triangles.is_empty() {
+            // The residual network takes too long for that.
+            if matches!(self.network, Network::Smooth { .. }) {
+                preview::surface(&solid, &Operators::new(SMOOTH, SAMPLES, 0)?, None, output)?;
+            }
             let folder = output.folder.path("views");
             output.report.galleries.push(pages::views(&mesh, &folder)?);
             output.summary.output("views", &output.folder.final_path("views"));
