@@ -341,3 +341,33 @@ fn files_that_are_no_fields_are_told() {
     fails(folder, "render a.obj --shading mirror", 2, &["--shading", "only fields"]);
     assert!(!folder.join("a.ply").exists() && !folder.join("out").exists(), "nothing is written");
 }
+
+#[test]
+fn evolutions_begin_as_trained_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    // A sphere of radius 1, which is 0.8 in the domain.
+    let identity: Vec<f32> = (0..9).map(|k| (k % 4 == 0) as u8 as f32).collect();
+    let layers = [(identity, vec![0.0; 3]), (vec![0.625; 3], vec![-0.4])];
+    let facts = [("kind", "sdf"), ("centre", "[0.0, 0.0, 0.0]"), ("scale", "1.25")];
+    write(folder, "sphere.safetensors", &squares(&layers, &facts));
+    let job = format!("fit evolve {globe} --init sphere.safetensors --frames 3 --mesh-resolution 32 --batch 64");
+    let found = done(folder, &format!("{job} --iterations 0 --out run"));
+    let expected = 4.0 / 3.0 * std::f64::consts::PI;
+    for k in 0..3 {
+        let volume = found["metrics"][format!("volume_{k}")].as_f64().unwrap();
+        assert!((volume / expected - 1.0).abs() < 0.02, "frame {k}: volume {volume}, expected {expected}");
+    }
+    // The run's own field is one that moves, and its frames are an animation.
+    done(folder, "mesh run --time 0.5 --resolution 24 -o half.ply");
+    let scene = lumigrad::scene::Scene::load(folder.join("run/evolution.glb")).unwrap();
+    assert_eq!(scene.warnings, ["/animations: kept but not played; the rest pose is used"]);
+    assert_eq!((scene.nodes().len(), scene.meshes().len()), (3, 3));
+    assert_eq!(scene.json()["animations"][0]["channels"].as_array().unwrap().len(), 3);
+    assert!(fs::read_to_string(folder.join("run/report.html")).unwrap().contains("Moments"));
+    fails(folder, &format!("{job} --width 8 --out no"), 2, &["--init", "leave them out"]);
+    write(folder, "torus.safetensors", &torus());
+    fails(folder, &format!("{} --out no", job.replace("sphere.s", "torus.s")), 2, &["--init", "does not hold"]);
+    fails(folder, &format!("{} --out no", job.replace("sphere.s", "nothing.s")), 1, &["nothing.safetensors"]);
+}

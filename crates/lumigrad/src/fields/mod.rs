@@ -15,6 +15,7 @@ pub(crate) mod solid;
 pub(crate) mod sound;
 pub(crate) mod trace;
 
+pub(crate) use file::FieldFile;
 pub use file::find;
 pub use mesh::{MeshJob, mesh};
 pub use operators::DERIVATIONS;

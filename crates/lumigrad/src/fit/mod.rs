@@ -1,6 +1,7 @@
 //! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file or folder here and one line in [`FITS`].
 
 mod audio;
+mod book;
 mod describe;
 mod drive;
 mod eikonal;
@@ -17,6 +18,7 @@ mod sdf;
 mod slices;
 mod slopes;
 mod spectrum;
+mod start;
 mod video;
 
 pub use keys::FitKeys;
