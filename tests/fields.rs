@@ -40,6 +40,17 @@ fn pictures_become_fields() {
     for file in ["field.safetensors", "image.png", "report.html", "metrics.json", "job.toml"] {
         assert!(folder.path().join("a").join(file).is_file(), "{file}");
     }
+    // The field's file says what it is: the same picture comes out of it at any size.
+    let render = |more: &[&str]| {
+        let run = Run::new(folder.path(), &[&["render", "a", "--device", "cpu", "-o"], more].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        image::open(folder.path().join(more[0]).join("image.png")).unwrap().to_rgba8()
+    };
+    let (own, large) = (render(&["own"]), render(&["large", "--size", "48x48"]));
+    let sampled = image::open(folder.path().join("a/image.png")).unwrap().to_rgba8();
+    assert_eq!((own.dimensions(), large.dimensions()), ((24, 24), (48, 48)));
+    let off = large.iter().zip(sampled.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(off <= Some(1), "{off:?}");
     // Any number of threads, and a run in two parts, end at the same bytes.
     let bytes = |run: &str| fs::read(folder.path().join(run).join("field.safetensors")).unwrap();
     let short = ["--batch", "256", "--device", "cpu"];
@@ -60,6 +71,14 @@ fn surfaces_come_back_out_of_distances() {
     let [own, fitted] = ["normal_angle_deg", "normal_angle_deg_polyfit"].map(|name| metric(&found, name));
     assert!(fitted < 12.0 && fitted < 0.5 * own, "{}", found["metrics"]);
     assert_eq!((metric(&found, "watertight"), metric(&found, "genus")), (1.0, 0.0));
+    // The field's file says where it lies and which operator suits it: the same mesh comes out of it.
+    let run = Run::new(folder.path(), &["mesh", "sdf", "--resolution", "32", "--device", "cpu", "-o", "again.ply"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(
+        fs::read(folder.path().join("again.ply")).unwrap() == fs::read(folder.path().join("sdf/mesh.ply")).unwrap()
+    );
+    let report = fs::read_to_string(folder.path().join("sdf/report.html")).unwrap();
+    assert!(["mirror", "mean curvature", "distance to the mesh"].iter().all(|text| report.contains(text)));
     // The surface as points, without their triangles.
     let mesh = fs::read(folder.path().join("sdf/mesh.ply")).unwrap();
     let eikonal = ["eikonal", "sdf/mesh.ply", "--iterations", "60", "--batch", "512", "--width", "32", "--depth", "2"];

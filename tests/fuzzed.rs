@@ -1,4 +1,4 @@
-//! The corpus of the fuzz targets, and mutations of it, through the readers of scenes, splats and jobs: never a panic, never
+//! The corpus of the fuzz targets, and mutations of it, through the readers of scenes, splats, fields and jobs: never a panic, never
 //! much memory. `LUMIGRAD_FUZZ_ROUNDS` sets the number of mutations.
 
 #[path = "fuzz/readers.rs"]
@@ -139,6 +139,11 @@ fn mutated_scenes_end_cleanly_in_bounded_memory() {
 #[test]
 fn mutated_splats_end_cleanly_in_bounded_memory() {
     fuzz("splats", 3, readers::splats);
+}
+
+#[test]
+fn mutated_fields_end_cleanly_in_bounded_memory() {
+    fuzz("field", 4, readers::field);
 }
 
 #[test]

@@ -77,6 +77,16 @@ fn a_sound_is_fitted_and_written() {
     let bytes = fs::read(folder.join("run/sound.wav")).unwrap();
     assert!(bytes.len() > 4 * 2000 && bytes.len() < 4 * 2000 + 200, "32-bit floats of as many samples");
     assert!(fs::read_to_string(folder.join("run/report.html")).unwrap().contains("data:audio/wav"));
+    // The field's file gives the sound at any rate.
+    for (rate, samples) in [("", 2000), (" --rate 16000", 4000)] {
+        let run = run(folder, &format!("render run{rate} -o sounds"));
+        assert_eq!(run.code, 0, "{}", run.err);
+        let bytes = fs::read(folder.join("sounds/sound.wav")).unwrap();
+        assert!((4 * samples..4 * samples + 200).contains(&bytes.len()), "{rate}: {} bytes", bytes.len());
+        assert!(!rate.is_empty() || bytes == fs::read(folder.join("run/sound.wav")).unwrap());
+    }
+    fails(folder, "render run --rate 0.5 -o sounds", 2, "--rate");
+    fails(folder, "render run --size 8x8 -o sounds", 2, "a sound has no use for it");
     // What was written is read, at another rate too.
     reaches(
         folder,
@@ -125,6 +135,19 @@ fn frames_are_fitted_and_written() {
     for file in ["frames/000.png", "frames/004.png", "field.safetensors", "report.html"] {
         assert!(folder.join("run").join(file).is_file(), "{file}");
     }
+    // The field's file gives frames at any time and size.
+    for (more, files) in [("", 3), ("--frames 5 --size 12x12", 5), ("--time 0.5", 1)] {
+        let out = format!("frames{files}");
+        let run = run(folder, format!("render run -o {out} {more}").trim());
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert_eq!(fs::read_dir(folder.join(&out)).unwrap().count(), files);
+    }
+    let open = |path: &str| image::open(folder.join(path)).unwrap().to_rgb8();
+    assert_eq!(open("frames5/frame_0004.png").dimensions(), (12, 12));
+    let off =
+        open("run/frames/004.png").iter().zip(open("frames3/frame_0002.png").iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(off <= Some(1), "{off:?}");
+    fails(folder, "render run --time 2.5 -o out", 2, "expected 0 to 2");
     gives_the_same_bits(folder, "fit video in --batch 512");
     picture(&folder.join("in/f3.png"), 25, |_, _| 0.5);
     fails(folder, "fit video in", 1, "25x25");

@@ -1,10 +1,13 @@
 //! What the fuzz targets and `tests/fuzzed.rs` do with bytes: read them, and where they are good, go round once more.
 #![allow(dead_code)]
 
+use lumigrad::core::Device;
+use lumigrad::field::{Derivatives, Field, Model};
 use lumigrad::run::job::{Document, commands};
 use lumigrad::scene::Scene;
 use lumigrad::splat::{Kernel, Projection, RenderOptions, View, formats, render};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How errors name the input.
 const NAME: &str = "input";
@@ -64,6 +67,23 @@ pub fn splats(bytes: &[u8]) -> bool {
         assert_eq!(again.len(), gaussians.len());
     }
     is_good
+}
+
+/// Reads a field, takes its gradients, writes it and reads it again. True where it is a field.
+///
+/// # Panics
+/// The reader or the field panics, or what was read cannot be read again.
+pub fn field(bytes: &[u8]) -> bool {
+    let Ok(model) = Model::<Field>::from_bytes(bytes, &Device::cpu()) else { return false };
+    let points = vec![0.25; 2 * model.field.dim];
+    let gradient = Arc::new(Derivatives::gradient(model.field.dim));
+    if let Ok(streams) = model.field.sample(&model.values, &points, &gradient) {
+        assert_eq!(streams[0].len(), 2 * model.field.channels);
+    }
+    let saved = model.to_bytes().expect("what was read can be saved");
+    let again = Model::<Field>::from_bytes(&saved, &Device::cpu()).expect("what was saved can be read");
+    assert_eq!(again.facts, model.facts);
+    true
 }
 
 /// Reads a job, prints it and reads it again. True where it is a job.

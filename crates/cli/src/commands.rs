@@ -5,13 +5,14 @@ use lumigrad::core::profile;
 use lumigrad::run::job::commands::{BenchJob, ConvertJob, EvalJob, OptimizeJob, RenderJob};
 use lumigrad::run::job::{Document, EnvironmentChoice};
 use lumigrad::run::{self, RenderSettings, Stop, Summary};
-use lumigrad::scene::environment::Environment;
 use lumigrad::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Threads that may be asked for: beyond any machine, below what would exhaust it.
 const MAX_THREADS: usize = 4096;
+/// Pictures in a second of a video, where the job does not say.
+const RATE: f64 = 30.0;
 /// Bytes that `eval` holds per sample of a pair of surfaces, roughly.
 const SAMPLE_BYTES: u64 = 150;
 
@@ -63,6 +64,7 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::fit::fit(document, stop, &mut progress);
         }
+        "mesh" => lumigrad::fields::mesh(&document.parse()?, &device, &mut summary)?,
         "render" => render(document.parse()?, &device, &mut summary)?,
         other => return Err(Error::job(format!("{other} is not yet in this version"))),
     }
@@ -112,46 +114,61 @@ fn eval(job: EvalJob, summary: &mut Summary) -> Result<()> {
 }
 
 fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> {
-    let model = need(job.model, "render", "MODEL")?;
+    let model = need(job.model.clone(), "render", "MODEL")?;
+    // A run of splats or of a scene has no field.
+    if let Some(field) = lumigrad::fields::find(&model) {
+        let settings = RenderSettings { aov: job.aov.clone(), ..RenderSettings::default() };
+        let written = lumigrad::fields::render(&field, &job, device, summary)?;
+        // A sound is no picture.
+        return if written.is_empty() { Ok(()) } else { rendered(&written, &settings, &job, summary) };
+    }
+    only_fields(&job)?;
+    let size = job.size.unwrap_or(run::SIZE);
     let splats = run::run_splats(&model).unwrap_or(model.clone());
     if lumigrad::splat::formats::is_splats(&splats) {
         let gaussians = run::load_splats(&splats)?;
-        let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment: None };
-        let written = run::render_splats(&gaussians, job.camera.as_deref(), job.size, &settings, &job.out)?;
+        let settings = RenderSettings { aov: job.aov.clone(), exr: job.format == "exr", environment: None };
+        let written = run::render_splats(&gaussians, job.camera.as_deref(), size, &settings, &job.out)?;
         summary.metric("n_splats", gaussians.len() as f64);
-        return rendered(&written, &settings, (job.video, job.rate), &job.out, summary);
+        return rendered(&written, &settings, &job, summary);
     }
     let model = if model.is_dir() { run_scene(&model)? } else { model };
-    let environment = match job.environment {
-        Some(EnvironmentChoice::File(path)) => Some(Environment::load(&path)?),
-        Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(rgb)),
-        None => None,
-    };
+    let environment = job.environment.as_ref().map(EnvironmentChoice::load).transpose()?;
     let scene = lumigrad::files::load_scene(&model)?;
     summary.warnings.extend(scene.warnings.clone());
-    let views = run::cameras(&scene, job.camera.as_deref(), job.size)?;
-    let settings = RenderSettings { aov: job.aov, exr: job.format == "exr", environment };
+    let views = run::cameras(&scene, job.camera.as_deref(), size)?;
+    let settings = RenderSettings { aov: job.aov.clone(), exr: job.format == "exr", environment };
     let written = run::render(&scene, &views, &settings, device, &job.out)?;
     summary.metric("n_views", views.len() as f64);
-    rendered(&written, &settings, (job.video, job.rate), &job.out, summary)
+    rendered(&written, &settings, &job, summary)
+}
+
+/// Refuses what only fields have.
+fn only_fields(job: &RenderJob) -> Result<()> {
+    let flags = [
+        ("--shading", job.shading.is_some()),
+        ("--normals", job.normals.is_some()),
+        ("--polyfit-sigma", job.polyfit_sigma.is_some()),
+        ("--rays", job.rays.is_some()),
+        ("--time", job.time.is_some()),
+        ("--frames", job.frames.is_some()),
+    ];
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Error::usage(flag, "only fields have a use for it", "leave it out")),
+        None => Ok(()),
+    }
 }
 
 /// Sums up what was rendered, and makes the video.
-fn rendered(
-    written: &[PathBuf],
-    settings: &RenderSettings,
-    (video, rate): (Option<PathBuf>, f64),
-    folder: &Path,
-    summary: &mut Summary,
-) -> Result<()> {
+fn rendered(written: &[PathBuf], settings: &RenderSettings, job: &RenderJob, summary: &mut Summary) -> Result<()> {
     summary.metric("n_files", written.len() as f64);
-    summary.output("pictures", folder);
-    let Some(video) = video else { return Ok(()) };
+    summary.output("pictures", &job.out);
+    let Some(video) = &job.video else { return Ok(()) };
     let stem = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let is_aov = |path: &Path| settings.aov.iter().any(|aov| stem(path).ends_with(&format!("_{aov}")));
     let colours: Vec<PathBuf> = written.iter().filter(|path| !is_aov(path)).cloned().collect();
-    run::video(&colours, rate, &video)?;
-    summary.output("video", &video);
+    run::video(&colours, job.rate.unwrap_or(RATE), video)?;
+    summary.output("video", video);
     Ok(())
 }
 
@@ -160,6 +177,10 @@ fn run_scene(folder: &Path) -> Result<PathBuf> {
     let scene = folder.join("scene.glb");
     match scene.is_file() {
         true => Ok(scene),
-        false => Err(Error::file(folder.display(), "this folder holds no scene.glb", "give a scene or a run folder")),
+        false => Err(Error::file(
+            folder.display(),
+            "this folder holds no scene.glb, splats.ply or field.safetensors",
+            "give a scene or a run folder",
+        )),
     }
 }

@@ -1,6 +1,7 @@
 //! Neural fields with derivatives that are right.
 
 mod activation;
+pub mod arrays;
 mod derivatives;
 mod encoding;
 mod equation;

@@ -16,6 +16,7 @@ pub use lumigrad_volume as volume;
 
 pub mod bench;
 mod error;
+pub mod fields;
 pub mod files;
 pub mod fit;
 pub mod optimize;

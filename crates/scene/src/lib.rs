@@ -28,6 +28,7 @@ mod build;
 pub mod camera;
 mod edit;
 mod error;
+mod flip_book;
 mod gltf;
 mod import;
 mod instance;

@@ -119,7 +119,8 @@ impl Elementary for f32 {
         let (r, quadrant) = reduce(self);
         let (s, c) = sin_cos_poly(r);
         let y = if quadrant & 1 == 0 { c } else { s };
-        if (quadrant + 1) & 2 == 0 { y } else { -y }
+        // Of numbers beyond all digits the quadrant is the largest there is.
+        if quadrant.wrapping_add(1) & 2 == 0 { y } else { -y }
     }
 
     #[inline(always)]

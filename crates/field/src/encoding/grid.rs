@@ -77,6 +77,11 @@ impl Grid {
         }
     }
 
+    /// Cells along a side of the finest level.
+    pub fn finest_resolution(&self) -> f64 {
+        self.base_resolution as f64 * self.per_level_scale.powi(self.n_levels as i32 - 1)
+    }
+
     fn levels(&self, dim: usize) -> Vec<Level> {
         let subsets: Vec<Vec<usize>> = match self.storage {
             Storage::Planes => (0..dim).flat_map(|a| (a + 1..dim).map(move |b| vec![a, b])).collect(),
@@ -88,7 +93,8 @@ impl Grid {
             let scale = self.base_resolution as f64 * self.per_level_scale.powi(l as i32) - 1.0;
             let resolution = scale.ceil() as usize + 1;
             for axes in &subsets {
-                let dense = (resolution as f64).powi(axes.len() as i32);
+                // Far more than any grid may have: sums of these stay within a usize.
+                let dense = (resolution as f64).powi(axes.len() as i32).min(1e12);
                 let most = (1u64 << self.log2_hashmap_size.min(40)) as f64;
                 let hashed = self.storage == Storage::Hash && dense > most;
                 let rows = if hashed { most } else { ((dense as usize).next_multiple_of(8)) as f64 } as usize;
@@ -131,7 +137,7 @@ impl Grid {
                 self.n_levels, self.n_features_per_level
             ));
         }
-        let finest = self.base_resolution as f64 * self.per_level_scale.powi(self.n_levels as i32 - 1);
+        let finest = self.finest_resolution();
         if self.base_resolution < 2 || !(self.per_level_scale >= 1.0) || !(finest <= 4e6) {
             return fails(format!(
                 "resolutions from {} to {finest:.0}: expected 2 to 4 million, ascending",

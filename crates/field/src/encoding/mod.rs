@@ -10,6 +10,9 @@ use lumigrad_core::Var;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Most random projections.
+const MOST_FEATURES: usize = 1 << 20;
+
 /// What a network sees of a point in [−1, 1]ᵈ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +83,13 @@ impl Encoding {
             )),
             Encoding::Positional { n_frequencies } if *n_frequencies > 30 => {
                 fails(format!("{n_frequencies} frequencies: beyond 30 numbers of 32 bits tell nothing apart"))
+            }
+            Encoding::RandomFourier { n_features, sigma, .. }
+                if !(1..=MOST_FEATURES).contains(n_features) || !sigma.is_finite() =>
+            {
+                fails(format!(
+                    "{n_features} features of deviation {sigma}: expected 1 to {MOST_FEATURES}, and a number"
+                ))
             }
             Encoding::Grid(grid) => grid.check(dim),
             _ => Ok(()),

@@ -2,8 +2,9 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::sound::Sound;
 use super::{Fit, FitKeys, given, spectrum};
+use crate::fields::signal::time;
+use crate::fields::sound::Sound;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::report::{Clip, Curve, Gallery, Series};
@@ -76,11 +77,6 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
 fn grid(samples: usize) -> (usize, usize, usize, usize) {
     let (levels, rows, base, _) = DEFAULTS.grid;
     (levels, rows, base, (samples / 4).max(2 * base))
-}
-
-/// The middle of a sample's time, the whole sound being [−1, 1].
-fn time(index: usize, samples: usize) -> f32 {
-    ((2 * index + 1) as f64 / samples as f64 - 1.0) as f32
 }
 
 struct AudioTask {

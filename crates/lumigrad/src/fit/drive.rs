@@ -81,8 +81,8 @@ impl Output<'_> {
     }
 
     /// Pictures of the page to compare; values beyond [0, 1] are cut off.
-    pub fn slider(&mut self, name: &str, note: String, states: Vec<(&str, Picture)>) -> Result<()> {
-        let image = |(name, p): (&str, Picture)| Ok((name.to_owned(), Image::new(&clamped(p.into_srgb()), SIDE)?));
+    pub fn slider<N: Into<String>>(&mut self, name: &str, note: String, states: Vec<(N, Picture)>) -> Result<()> {
+        let image = |(name, p): (N, Picture)| Ok((name.into(), Image::new(&clamped(p.into_srgb()), SIDE)?));
         let states = states.into_iter().map(image).collect::<Result<_>>()?;
         self.report.sliders.push(Slider { name: name.into(), note, states });
         Ok(())

@@ -2,9 +2,11 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::extract;
-use super::place::Place;
-use super::{Fit, FitKeys, given};
+use super::{Fit, FitKeys, given, preview};
+use crate::fields::extract;
+use crate::fields::operators::{Operators, SAMPLES, differentiated, usual_sigma};
+use crate::fields::place::Place;
+use crate::fields::solid::Solid;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
@@ -17,7 +19,7 @@ use lumigrad_field::{Activation, Derivatives, Field, surface};
 use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology};
 use lumigrad_optim::Schedule;
 use lumigrad_scene::formats::ply;
-use lumigrad_scene::mesh::{TriangleMesh, load_mesh};
+use lumigrad_scene::mesh::load_mesh;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -175,13 +177,12 @@ impl Task for EikonalTask {
             (0..8).flat_map(|k| [0, 1, 2].map(|c| if k >> c & 1 == 1 { 1.0 } else { -1.0 })).collect();
         let outside: f32 = field.sample(values, &corners, &none)?[0].iter().sum();
         let sign = if cloud.normals.is_none() && outside < 0.0 { -1.0 } else { 1.0 };
-        let mut facts = cloud.place.facts("sdf");
+        let mut facts = cloud.place.facts("sdf", 2.0 * EXTENT);
         facts.insert("sign".into(), sign.to_string());
         output.model(field, values, facts)?;
-        let mut sample = |p: &[f32]| -> Result<Vec<f32>> {
-            Ok(field.sample(values, p, &none)?.remove(0).into_iter().map(|f| sign * f).collect())
-        };
-        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
+        let mut solid = Solid::of_field(field, values, cloud.place);
+        solid.sign = sign;
+        let (positions, triangles) = solid.surface(self.job.mesh_resolution)?;
         if triangles.is_empty() {
             output.summary.warnings.push("the field has no surface: train it longer".into());
             return Ok(());
@@ -207,15 +208,10 @@ impl Task for EikonalTask {
         if let Some(genus) = topology.genus() {
             output.summary.metric("genus", genus as f64);
         }
-        let mut streams = field.sample(values, positions.as_flattened(), &Arc::new(Derivatives::gradient(3)))?;
-        streams.iter_mut().flatten().for_each(|x| *x *= sign);
-        let normals = extract::normals(&streams);
-        let mesh = TriangleMesh {
-            positions: positions.into_iter().map(|p| cloud.place.outwards(p)).collect(),
-            normals: Some(normals),
-            triangles,
-            ..TriangleMesh::default()
-        };
+        let normals = differentiated(&solid, positions.as_flattened())?;
+        let operators = Operators::new(usual_sigma(&field.encoding), SAMPLES, self.job.fit.common.seed)?;
+        preview::surface(&solid, &operators, None, output)?;
+        let mesh = cloud.place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))
     }

@@ -1,11 +1,15 @@
 //! `fit evolve`: a surface that moves, as one field of space and time (Novello et al. 2023).
 
+use super::book::Book;
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::extract;
-use super::place::{Place, affine};
 use super::sdf::Shape;
-use super::{Fit, FitKeys, given};
+use super::start::Start;
+use super::{Fit, FitKeys, given, preview};
+use crate::fields::extract;
+use crate::fields::operators::differentiated;
+use crate::fields::place::{Place, affine};
+use crate::fields::solid::Solid;
 use crate::files::load_scene;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
@@ -38,6 +42,9 @@ job_keys! {
         velocity: String, Text, default "\"1; 0; 0\"";
         /// The mesh at the end, for `target`.
         target: Option<PathBuf>, Path, example "\"spot.obj\"";
+        /// A trained field of the surface at the start, whose network is taken over: field.safetensors of fit sdf --encoding
+        /// none or of fit eikonal, or its run folder.
+        init: Option<PathBuf>, Path, example "\"runs/sdf-bunny\"";
         /// How long it moves.
         duration: f64, Amount, default "1.0";
         /// Meshes that are written, from the start to the end.
@@ -62,8 +69,10 @@ const DEFAULTS: Defaults = Defaults {
 const BATCH: usize = 2048;
 /// Deviation of points near the surface.
 const NEAR: f64 = 0.05;
-/// Most frames.
+/// Most frames, how many of them are in the animation, and how many on the page.
 const MOST_FRAMES: usize = 1024;
+const MOST_PAGES: usize = 64;
+const SHOWN: usize = 6;
 
 /// ‖∇u‖ div(∇u/‖∇u‖), guarded where the gradient vanishes.
 const CURVATURE: &str = "(u_xx + u_yy + u_zz - (u_x^2*u_xx + u_y^2*u_yy + u_z^2*u_zz + 2*(u_x*u_y*u_xy + u_x*u_z*u_xz + \
@@ -84,7 +93,17 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         return Err(Error::usage("--duration", format!("{}", job.duration), "expected more than 0"));
     }
     let load = |path: &Path| -> Result<TriangleMesh> { Ok(flatten(&load_scene(path)?)?.0) };
-    let shape = Shape::new(load(&path)?, &path.display().to_string())?;
+    let seed = job.fit.common.seed;
+    let start = job.init.as_ref().map(|init| Start::load(init, &job.fit, seed)).transpose()?;
+    let (mesh, name) = (load(&path)?, path.display().to_string());
+    let shape = match &start {
+        Some(start) => Shape::placed(mesh, &name, start.place)?,
+        None => Shape::new(mesh, &name)?,
+    };
+    if !shape.extent().1 {
+        let help = "give a field that was fitted to this mesh";
+        return Err(Error::usage("--init", format!("its domain does not hold {name}"), help));
+    }
     let end = match (job.by.as_str(), &job.target) {
         ("target", None) => return Err(Error::usage("--target", "it is missing", "give the mesh of the end")),
         // In the domain of the first, so that both keep their places.
@@ -92,10 +111,16 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         _ => None,
     };
     let equation = equation(&job, shape.place.scale)?;
-    let field = describe::field(&job.fit, 4, 1, &DEFAULTS)?;
+    let field = match &start {
+        Some(start) => start.field.clone(),
+        None => describe::field(&job.fit, 4, 1, &DEFAULTS)?,
+    };
     let named = (format!("{} moved by {}", path.display(), job.by), run_name("evolve", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
-    let setup = Setup { schedule: Schedule::Cosine { end: 0.02 }, warm_up: 0.1, ..setup };
+    let mut setup = Setup { schedule: Schedule::Cosine { end: 0.02 }, warm_up: 0.1, ..setup };
+    if let Some(start) = start {
+        setup.parameters = start.parameters(seed, &device)?;
+    }
     let batch = job.fit.batch.unwrap_or(BATCH);
     let mut task = EvolveTask { shape, end, equation, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
@@ -208,19 +233,19 @@ impl EvolveTask {
         Ok(self.equation.residual(&both, &places)?)
     }
 
-    /// The surface at a time of [−1, 1].
-    fn frame(&self, values: &[Tensor], time: f32) -> Result<TriangleMesh> {
-        let none = Arc::new(Derivatives::none());
-        let mut sample = |p: &[f32]| -> Result<Vec<f32>> {
-            let places: Vec<f32> = p.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], time]).collect();
-            Ok(self.field.sample(values, &places, &none)?.remove(0))
-        };
-        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
-        let places: Vec<f32> = positions.iter().flat_map(|p| [p[0], p[1], p[2], time]).collect();
-        let streams = self.field.sample(values, &places, &Arc::new(Derivatives::gradient(4)))?;
-        let positions = positions.into_iter().map(|p| self.shape.place.outwards(p)).collect();
-        let normals = Some(extract::normals(&streams));
-        Ok(TriangleMesh { positions, normals, triangles, ..TriangleMesh::default() })
+    /// The solid at a frame, and its time.
+    fn solid(&self, values: &[Tensor], frame: usize) -> (Solid<'_>, f64) {
+        let share = frame as f64 / (self.job.frames - 1) as f64;
+        let mut solid = Solid::of_field(&self.field, values, self.shape.place);
+        solid.time = Some((2.0 * share - 1.0) as f32);
+        (solid, share * self.job.duration)
+    }
+
+    /// Its surface.
+    fn surface(&self, solid: &Solid) -> Result<TriangleMesh> {
+        let (positions, triangles) = solid.surface(self.job.mesh_resolution)?;
+        let normals = differentiated(solid, positions.as_flattened())?;
+        Ok(solid.place.mesh(&positions, triangles, normals))
     }
 }
 
@@ -250,7 +275,7 @@ impl Task for EvolveTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let mut facts = self.shape.place.facts("evolution");
+        let mut facts = self.shape.place.facts("evolution", self.shape.extent().0);
         facts.insert("duration".into(), self.job.duration.to_string());
         output.model(&self.field, values, facts)?;
         let (points, pull) = self.inside(u64::MAX / (64 * self.batch as u64))?;
@@ -259,17 +284,25 @@ impl Task for EvolveTask {
         let residual = self.residual(&jet, &points, pull.as_ref())?.square()?.mean()?.tensor().item()?.sqrt();
         output.figure("residual_rms", "Residual, RMS", residual, 6, "");
         let mut rows = vec![];
+        let mut book = Book::new("evolution", self.shape.place.centre)?;
         for k in 0..self.job.frames {
-            let share = k as f64 / (self.job.frames - 1) as f64;
-            let mesh = self.frame(values, (2.0 * share - 1.0) as f32)?;
+            let (solid, time) = self.solid(values, k);
+            let mesh = self.surface(&solid)?;
             let volume = volume(&mesh);
             let topology = Topology::new(mesh.positions.len(), &mesh.triangles)?;
             let genus = topology.genus().map_or("—".into(), |g| g.to_string());
-            let time = share * self.job.duration;
             rows.push(vec![format!("{time:.4}"), mesh.triangles.len().to_string(), format!("{volume:.6}"), genus]);
             output.summary.metric(&format!("volume_{k}"), volume);
             output.folder.write(&format!("frames/{k:04}.ply"), &ply::encode(&mesh))?;
+            if k % self.job.frames.div_ceil(MOST_PAGES) == 0 {
+                book.page(&mesh)?;
+            }
         }
+        let shown = SHOWN.min(self.job.frames);
+        let moments = (0..shown).map(|k| self.solid(values, k * (self.job.frames - 1) / (shown - 1)));
+        let moments: Vec<_> = moments.map(|(solid, time)| (format!("t = {time:.3}"), solid)).collect();
+        preview::strip(&moments, output)?;
+        output.file("animation", "evolution.glb", &book.into_glb()?)?;
         output.summary.output("frames", &output.folder.final_path("frames"));
         let columns = ["time", "triangles", "volume", "genus"].map(String::from).to_vec();
         output.report.tables.push(Table { title: "Frames".into(), columns, rows });

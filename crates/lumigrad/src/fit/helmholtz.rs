@@ -6,8 +6,8 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
-use super::shade::coloured;
 use super::{Fit, FitKeys};
+use crate::fields::shade::coloured;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::report::{Gallery, Image};

@@ -1,11 +1,11 @@
 //! `fit`: neural fields of signals, shapes and equations. One kind of fit is one file or folder here and one line in [`FITS`].
 
 mod audio;
+mod book;
 pub(crate) mod describe;
 pub(crate) mod drive;
 mod eikonal;
 mod evolve;
-mod extract;
 mod family;
 mod frames;
 mod helmholtz;
@@ -14,14 +14,13 @@ mod keys;
 mod known;
 mod normals;
 mod pde;
-mod place;
 mod poisson;
+mod preview;
 mod sdf;
-mod shade;
 mod slices;
 mod slopes;
-mod sound;
 mod spectrum;
+mod start;
 mod video;
 mod wave;
 

@@ -2,9 +2,11 @@
 //! the latter.
 
 use crate::Result;
+use crate::fields::operators::{Derivation, Operators, unit};
+use crate::fields::solid::Solid;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
-use lumigrad_field::{Derivatives, Field, Parameter, PolyFit, Rates, Training, surface};
+use lumigrad_field::{Derivatives, Field, Parameter, Rates, Training, surface};
 use lumigrad_geometry::{NormalWeights, Surface, SurfaceSampler, mean_curvature, vertex_normals};
 use lumigrad_optim::Schedule;
 use std::sync::Arc;
@@ -15,8 +17,6 @@ const JUDGED: usize = 1 << 13;
 const TRIED: usize = 1 << 10;
 /// Points whose values are taken at a time: each needs many around it.
 const CHUNK: usize = 1 << 10;
-/// Samples of the operator that gives normals.
-const SLOPE_SAMPLES: usize = 64;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
 const TUNED: usize = 1 << 19;
 const TUNING_STEPS: usize = 1600;
@@ -73,16 +73,6 @@ impl Truth {
     }
 }
 
-/// The operators of a field of three coordinates.
-pub struct Operators<'a> {
-    field: &'a Field,
-    /// Of degree 2.
-    fit: PolyFit,
-    /// Of degree 1, for normals alone.
-    slope: PolyFit,
-    sigma: f64,
-}
-
 /// Mean errors over points of a surface.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Errors {
@@ -96,59 +86,12 @@ pub struct Errors {
     pub curvature_fitted: f64,
 }
 
-impl<'a> Operators<'a> {
-    /// With fitted operators of this deviation, the one of degree 2 with so many samples.
-    pub fn new(field: &'a Field, sigma: f64, samples: usize, seed: u64) -> Result<Self> {
-        let slope = PolyFit::new(3, 1, sigma, SLOPE_SAMPLES, seed)?;
-        Ok(Self { field, fit: PolyFit::new(3, 2, sigma, samples, seed)?, slope, sigma })
-    }
-
-    /// Deviation of the offsets.
-    pub fn sigma(&self) -> f64 {
-        self.sigma
-    }
-
-    /// Gradients and curvatures at points, by differentiation.
-    fn differentiated(&self, values: &[Var], points: &Tensor) -> Result<(Vec<f32>, Vec<f32>)> {
-        let jet = self.field.jet(values, &points.clone().into(), &Arc::new(Derivatives::hessian(3)))?;
-        let gradient = surface::gradient(&jet)?;
-        let curvature = surface::mean_curvature(&gradient, &surface::hessian(&jet)?)?;
-        Ok((gradient.tensor().to_vec()?, curvature.tensor().to_vec()?))
-    }
-
-    /// The same by the fitted operator.
-    fn fitted(&self, values: &[Var], points: &Tensor) -> Result<(Vec<f32>, Vec<f32>)> {
-        let found = self.fit.apply(|p| self.field.value(values, p), &points.clone().into())?;
-        let hessian = found.hessian.expect("of degree 2");
-        let curvature = surface::mean_curvature(&found.gradient, &hessian)?;
-        Ok((found.gradient.tensor().to_vec()?, curvature.tensor().to_vec()?))
-    }
-
-    /// Unit normals by the fitted operator, at points of three numbers each.
-    pub fn fitted_normals(&self, values: &[Tensor], points: &[f32]) -> Result<Vec<[f32; 3]>> {
-        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-        let mut normals = vec![];
-        for chunk in points.chunks(3 * CHUNK) {
-            let points = Tensor::from_slice(values[0].device(), chunk, &[chunk.len() / 3, 3])?;
-            let found = self.slope.apply(|p| self.field.value(&vars, p), &points.into())?;
-            normals.extend(found.gradient.tensor().to_vec::<f32>()?.chunks_exact(3).map(unit));
-        }
-        Ok(normals)
-    }
-}
-
-fn unit(v: &[f32]) -> [f32; 3] {
-    let length = v.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-20);
-    [v[0] / length, v[1] / length, v[2] / length]
-}
-
 /// Errors of a field's derivatives on a surface.
-pub fn measure(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Errors> {
-    over(operators, values, &truth.range(0..JUDGED))
+pub fn measure(operators: &Operators, solid: &Solid, truth: &Truth) -> Result<Errors> {
+    over(operators, solid, &truth.range(0..JUDGED))
 }
 
-fn over(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Errors> {
-    let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+fn over(operators: &Operators, solid: &Solid, truth: &Truth) -> Result<Errors> {
     let mut sums = Errors::default();
     let angle = |a: &[f32], b: &[f32]| {
         let (a, b) = (unit(a), unit(b));
@@ -163,9 +106,13 @@ fn over(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Error
     };
     let curvature = |found: f32, real: f32| ((found - real).abs() / real.abs().max(1.0)) as f64;
     for (k, chunk) in truth.points.chunks(3 * CHUNK).enumerate() {
-        let points = Tensor::from_slice(values[0].device(), chunk, &[chunk.len() / 3, 3])?;
-        let (g, h) = operators.differentiated(&vars, &points)?;
-        let (gf, hf) = operators.fitted(&vars, &points)?;
+        let points = Tensor::from_slice(solid.device(), chunk, &[chunk.len() / 3, 3])?.into();
+        let both = |how| -> Result<[Vec<f32>; 2]> {
+            let [gradients, curvatures] = operators.both(solid, how, &points)?;
+            Ok([gradients.to_vec()?, curvatures.to_vec()?])
+        };
+        let [g, h] = both(Derivation::Ad)?;
+        let [gf, hf] = both(Derivation::PolyFit)?;
         for i in 0..h.len() {
             let at = k * CHUNK + i;
             let normal = &truth.normals[3 * at..3 * at + 3];
@@ -185,19 +132,12 @@ fn over(operators: &Operators, values: &[Tensor], truth: &Truth) -> Result<Error
 }
 
 /// The operators of the deviation that gives the normals of some points best; they are not those that errors are measured at.
-pub fn best<'a>(
-    field: &'a Field,
-    values: &[Tensor],
-    sigmas: &[f64],
-    samples: usize,
-    seed: u64,
-    truth: &Truth,
-) -> Result<Operators<'a>> {
+pub fn best(solid: &Solid, sigmas: &[f64], samples: usize, seed: u64, truth: &Truth) -> Result<Operators> {
     let some = truth.range(JUDGED..JUDGED + TRIED);
     let mut found: Option<(f64, Operators)> = None;
     for &sigma in sigmas {
-        let operators = Operators::new(field, sigma, samples, seed)?;
-        let error = over(&operators, values, &some)?.fitted;
+        let operators = Operators::new(sigma, samples, seed)?;
+        let error = over(&operators, solid, &some)?.fitted;
         if found.as_ref().is_none_or(|(least, _)| error < *least) {
             found = Some((error, operators));
         }
@@ -215,10 +155,16 @@ pub struct Tuned {
 
 /// Trains a copy of a field whose gradients have the directions of its fitted ones, and whose values stay (Chetan et al.
 /// 2025, §4): mean (f − f₀)² / mean f₀² + mean ‖n − n₀‖².
-pub fn finetune(operators: &Operators, values: &[Tensor], surface: &SurfaceSampler, seed: u64) -> Result<Tuned> {
-    let (field, device) = (operators.field, values[0].device().clone());
+pub fn finetune(
+    operators: &Operators,
+    solid: &Solid,
+    (field, values): (&Field, &[Tensor]),
+    surface: &SurfaceSampler,
+    seed: u64,
+) -> Result<Tuned> {
+    let device = values[0].device().clone();
     let points = tuning_points(surface, seed);
-    let targets = operators.fitted_normals(values, &points)?;
+    let targets = operators.normals(solid, Derivation::PolyFit, &points)?;
     let none = Arc::new(Derivatives::none());
     let before = field.sample(values, &points, &none)?.remove(0);
     let mean_square = |x: &mut dyn Iterator<Item = f32>| x.map(|x| (x * x) as f64).sum::<f64>() / TUNED as f64;

@@ -2,9 +2,9 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
-use super::place::affine;
-use super::shade::coloured;
 use super::{Fit, FitKeys};
+use crate::fields::place::affine;
+use crate::fields::shade::coloured;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::report::{Gallery, Image};

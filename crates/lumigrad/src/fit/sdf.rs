@@ -2,10 +2,12 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::extract;
-use super::normals::{self, Operators, Truth};
-use super::place::Place;
-use super::{Fit, FitKeys, given};
+use super::normals::{self, Truth};
+use super::{Fit, FitKeys, given, preview};
+use crate::fields::extract;
+use crate::fields::operators::{Derivation, Operators};
+use crate::fields::place::Place;
+use crate::fields::solid::Solid;
 use crate::files::load_scene;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
@@ -14,12 +16,11 @@ use crate::{Error, Result};
 use glam::DVec3;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Field};
+use lumigrad_field::{Activation, Field};
 use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology, compare};
 use lumigrad_scene::formats::ply;
 use lumigrad_scene::mesh::TriangleMesh;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 job_keys! {
     /// Fit a field to the signed distance of a mesh, and take its surface out again.
@@ -107,7 +108,8 @@ impl Shape {
         Self::placed(mesh, name, self.place)
     }
 
-    fn placed(mesh: TriangleMesh, name: &str, place: Place) -> Result<Self> {
+    /// Where a domain lies that is given.
+    pub fn placed(mesh: TriangleMesh, name: &str, place: Place) -> Result<Self> {
         let surface = Surface { name, positions: &mesh.positions, triangles: &mesh.triangles };
         let sampler = SurfaceSampler::new(surface);
         sampler.map_err(|e| Error::file(name, e.to_string(), "give a mesh with triangles"))?;
@@ -115,6 +117,12 @@ impl Shape {
         let sampler = SurfaceSampler::new(Surface { name, positions: &positions, triangles: &mesh.triangles })?;
         let distance = SignedDistance::new(&positions, &mesh.triangles)?;
         Ok(Self { positions, place, distance, sampler, mesh })
+    }
+
+    /// Its longest side in the domain, and whether the domain holds it.
+    pub fn extent(&self) -> (f64, bool) {
+        let corners = || self.mesh.triangles.iter().flatten().map(|&v| self.positions[v as usize]);
+        (2.0 * Place::of(corners(), 1.0).scale, corners().flatten().all(|x| x.abs() <= 1.0))
     }
 
     fn surface(&self) -> Surface<'_> {
@@ -213,15 +221,16 @@ impl Task for SdfTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let field = &self.field;
+        let (field, place) = (&self.field, self.shape.place);
         let truth = Truth::of(self.shape.surface(), self.shape.mesh.normals.as_deref(), self.job.fit.common.seed)?;
         let (samples, seed) = (self.job.polyfit_samples, self.job.fit.common.seed);
         let side = 2.0 * EXTENT;
+        let solid = Solid::of_field(field, values, place);
         let operators = match self.job.polyfit_sigma {
-            Some(sigma) => Operators::new(field, sigma * side, samples, seed)?,
-            None => normals::best(field, values, &SIGMAS.map(|s| s * side), samples, seed, &truth)?,
+            Some(sigma) => Operators::new(sigma * side, samples, seed)?,
+            None => normals::best(&solid, &SIGMAS.map(|s| s * side), samples, seed, &truth)?,
         };
-        let angles = normals::measure(&operators, values, &truth)?;
+        let angles = normals::measure(&operators, &solid, &truth)?;
         let mut values = values.to_vec();
         output.summary.metric("polyfit_sigma", operators.sigma() / side);
         output.summary.metric("normal_angle_deg", angles.differentiated);
@@ -229,18 +238,19 @@ impl Task for SdfTask {
         output.summary.metric("curvature_error", angles.curvature_differentiated);
         output.summary.metric("curvature_error_polyfit", angles.curvature_fitted);
         if self.job.finetune_derivatives {
-            let tuned = normals::finetune(&operators, &values, &self.shape.sampler, self.job.fit.common.seed)?;
-            let after = normals::measure(&operators, &tuned.values, &truth)?;
+            let tuned = normals::finetune(&operators, &solid, (field, &values), &self.shape.sampler, seed)?;
+            values = tuned.values;
+            let after = normals::measure(&operators, &Solid::of_field(field, &values, place), &truth)?;
             output.summary.metric("normal_angle_deg_finetuned", after.differentiated);
             output.summary.metric("curvature_error_finetuned", after.curvature_differentiated);
             output.summary.metric("value_change_percent", 100.0 * tuned.change);
-            values = tuned.values;
         }
-        output.model(field, &values, self.shape.place.facts("sdf"))?;
+        let mut facts = place.facts("sdf", side);
+        facts.insert("polyfit_sigma".into(), (operators.sigma() / side).to_string());
+        output.model(field, &values, facts)?;
         // The surface.
-        let none = Arc::new(Derivatives::none());
-        let mut sample = |p: &[f32]| -> Result<Vec<f32>> { Ok(field.sample(&values, p, &none)?.remove(0)) };
-        let (positions, triangles) = extract::surface(self.job.mesh_resolution, &mut sample)?;
+        let solid = Solid::of_field(field, &values, place);
+        let (positions, triangles) = solid.surface(self.job.mesh_resolution)?;
         if triangles.is_empty() {
             let text = "the field has no surface: it is not trained enough, or its learning rate is too large";
             output.summary.warnings.push(text.into());
@@ -258,13 +268,13 @@ impl Task for SdfTask {
         if let Some(genus) = topology.genus() {
             output.summary.metric("genus", genus as f64);
         }
-        let normals = operators.fitted_normals(&values, positions.as_flattened())?;
-        let mesh = TriangleMesh {
-            positions: positions.into_iter().map(|p| self.shape.place.outwards(p)).collect(),
-            normals: Some(normals),
-            triangles,
-            ..TriangleMesh::default()
+        let normals = operators.normals(&solid, Derivation::PolyFit, positions.as_flattened())?;
+        let off = |points: &[f32]| {
+            let distances = self.shape.distance.distances(points.as_chunks::<3>().0);
+            distances.into_iter().map(|d| (f64::from(d.abs()) * place.scale) as f32).collect()
         };
+        preview::surface(&solid, &operators, Some(("distance to the mesh", &off)), output)?;
+        let mesh = place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))
     }

@@ -1,7 +1,7 @@
 //! Pictures of sounds: waveforms, spectrograms, the mean spectrum.
 
-use super::shade::ramp;
 use crate::Result;
+use crate::fields::shade::ramp;
 use crate::run::report::Image;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};

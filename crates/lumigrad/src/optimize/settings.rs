@@ -168,11 +168,7 @@ impl Settings {
             let what = format!("{} takes no regularisers of shapes", job.optimizer);
             return Err(Error::usage("--optimizer", what, "adam, for example, or leave their weights out"));
         }
-        let environment = match &job.environment {
-            Some(EnvironmentChoice::Radiance(rgb)) => Some(Environment::constant(*rgb)),
-            Some(EnvironmentChoice::File(path)) => Some(Environment::load(path)?),
-            None => None,
-        };
+        let environment = job.environment.as_ref().map(EnvironmentChoice::load).transpose()?;
         let mut init = vec![];
         for (pattern, entry) in &job.init {
             let value = match entry {

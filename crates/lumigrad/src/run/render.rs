@@ -14,7 +14,10 @@ use lumigrad_scene::{Projection, Scene};
 use std::path::{Path, PathBuf};
 
 /// Elevation of orbits above the horizon, radians.
-pub(super) const ELEVATION: f64 = 0.35;
+pub(crate) const ELEVATION: f64 = 0.35;
+
+/// Columns and rows of pictures, where the job does not say.
+pub const SIZE: Size = Size { width: 512, height: 512 };
 
 /// What is written for every camera.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +40,7 @@ pub fn cameras(scene: &Scene, choice: Option<&str>, size: Size) -> Result<Vec<Vi
 }
 
 /// One of a model's own cameras, views of a file, or views around the model.
-pub(super) fn choose(
+pub(crate) fn choose(
     own: Vec<View>,
     choice: Option<&str>,
     size: Size,
@@ -181,7 +184,7 @@ pub fn render(
     Ok(written)
 }
 
-pub(super) fn make_folder(folder: &Path) -> Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
     if folder.exists() && !folder.is_dir() {
         return Err(Error::file(folder.display(), "is a file, expected a folder", "choose another one with --out"));
     }
@@ -199,7 +202,7 @@ fn with_depths(view: &View, centre: [f64; 3], radius: f64) -> View {
     View { near, far: distance + 1.1 * radius.max(1e-6), ..view.clone() }
 }
 
-pub(super) fn file_name(view: &str) -> String {
+pub(crate) fn file_name(view: &str) -> String {
     view.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Slices from files, and the box in which their field lives.
 
 use super::super::image;
+use crate::fields::place::Place;
 use crate::{Error, Result};
 use glam::{DVec2, DVec3};
 use lumigrad_geometry::{Error as GeometryError, Plane, Region, Slice, Slices, trace};
@@ -123,9 +124,9 @@ impl Domain {
         self.half + self.margin
     }
 
-    /// The file's coordinates of a point.
-    pub fn outwards(&self, p: DVec3) -> DVec3 {
-        p / self.scale + self.centre
+    /// Where it lies in the file's coordinates.
+    pub fn place(&self) -> Place {
+        Place { centre: self.centre.to_array(), scale: 1.0 / self.scale }
     }
 
     /// True where all planes are parallel and one.

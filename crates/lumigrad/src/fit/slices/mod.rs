@@ -7,7 +7,6 @@
 mod input;
 mod network;
 mod pages;
-mod residual;
 mod sampler;
 mod surface;
 mod task;
@@ -16,7 +15,9 @@ mod tests;
 
 use super::describe::{self, Defaults};
 use super::drive::{Setup, drive};
-use super::{Fit, FitKeys, extract, given};
+use super::{Fit, FitKeys, given};
+use crate::fields::extract;
+use crate::fields::residual::Residual;
 use crate::run::job::job_keys;
 use crate::run::job::{Document, Kind::*};
 use crate::run::{Event, Observer, Stop, Summary};
@@ -26,7 +27,6 @@ use lumigrad_core::Device;
 use lumigrad_field::{Activation, Rates};
 use lumigrad_optim::Schedule;
 use network::Network;
-use residual::Residual;
 use sampler::Sampler;
 use std::path::PathBuf;
 use task::SlicesTask;

@@ -1,7 +1,7 @@
 //! The networks that slices are fitted by.
 
-use super::residual::Residual;
 use crate::Result;
+use crate::fields::residual::Residual;
 use lumigrad_core::map::Expr;
 use lumigrad_core::ops::pointwise;
 use lumigrad_core::{Device, Tensor, Var};
@@ -9,8 +9,6 @@ use lumigrad_field::{Derivatives, Field, Jet, Model, Parameter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Points that are evaluated at a time.
-const CHUNK: usize = 1 << 15;
 /// Loss of OReX: slopes of the logits above this cost so much.
 const STEEPEST: f64 = 100.0;
 const STEEP_COST: f64 = 1e-4;
@@ -39,7 +37,7 @@ impl Network {
     pub fn start(&self, seed: u64, device: &Device) -> Result<Vec<Parameter>> {
         match self {
             Network::Smooth { field, .. } => Ok(field.start(seed, device)?),
-            Network::Orex(residual) => residual.start(seed, device),
+            Network::Orex(residual) => Ok(residual.start(seed, device)?),
         }
     }
 
@@ -66,37 +64,12 @@ impl Network {
         }
     }
 
-    fn jet(&self, parameters: &[Var], points: &Var, derivatives: &Arc<Derivatives>) -> Result<Jet> {
+    /// Streams at points [N, 3].
+    pub fn jet(&self, parameters: &[Var], points: &Var, derivatives: &Arc<Derivatives>) -> lumigrad_field::Result<Jet> {
         match self {
-            Network::Smooth { field, .. } => Ok(field.jet(parameters, points, derivatives)?),
-            Network::Orex(residual) => {
-                let mut jets = residual.jets(parameters, points, derivatives)?;
-                Ok(jets.pop().expect("there are iterations"))
-            }
+            Network::Smooth { field, .. } => field.jet(parameters, points, derivatives),
+            Network::Orex(residual) => residual.jet(parameters, points, derivatives),
         }
-    }
-
-    /// Streams at points on the host, three numbers each.
-    pub fn sample(&self, values: &[Tensor], points: &[f32], derivatives: &Arc<Derivatives>) -> Result<Vec<Vec<f32>>> {
-        let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-        let device = values.first().map_or_else(Device::cpu, |t| t.device().clone());
-        let mut streams = vec![vec![]; derivatives.n_streams()];
-        for chunk in points.chunks(3 * CHUNK) {
-            let points = Tensor::from_slice(&device, chunk, &[chunk.len() / 3, 3])?;
-            let jet = self.jet(&parameters, &points.into(), derivatives)?;
-            for (stream, found) in streams.iter_mut().zip(jet.streams()) {
-                match found {
-                    Some(found) => stream.extend(found.tensor().to_vec::<f32>()?),
-                    None => stream.extend(vec![0.0; chunk.len() / 3]),
-                }
-            }
-        }
-        Ok(streams)
-    }
-
-    /// The values alone.
-    pub fn values(&self, values: &[Tensor], points: &[f32]) -> Result<Vec<f32>> {
-        Ok(self.sample(values, points, &Arc::new(Derivatives::none()))?.remove(0))
     }
 
     /// The file of it.
@@ -105,7 +78,7 @@ impl Network {
             Network::Smooth { field, .. } => {
                 Ok(Model { field: field.clone(), values: values.to_vec(), facts }.to_bytes()?)
             }
-            Network::Orex(residual) => residual.to_bytes(values, facts),
+            Network::Orex(residual) => Ok(residual.to_bytes(values, &facts)?),
         }
     }
 }

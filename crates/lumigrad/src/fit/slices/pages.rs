@@ -1,8 +1,8 @@
 //! Pictures of the report: the mesh from several sides, and what the field says on planes.
 
-use super::super::extract::Values;
 use super::input::{Domain, within};
 use crate::Result;
+use crate::fields::extract::Values;
 use crate::run::job::Size;
 use crate::run::report::{Gallery, Image};
 use crate::run::{RenderSettings, cameras, render};

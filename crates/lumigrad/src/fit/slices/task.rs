@@ -1,19 +1,19 @@
 //! The training's points, and what becomes of the field.
 
 use super::super::drive::{Output, Task};
-use super::super::extract;
+use super::super::preview;
 use super::input::Domain;
 use super::network::{Known, Network};
 use super::sampler::Sampler;
 use super::{pages, surface};
 use crate::Result;
+use crate::fields::extract;
+use crate::fields::operators::{Operators, SAMPLES, SMOOTH, differentiated};
+use crate::fields::solid::Solid;
 use glam::DVec3;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::Derivatives;
 use lumigrad_geometry::{Bvh, Topology};
 use lumigrad_scene::formats::ply;
-use lumigrad_scene::mesh::TriangleMesh;
-use std::sync::Arc;
 
 /// How far from contours most points are, from the first step to the last.
 const RADII: [f64; 2] = [0.06, 0.01];
@@ -59,8 +59,13 @@ impl Task for SlicesTask {
         output.summary.warnings.append(&mut self.warnings);
         let domain = self.sampler.domain();
         let contours = contour_points(domain);
-        let grid = extract::grid(domain.outer() + BEYOND, self.resolution);
-        let samples = extract::sampled(&grid, &mut |points| self.network.values(values, points))?;
+        let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let mut solid = Solid::new(&self.device, domain.place(), |points, derivatives| {
+            self.network.jet(&parameters, points, derivatives)
+        });
+        solid.half = domain.outer() + BEYOND;
+        let grid = extract::grid(solid.half, self.resolution);
+        let samples = extract::sampled(&grid, &mut |points| solid.values(points))?;
         let found = surface::extract(&samples, &grid, &contours)?;
         drop(samples);
         if found.triangles.is_empty() {
@@ -68,24 +73,28 @@ impl Task for SlicesTask {
         }
         output.summary.metric("n_removed_components", found.n_removed as f64);
         self.measure(&found, &contours, output);
-        let mesh = self.outwards(values, found)?;
+        let normals = differentiated(&solid, found.positions.as_flattened())?;
+        let mesh = solid.place.mesh(&found.positions, found.triangles, normals);
         let topology = Topology::welded(&mesh.positions, &mesh.triangles)?;
         output.summary.flag("watertight", topology.watertight() && topology.manifold());
         output.summary.metric("n_components", topology.n_parts as f64);
         if let Some(genus) = topology.genus() {
             output.figure("genus", "genus", genus as f64, 0, "");
         }
-        let join = |p: DVec3| p.to_array().map(|x| x.to_string()).join(" ");
-        let facts = [("kind", "slices".into()), ("centre", join(domain.centre)), ("scale", domain.scale.to_string())];
-        let facts = facts.map(|(k, v): (_, String)| (k.to_owned(), v)).into();
+        let mut facts = solid.place.facts("slices", 2.0 * domain.half.max_element());
+        facts.insert("half".into(), format!("{:?}", solid.half.to_array()));
         output.file("field", "field.safetensors", &self.network.to_bytes(values, facts)?)?;
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))?;
         if !mesh.triangles.is_empty() {
+            // The residual network takes too long for that.
+            if matches!(self.network, Network::Smooth { .. }) {
+                preview::surface(&solid, &Operators::new(SMOOTH, SAMPLES, 0)?, None, output)?;
+            }
             let folder = output.folder.path("views");
             output.report.galleries.push(pages::views(&mesh, &folder)?);
             output.summary.output("views", &output.folder.final_path("views"));
         }
-        let (planes, wrong) = pages::planes(domain, &mut |points| self.network.values(values, points))?;
+        let (planes, wrong) = pages::planes(domain, &mut |points| solid.values(points))?;
         output.report.galleries.extend(planes);
         output.figure("label_error_percent", "wrong side on planes", wrong, 2, " % of the area inside");
         Ok(())
@@ -111,17 +120,6 @@ impl SlicesTask {
         output.figure("contour_error_percent", "contour error", mean * percent, 3, " % of the diagonal");
         let most = distances.iter().copied().fold(0.0, f64::max);
         output.summary.metric("contour_error_max_percent", most * percent);
-    }
-
-    /// The mesh in the file's coordinates, with normals of the field.
-    fn outwards(&self, values: &[Tensor], found: surface::Mesh) -> Result<TriangleMesh> {
-        let domain = self.sampler.domain();
-        let out = |p: &[f32; 3]| domain.outwards(DVec3::from_array(p.map(f64::from))).as_vec3().to_array();
-        let streams =
-            self.network.sample(values, found.positions.as_flattened(), &Arc::new(Derivatives::gradient(3)))?;
-        let normals = Some(extract::normals(&streams));
-        let positions = found.positions.iter().map(out).collect();
-        Ok(TriangleMesh { positions, normals, triangles: found.triangles, ..TriangleMesh::default() })
     }
 }
 

@@ -1,7 +1,7 @@
-use super::super::extract;
 use super::input::{self, Domain};
 use super::sampler::Sampler;
 use super::{FIT, surface};
+use crate::fields::extract;
 use crate::run::job::Document;
 use crate::run::{Event, Observer, Silent, Stop, Summary};
 use crate::{Error, Result};

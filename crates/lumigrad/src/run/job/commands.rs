@@ -3,6 +3,7 @@
 use super::Kind::*;
 use super::key::job_keys;
 use super::values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
+use crate::fields::{DERIVATIONS, SHADINGS};
 use lumigrad_optim::{loss, method, schedule};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -217,28 +218,46 @@ job_keys! {
 pub const AOVS: &[&str] = &["depth", "median_depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
 
 job_keys! {
-    /// Render a scene or the result of a run.
+    /// Render a scene, splats, a field or the result of a run.
     RenderJob {
         include common: Common;
-        /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl), splats (.ply, .splat, .spz, .sog, .glb) or a run folder.
+        /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl), splats (.ply, .splat, .spz, .sog, .glb), a field
+        /// (field.safetensors: its surface, or the picture, video or sound that it was fitted to) or a run folder.
         model: Option<PathBuf>, Path, example "\"scene.glb\"";
         /// Where from: the name of a camera in the scene, orbit:N for N views around it, or a transforms.json file. Without
         /// it the scene's first camera, else orbit:1.
         camera: Option<String>, Camera, example "\"orbit:8\"";
-        /// Columns and rows.
-        size: Size, Size, default "\"512x512\"";
+        /// Columns and rows. Without it 512x512, or what a picture's field was fitted to.
+        size: Option<Size>, Size, example "\"512x512\"";
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
-        /// none where the scene has lights of its own.
+        /// none where the scene has lights of its own, or lamps beside the camera for the surfaces of fields.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
         /// Auxiliary pictures beside colour, written as EXR: depth, normal, albedo, metallic, roughness, uv, id, mask;
-        /// of splats depth (the mean), median_depth, normal and mask.
+        /// of splats depth (the mean), median_depth, normal and mask; of fields depth, normal and mask.
         aov: Vec<String>, Words(AOVS), default "[]";
         /// Format of colour: png is display-encoded, exr linear.
         format: String, Choice(&["png", "exr"]), default "\"png\"";
         /// Make a video of the pictures too, over black: .mp4, .webm or .gif, by an installed ffmpeg.
         video: Option<PathBuf>, Path, example "\"turn.mp4\"";
-        /// Pictures in a second of the video.
-        rate: f64, Amount, default "30.0";
+        /// Pictures in a second of the video, without it 30; of a sound's field samples in a second, without it the sound's.
+        rate: Option<f64>, Amount, example "30.0";
+        /// How a field's surface is shown: lit, its normals or its mean curvature (blue where it is hollow, red where it bulges)
+        /// as colours, or as a mirror of `environment`, without one of bands of light, by which rough normals are seen.
+        /// Without it lit.
+        shading: Option<String>, Choice(SHADINGS), example "\"mirror\"";
+        /// Normals and curvature of a field: polyfit by polynomials fitted around each point, which see through the roughness
+        /// of grids, ad by differentiation. Without it polyfit.
+        normals: Option<String>, Choice(DERIVATIONS), example "\"ad\"";
+        /// Deviation of the fitted operator, in parts of the shape's longest side. Without it the one that the fit chose, or about
+        /// that of a cell of the field's finest grid.
+        polyfit_sigma: Option<f64>, Amount, example "0.01";
+        /// Rays along each side of a pixel of a field's surface; 2 have smooth outlines and take four times as long. Without it 1.
+        rays: Option<usize>, Count(1), example "2";
+        /// A field's time: of a surface that moves from 0 to the duration it was fitted for, without it the end; of a video the
+        /// frame, from 0, or between two.
+        time: Option<f64>, Number, example "0.5";
+        /// Pictures from the beginning to the end of a field that moves. Without it all frames of a video, one of a surface.
+        frames: Option<usize>, Count(1), example "60";
         /// Folder for the pictures.
         out: PathBuf, Path, default "\"render\"";
     }

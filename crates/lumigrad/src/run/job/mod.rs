@@ -37,6 +37,7 @@ pub struct Command {
 impl Command {
     /// All commands.
     pub fn all() -> Vec<Self> {
+        use crate::fields::MeshJob;
         use commands::*;
         let command =
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
@@ -51,6 +52,7 @@ impl Command {
             command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
+            command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
             command("eval", EvalJob::ABOUT, &["a"], EvalJob::keys()),
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),

@@ -1,5 +1,6 @@
 //! Typed values of job keys.
 
+use lumigrad_scene::environment::Environment;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::path::PathBuf;
 
@@ -39,6 +40,19 @@ pub enum EnvironmentChoice {
     Radiance([f32; 3]),
     /// An equirectangular picture.
     File(PathBuf),
+}
+
+impl EnvironmentChoice {
+    /// The light itself.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds no light.
+    pub fn load(&self) -> crate::Result<Environment> {
+        Ok(match self {
+            Self::Radiance(rgb) => Environment::constant(*rgb),
+            Self::File(path) => Environment::load(path)?,
+        })
+    }
 }
 
 /// A parameter that may change.

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use lumigrad_core::{Tensor, Var};
+use lumigrad_scene::mesh::TriangleMesh;
 use std::collections::BTreeMap;
 
 /// A box of the world in the domain [−1, 1]³.
@@ -34,10 +35,20 @@ impl Place {
         std::array::from_fn(|c| (p[c] as f64 * self.scale + self.centre[c]) as f32)
     }
 
-    /// What a file says of a field that lives here.
-    pub fn facts(&self, kind: &str) -> BTreeMap<String, String> {
-        let facts =
-            [("kind", kind.to_owned()), ("centre", format!("{:?}", self.centre)), ("scale", self.scale.to_string())];
+    /// A surface of the domain in the world.
+    pub fn mesh(&self, positions: &[[f32; 3]], triangles: Vec<[u32; 3]>, normals: Vec<[f32; 3]>) -> TriangleMesh {
+        let positions = positions.iter().map(|&p| self.outwards(p)).collect();
+        TriangleMesh { positions, normals: Some(normals), triangles, ..TriangleMesh::default() }
+    }
+
+    /// What a file says of a field that lives here; `side` is the longest side of its shape, in the domain.
+    pub fn facts(&self, kind: &str, side: f64) -> BTreeMap<String, String> {
+        let facts = [
+            ("kind", kind.to_owned()),
+            ("centre", format!("{:?}", self.centre)),
+            ("scale", self.scale.to_string()),
+            ("side", side.to_string()),
+        ];
         facts.map(|(k, v)| (k.to_owned(), v)).into()
     }
 }

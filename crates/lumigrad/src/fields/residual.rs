@@ -1,14 +1,14 @@
 //! The network of OReX: one small network that improves the field again and again.
 
-use crate::Result;
 use lumigrad_core::ops::random::uniform;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Jet, Mlp, Omega, Parameter, init};
-use safetensors::tensor::{Dtype, TensorView};
-use std::collections::{BTreeMap, HashMap};
+use lumigrad_field::{Activation, Derivatives, Error, Jet, Mlp, Omega, Parameter, Result, arrays, init};
+use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_PI_2, PI};
 use std::sync::Arc;
 
+/// Key of the facts in a file's header.
+const KEY: &str = "lumigrad.orex";
 /// Frequencies per coordinate, learnt; they start at π·2ᵏ.
 const FREQUENCIES: usize = 5;
 /// Numbers that an iteration hands to the next beside the field.
@@ -20,6 +20,9 @@ const ITERATIONS: usize = 10;
 /// Hidden layers and their units.
 const DEPTH: usize = 6;
 const WIDTH: usize = 64;
+
+/// Parameters, and facts by name.
+pub type Trained = (Vec<Tensor>, BTreeMap<String, String>);
 
 /// A residual network (Sawdayee et al. 2023): waves of the point, the field so far, a state and a mark of the iteration go
 /// in; what is added to the field and the next state come out.
@@ -84,8 +87,7 @@ impl Residual {
             streams[0] = Some(value);
             Jet::new(derivatives.clone(), streams)
         };
-        let zeros =
-            |c: usize| Ok::<_, crate::Error>(plain(Tensor::zeros(points.device(), points.dtype(), &[n, c])?.into()));
+        let zeros = |c: usize| Ok::<_, Error>(plain(Tensor::zeros(points.device(), points.dtype(), &[n, c])?.into()));
         let (mut field, mut state) = (zeros(1)?, zeros(STATE)?);
         let mut found = vec![];
         for k in 0..ITERATIONS {
@@ -99,21 +101,25 @@ impl Residual {
         Ok(found)
     }
 
+    /// The field after the last iteration, at points [N, 3].
+    pub fn jet(&self, parameters: &[Var], points: &Var, derivatives: &Arc<Derivatives>) -> Result<Jet> {
+        Ok(self.jets(parameters, points, derivatives)?.pop().expect("there are iterations"))
+    }
+
     /// The file of its parameters, with facts in the header.
-    pub fn to_bytes(&self, values: &[Tensor], facts: BTreeMap<String, String>) -> Result<Vec<u8>> {
-        let broken = |e: safetensors::SafeTensorError| crate::Error::job(format!("the network cannot be written: {e}"));
-        let names = self.start(0, &Device::cpu())?.into_iter().map(|p| p.name);
-        let arrays = names.zip(values).map(|(name, v)| {
-            let bytes: Vec<u8> = v.to_vec::<f32>()?.iter().flat_map(|x| x.to_le_bytes()).collect();
-            Ok((name, v.shape().to_vec(), bytes))
-        });
-        let arrays = arrays.collect::<Result<Vec<_>>>()?;
-        let views = arrays
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(broken)?)));
-        // One entry: maps of several would be written in no fixed order.
-        let header = HashMap::from([("lumigrad.orex".to_owned(), serde_json::json!(facts).to_string())]);
-        safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(header)).map_err(broken)
+    pub fn to_bytes(&self, values: &[Tensor], facts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+        arrays::to_bytes(self.shapes()?, values, (KEY, serde_json::json!(facts).to_string()))
+    }
+
+    /// Parameters and facts of a file; `None` where it is of another network.
+    pub fn read(&self, bytes: &[u8], device: &Device) -> Result<Option<Trained>> {
+        let Some(text) = arrays::text(bytes, KEY)? else { return Ok(None) };
+        let facts = serde_json::from_str(&text).map_err(|e| Error::File(format!("not a whole field: {e}")))?;
+        Ok(Some((arrays::from_bytes(bytes, self.shapes()?, device)?, facts)))
+    }
+
+    fn shapes(&self) -> Result<arrays::Shapes> {
+        Ok(self.start(0, &Device::cpu())?.into_iter().map(|p| (p.name, p.value.shape().to_vec())).collect())
     }
 }
 

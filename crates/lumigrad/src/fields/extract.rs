@@ -1,9 +1,9 @@
-//! Meshes of fields.
+//! Samples of fields on grids, for surfaces to be taken out of.
 
 use crate::run::require_memory;
 use crate::{Error, Result};
 use glam::DVec3;
-use lumigrad_geometry::{Border, SampleGrid, marching_cubes};
+use lumigrad_geometry::SampleGrid;
 
 /// Fine samples along a coarse cell.
 const STRIDE: usize = 4;
@@ -106,23 +106,4 @@ pub fn sampled(grid: &SampleGrid, values: Values) -> Result<Vec<f32>> {
         }
     }
     Ok(samples)
-}
-
-/// The zero set of a field over [−1, 1]³, closed at its faces.
-///
-/// # Errors
-/// Those of the field.
-#[allow(clippy::type_complexity)]
-pub fn surface(resolution: usize, values: Values) -> Result<(Vec<[f32; 3]>, Vec<[u32; 3]>)> {
-    let grid = grid(DVec3::ONE, resolution);
-    Ok(marching_cubes(&sampled(&grid, values)?, &grid, 0.0, Border::Closed)?)
-}
-
-/// Unit normals, positive outwards, from the streams of a gradient: value, then derivatives by x, y and z.
-pub fn normals(streams: &[Vec<f32>]) -> Vec<[f32; 3]> {
-    let normal = |k: usize| {
-        let gradient = DVec3::from_array([1, 2, 3].map(|c: usize| f64::from(streams[c][k])));
-        gradient.normalize_or_zero().as_vec3().to_array()
-    };
-    (0..streams[0].len()).map(normal).collect()
 }

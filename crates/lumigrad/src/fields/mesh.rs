@@ -1,0 +1,107 @@
+//! `mesh`: the surface of a field as triangles.
+
+use super::file::{FILE, FieldFile, find};
+use super::operators::{DERIVATIONS, Derivation};
+use super::{extract, shade};
+use crate::run::Summary;
+use crate::run::job::Kind::*;
+use crate::run::job::commands::Common;
+use crate::run::job::job_keys;
+use crate::{Error, Result};
+use lumigrad_core::Device;
+use lumigrad_geometry::{Keep, Topology, keep_parts};
+use lumigrad_scene::Scene;
+use lumigrad_scene::formats::{obj, ply};
+use lumigrad_scene::mesh::TriangleMesh;
+use std::path::{Path, PathBuf};
+
+job_keys! {
+    /// Take the surface out of a field as triangles.
+    MeshJob {
+        include common: Common;
+        /// The field: the field.safetensors of fit sdf, fit eikonal, fit slices or fit evolve, or its run folder.
+        field: Option<PathBuf>, Path, example "\"runs/sdf-bunny\"";
+        /// How: mc is marching cubes, whose surface is manifold for any field.
+        method: String, Choice(&["mc"]), default "\"mc\"";
+        /// Cells along the longest side of the grid.
+        resolution: usize, Count(2), default "256";
+        /// Time, of a surface that moves: from 0 to the duration it was fitted for. Without it the end.
+        time: Option<f64>, Number, example "0.5";
+        /// Normals and curvature: polyfit by polynomials fitted around each point, which see through the roughness of grids, ad by
+        /// differentiation.
+        normals: String, Choice(DERIVATIONS), default "\"polyfit\"";
+        /// Deviation of the fitted operator, in parts of the shape's longest side. Without it the one that the fit chose, or about
+        /// that of a cell of the field's finest grid.
+        polyfit_sigma: Option<f64>, Amount, example "0.01";
+        /// Colour vertices by mean curvature, from blue where the surface is hollow to red where it bulges.
+        curvature: bool, Flag, default "false";
+        /// Keep the part of the surface with the largest area only.
+        largest: bool, Flag, default "false";
+        /// The file that is written: .ply, .obj, .glb or .gltf.
+        out: PathBuf, Path, default "\"mesh.ply\"";
+    }
+}
+
+/// Takes the surface out of a field and writes it.
+///
+/// # Errors
+/// A file that is no field with a surface; settings that do not suit it; a file that cannot be written.
+pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()> {
+    let path =
+        job.field.clone().ok_or_else(|| Error::usage("mesh", "FIELD is missing", "lumigrad mesh runs/sdf-bunny"))?;
+    let write = writer(&job.out)?;
+    let help = format!("give a {FILE}, or the folder of a run that has one");
+    let file = find(&path).ok_or_else(|| Error::file(path.display(), "no field", help))?;
+    let file = FieldFile::load(&file, device)?;
+    let solid = file.solid(job.time)?;
+    extract::check("--resolution", solid.half, job.resolution)?;
+    let operators = file.operators(&solid, job.polyfit_sigma, job.common.seed)?;
+    let how = Derivation::from_name(&job.normals);
+    let (mut positions, mut triangles) = solid.surface(job.resolution)?;
+    if triangles.is_empty() {
+        return Err(Error::file(
+            file.name(),
+            "the field has no surface there",
+            "train it longer, or choose another --time",
+        ));
+    }
+    if job.largest {
+        (positions, triangles) = keep_parts(&positions, &triangles, Keep::Largest)?;
+    }
+    let normals = operators.normals(&solid, how, positions.as_flattened())?;
+    let mut mesh = solid.place.mesh(&positions, triangles, normals);
+    if job.curvature {
+        let curvatures = operators.curvatures(&solid, how, positions.as_flattened())?;
+        let range = shade::scale_of(&curvatures);
+        mesh.colors = Some(shade::curvature_colours(&curvatures, range));
+        summary.metric("curvature_range", range.into());
+    }
+    let topology = Topology::new(mesh.positions.len(), &mesh.triangles)?;
+    summary.metric("n_vertices", mesh.positions.len() as f64);
+    summary.metric("n_triangles", mesh.triangles.len() as f64);
+    summary.metric("n_components", topology.n_parts as f64);
+    summary.metric("watertight", topology.watertight() as u8 as f64);
+    summary.metric("manifold", topology.manifold() as u8 as f64);
+    if let Some(genus) = topology.genus() {
+        summary.metric("genus", genus as f64);
+    }
+    write(&job.out, &mesh)?;
+    summary.output("mesh", &job.out);
+    Ok(())
+}
+
+type Write = fn(&Path, &TriangleMesh) -> Result<()>;
+
+/// What writes files of this ending.
+fn writer(to: &Path) -> Result<Write> {
+    let ending = to.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    Ok(match ending.as_str() {
+        "ply" => |to, mesh| Ok(ply::save(to, mesh)?),
+        "obj" => |to, mesh| Ok(obj::save(to, mesh, &[])?),
+        "glb" | "gltf" => |to, mesh| Ok(Scene::from_triangle_mesh("surface", mesh)?.save(to)?),
+        _ => {
+            let message = format!("cannot write a mesh ending in {ending:?}");
+            return Err(Error::usage(to.display(), message, "choose .ply, .obj, .glb or .gltf"));
+        }
+    })
+}
