@@ -19,12 +19,12 @@ const TRIED: usize = 1 << 10;
 const CHUNK: usize = 1 << 10;
 /// Points and steps of the fine-tuning, points of a step, and its rate.
 const TUNED: usize = 1 << 19;
-const TUNING_STEPS: usize = 1600;
+const TUNING_STEPS: usize = 2000;
 const TUNING_BATCH: usize = 1 << 14;
-const TUNING_RATES: Rates = Rates { rate: 1e-3, table_rate: 4e-3, clip: None };
+const TUNING_RATES: Rates = Rates { rate: 2e-3, table_rate: 8e-3, clip: None };
 /// Weight of the values. Normals are rough because values are, by about a hundredth of those near the surface: values must be
 /// free to move by that.
-const KEPT: f64 = 0.03;
+const KEPT: f64 = 0.015;
 /// Deviation of those near the surface.
 const TUNED_NEAR: f64 = 0.01;
 

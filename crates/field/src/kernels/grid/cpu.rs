@@ -9,8 +9,8 @@ use rayon::prelude::*;
 const PRIMES: [u32; 4] = [1, 2_654_435_761, 805_459_861, 3_674_653_429];
 /// Corners of a cell of four axes.
 const MOST_CORNERS: usize = 16;
-/// Points that a thread takes at a time.
-const CHUNK: usize = 2048;
+/// Points that a thread takes at a time, at least and at most: the more, the longer a level's rows stay in the cache.
+const CHUNKS: [usize; 2] = [1 << 11, 1 << 14];
 
 /// One level, as the buffer holds it.
 #[derive(Clone, Copy)]
@@ -193,8 +193,9 @@ pub fn encode<R: Real>(p: &Params, _items: usize, b: GridEncodeBuffers<'_, R>) {
     let (n, levels, features) = (p.points as usize, p.levels as usize, p.features as usize);
     assert_eq!(b.encoded.len(), p.streams as usize * n * levels * features);
     let out = Out(b.encoded.as_mut_ptr());
-    (0..n.div_ceil(CHUNK)).into_par_iter().for_each(|chunk| {
-        let range = chunk * CHUNK..((chunk + 1) * CHUNK).min(n);
+    let size = (n / (4 * rayon::current_num_threads())).clamp(CHUNKS[0], CHUNKS[1]);
+    (0..n.div_ceil(size)).into_par_iter().for_each(|chunk| {
+        let range = chunk * size..((chunk + 1) * size).min(n);
         for k in 0..levels {
             let level = Level::read(b.levels, k);
             let range = range.clone();

@@ -66,7 +66,7 @@ const DEFAULTS: Defaults = Defaults {
     sine: (256, 4),
     omega: 30.0,
     sine_rate: 1e-4,
-    grid: (8, 17, 16, 1024),
+    grid: (8, 16, 16, 1024),
     activation: Activation::Relu,
 };
 /// Numbers that the density's network gives: the density's logarithm, and features.
