@@ -22,6 +22,7 @@ mod sound;
 mod spectrum;
 mod video;
 
+pub use frames::FrameKeys;
 pub use keys::FitKeys;
 
 use crate::run::job::{Document, Key};
