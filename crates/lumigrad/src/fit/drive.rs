@@ -5,7 +5,7 @@ use super::describe::{self, Defaults};
 use super::frames::FrameKeys;
 use super::image::clamped;
 use crate::run::job::Document;
-use crate::run::report::{Curve, Figure, Image, Report, Series, Slider};
+use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider};
 use crate::run::{
     self, Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
 };
@@ -91,6 +91,12 @@ impl Output<'_> {
     /// Pictures of the page to compare; values beyond [0, 1] are cut off.
     pub fn slider(&mut self, name: &str, note: String, states: Vec<(&str, Picture)>) -> Result<()> {
         self.report.sliders.push(Slider { name: name.into(), note, states: images(states)? });
+        Ok(())
+    }
+
+    /// Pictures of the page side by side; values beyond [0, 1] are cut off.
+    pub fn gallery(&mut self, name: &str, note: &str, states: Vec<(&str, Picture)>) -> Result<()> {
+        self.report.galleries.push(Gallery { name: name.into(), note: note.into(), states: images(states)? });
         Ok(())
     }
 }

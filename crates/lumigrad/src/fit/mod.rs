@@ -10,6 +10,7 @@ mod frames;
 mod image;
 mod keys;
 mod known;
+mod morph;
 mod normals;
 mod pde;
 mod place;
@@ -45,8 +46,18 @@ pub struct Fit {
 }
 
 /// Every kind of fit.
-pub const FITS: &[Fit] =
-    &[image::FIT, audio::FIT, video::FIT, poisson::FIT, sdf::FIT, eikonal::FIT, slices::FIT, pde::FIT, evolve::FIT];
+pub const FITS: &[Fit] = &[
+    image::FIT,
+    audio::FIT,
+    video::FIT,
+    poisson::FIT,
+    morph::FIT,
+    sdf::FIT,
+    eikonal::FIT,
+    slices::FIT,
+    pde::FIT,
+    evolve::FIT,
+];
 
 /// What a fit is of.
 ///
