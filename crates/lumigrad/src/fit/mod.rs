@@ -10,6 +10,7 @@ mod frames;
 mod image;
 mod keys;
 mod known;
+mod material;
 mod morph;
 mod normals;
 mod pde;
@@ -57,6 +58,7 @@ pub const FITS: &[Fit] = &[
     slices::FIT,
     pde::FIT,
     evolve::FIT,
+    material::FIT,
 ];
 
 /// What a fit is of.
