@@ -135,6 +135,10 @@ fn bad_input_is_told() {
         (vec!["pde", "--residual", "u_xx", "--conditions", "t = 0: u"], "no face"),
         (vec!["pde"], "--residual"),
         (vec!["evolve", "empty.obj"], "empty.obj"),
+        (vec!["morph"], "A is missing"),
+        (vec!["morph", "broken.png", "broken.png"], "--landmarks"),
+        (vec!["material", "broken.png"], "8 bytes, expected 34992012"),
+        (vec!["material", "--roughness", "2"], "--roughness"),
     ] {
         let all: Vec<&str> =
             ["fit"].into_iter().chain(arguments.iter().copied()).chain(["--device", "cpu", "--json"]).collect();

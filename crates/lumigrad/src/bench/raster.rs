@@ -6,43 +6,16 @@ use crate::core::{DType, Device, Tape, Tensor, Var};
 use crate::optim::{Adam, Group, Loss};
 use crate::optimize::encode;
 use crate::raster::{Bindings, Camera, Options, Renderer};
-use crate::run::{Summary, peak_memory_bytes};
+use crate::run::{Summary, peak_memory_bytes, sphere};
 use crate::scene::camera::{Framing, sphere_views};
 use crate::scene::environment::Environment;
-use crate::scene::{Image, Light, LightKind, Material, MeshData, Node, Scene, Transform};
-use std::f32::consts::{PI, TAU};
+use crate::scene::{Image, Light, LightKind, Material, Node, Scene, Transform};
 
 /// Cells of the sphere each way: 2 · 100² triangles, less those at the poles.
 const CELLS: usize = 100;
 /// Texels of a side.
 const TEXELS: u32 = 512;
 const TEXTURE: &str = "/materials/0/pbrMetallicRoughness/baseColorTexture";
-
-fn sphere() -> MeshData {
-    let (mut positions, mut texcoords, mut triangles) = (vec![], vec![], vec![]);
-    for j in 0..=CELLS {
-        for i in 0..=CELLS {
-            let (u, v) = (i as f32 / CELLS as f32, j as f32 / CELLS as f32);
-            let (a, b) = (TAU * u, PI * v);
-            positions.push([b.sin() * a.cos(), b.cos(), -b.sin() * a.sin()]);
-            texcoords.push([u, v]);
-        }
-    }
-    let index = |i: usize, j: usize| (j * (CELLS + 1) + i) as u32;
-    for j in 0..CELLS {
-        for i in 0..CELLS {
-            let (a, b, c, d) = (index(i, j), index(i + 1, j), index(i + 1, j + 1), index(i, j + 1));
-            triangles.extend([[a, d, b], [b, d, c]]);
-        }
-    }
-    MeshData {
-        normals: Some(positions.clone()),
-        positions,
-        texcoords: Some(texcoords),
-        triangles,
-        ..Default::default()
-    }
-}
 
 fn scene() -> Result<Scene> {
     let pixels = (0..TEXELS * TEXELS).flat_map(|i| {
@@ -52,7 +25,7 @@ fn scene() -> Result<Scene> {
     });
     let image = Image { name: "checks".into(), width: TEXELS, height: TEXELS, rgba8: pixels.collect() };
     let material = Material { roughness_factor: 0.4, metallic_factor: 0.3, ..Material::default() };
-    let mut scene = Scene::from_mesh("sphere", &sphere(), &material, Some(&image))?;
+    let mut scene = Scene::from_mesh("sphere", &sphere(CELLS), &material, Some(&image))?;
     let kind = LightKind::Point;
     let light = Light { name: "lamp".into(), color: [1.0; 3], intensity: 10.0, range: None, kind };
     let light = Some(scene.add_light(&light)?);

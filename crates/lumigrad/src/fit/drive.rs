@@ -2,11 +2,12 @@
 
 use super::FitKeys;
 use super::describe::{self, Defaults};
+use super::frames::FrameKeys;
 use super::image::clamped;
 use crate::run::job::Document;
-use crate::run::report::{Curve, Figure, Image, Report, Series, Slider};
+use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider};
 use crate::run::{
-    Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
+    self, Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
 };
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
@@ -80,13 +81,39 @@ impl Output<'_> {
         self.file("field", "field.safetensors", &bytes)
     }
 
-    /// Pictures of the page to compare; values beyond [0, 1] are cut off.
-    pub fn slider<N: Into<String>>(&mut self, name: &str, note: String, states: Vec<(N, Picture)>) -> Result<()> {
-        let image = |(name, p): (N, Picture)| Ok((name.into(), Image::new(&clamped(p.into_srgb()), SIDE)?));
-        let states = states.into_iter().map(image).collect::<Result<_>>()?;
-        self.report.sliders.push(Slider { name: name.into(), note, states });
+    /// Writes pictures as frames/000.png and so on, and a video of them where one is wanted.
+    pub fn frames(&mut self, n: usize, keys: &FrameKeys, frame: impl Fn(usize) -> Result<Picture>) -> Result<()> {
+        let digits = (n - 1).to_string().len().max(3);
+        let mut paths = vec![];
+        for k in 0..n {
+            let name = format!("frames/{k:0digits$}.png");
+            self.folder.write(&name, &clamped(frame(k)?).encode_png()?)?;
+            paths.push(self.folder.path(&name));
+        }
+        self.summary.output("frames", &self.folder.final_path("frames"));
+        if let Some(to) = &keys.video {
+            run::video(&paths, keys.rate, to)?;
+            self.summary.output("video", to);
+        }
         Ok(())
     }
+
+    /// Pictures of the page to compare; values beyond [0, 1] are cut off.
+    pub fn slider<N: Into<String>>(&mut self, name: &str, note: String, states: Vec<(N, Picture)>) -> Result<()> {
+        self.report.sliders.push(Slider { name: name.into(), note, states: images(states)? });
+        Ok(())
+    }
+
+    /// Pictures of the page side by side; values beyond [0, 1] are cut off.
+    pub fn gallery<N: Into<String>>(&mut self, name: &str, note: &str, states: Vec<(N, Picture)>) -> Result<()> {
+        self.report.galleries.push(Gallery { name: name.into(), note: note.into(), states: images(states)? });
+        Ok(())
+    }
+}
+
+fn images<N: Into<String>>(states: Vec<(N, Picture)>) -> Result<Vec<(String, Image)>> {
+    let image = |(name, p): (N, Picture)| Ok((name.into(), Image::new(&clamped(p.into_srgb()), SIDE)?));
+    states.into_iter().map(image).collect()
 }
 
 /// A fit before its first step.

@@ -1,10 +1,22 @@
 //! Pictures of one size in a folder, in the order of their names.
 
+use crate::run::job::Kind::*;
+use crate::run::job::job_keys;
 use crate::run::require_memory;
 use crate::{Error, Result};
 use lumigrad_scene::picture::{Picture, Transfer};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
+
+job_keys! {
+    /// Keys of fits that write frames.
+    FrameKeys {
+        /// Make a video of the frames too: .mp4, .webm or .gif, by an installed ffmpeg.
+        video: Option<PathBuf>, Path, example "\"field.mp4\"";
+        /// Frames in a second of the video.
+        rate: f64, Amount, default "25.0";
+    }
+}
 
 /// Endings of pictures.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];

@@ -87,6 +87,18 @@ pub(super) fn load(path: &std::path::Path, max_size: Option<usize>) -> Result<Pi
     Ok(if transfer == Transfer::Srgb { small.into_srgb() } else { small })
 }
 
+/// A display-encoded picture without alpha: over black.
+pub(super) fn opaque(path: &std::path::Path, max_size: Option<usize>) -> Result<Picture> {
+    let picture = load(path, max_size)?.into_srgb();
+    Ok(if picture.has_alpha() { picture.over([0.0; 3]) } else { picture })
+}
+
+/// Two pictures without alpha, in colour where one of them is.
+pub(super) fn alike(a: Picture, b: Picture) -> (Picture, Picture) {
+    let rgb = |p: Picture| p.into_rgba().over([0.0; 3]);
+    if a.channels == b.channels { (a, b) } else { (rgb(a), rgb(b)) }
+}
+
 /// Columns and rows where the longer side is at most so long.
 pub(super) fn reduced((w, h): (usize, usize), max_size: Option<usize>) -> (usize, usize) {
     let longest = w.max(h);

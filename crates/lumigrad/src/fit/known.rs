@@ -1,7 +1,7 @@
 //! What a Poisson job knows of the wanted picture: derivatives everywhere, or within a mask and colours elsewhere.
 
 use super::poisson::FitPoissonJob;
-use super::slopes;
+use super::{image, slopes};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor};
 use lumigrad_scene::picture::Picture;
@@ -52,10 +52,7 @@ impl Known {
     /// # Errors
     /// Pictures that cannot be read or are of several sizes; a mask that is all bright or all dark.
     pub fn load(path: &Path, job: &FitPoissonJob) -> Result<Self> {
-        let load = |path: &Path| -> Result<Picture> {
-            let picture = super::image::load(path, job.max_size)?.into_srgb();
-            Ok(if picture.has_alpha() { picture.over([0.0; 3]) } else { picture })
-        };
+        let load = |path: &Path| image::opaque(path, job.max_size);
         let same = |p: &Path, own: (usize, usize), other: (usize, usize)| match own == other {
             true => Ok(()),
             false => {
@@ -74,11 +71,8 @@ impl Known {
                 for p in [from, mask] {
                     same(p, Picture::dimensions(p)?, Picture::dimensions(path)?)?;
                 }
-                let mut source = load(from)?;
-                if source.channels != picture.channels {
-                    let rgb = |p: Picture| p.into_rgba().over([0.0; 3]);
-                    (source, picture) = (rgb(source), rgb(picture));
-                }
+                let source;
+                (source, picture) = image::alike(load(from)?, picture);
                 let bright = load(mask)?;
                 let n = bright.channels;
                 let inside: Vec<bool> =

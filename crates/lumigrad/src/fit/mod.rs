@@ -12,6 +12,8 @@ mod helmholtz;
 mod image;
 mod keys;
 mod known;
+mod material;
+mod morph;
 mod normals;
 mod pde;
 mod poisson;
@@ -24,6 +26,7 @@ mod start;
 mod video;
 mod wave;
 
+pub use frames::FrameKeys;
 pub use keys::FitKeys;
 
 use crate::run::job::{Document, Key};
@@ -52,6 +55,7 @@ pub const FITS: &[Fit] = &[
     audio::FIT,
     video::FIT,
     poisson::FIT,
+    morph::FIT,
     sdf::FIT,
     eikonal::FIT,
     slices::FIT,
@@ -59,6 +63,7 @@ pub const FITS: &[Fit] = &[
     evolve::FIT,
     helmholtz::FIT,
     wave::FIT,
+    material::FIT,
     crate::train::field::FIT,
 ];
 

@@ -2,12 +2,12 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
-use super::frames::{Frames, picture, to_byte};
+use super::frames::{FrameKeys, Frames, picture, to_byte};
 use super::{Fit, FitKeys, given};
 use crate::Result;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::{self, Observer, Stop, Summary};
+use crate::run::{Observer, Stop, Summary};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Activation, Derivatives, Encoding, Field};
@@ -19,6 +19,7 @@ job_keys! {
     /// Fit a field of place and time to a sequence of pictures, and sample it at any time.
     FitVideoJob {
         include fit: FitKeys;
+        include written: FrameKeys;
         /// Folder of the frames: PNG, JPEG or WebP of one size, in the order of their names, numbers in them by value.
         folder: Option<PathBuf>, Path, example "\"frames\"";
         /// Bound of the longer side; frames are reduced to it.
@@ -29,10 +30,6 @@ job_keys! {
         frame_step: f64, Amount, default "4.0";
         /// Frames that are written. Without it as many as there are; more are between those.
         frames: Option<usize>, Count(1), example "64";
-        /// Make a video of the frames too: .mp4, .webm or .gif, by an installed ffmpeg.
-        video: Option<PathBuf>, Path, example "\"field.mp4\"";
-        /// Frames in a second of the video.
-        rate: f64, Amount, default "25.0";
     }
 }
 
@@ -116,27 +113,6 @@ impl VideoTask {
         }
         Ok(10.0 * (255.0 * 255.0 * count as f64 / (sum as f64).max(1e-9)).log10())
     }
-
-    /// Writes the frames, and the video where one is wanted.
-    fn write(&self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let n = self.job.frames.unwrap_or(self.frames.count);
-        let digits = (n - 1).to_string().len().max(3);
-        let mut paths = vec![];
-        for k in 0..n {
-            // The first and the last stay what they are.
-            let at = if n == 1 { 0.0 } else { k as f64 * (self.frames.count - 1) as f64 / (n - 1) as f64 };
-            let found = picture(self.frames.width, self.frames.height, self.sampled(values, at)?);
-            let name = format!("frames/{k:0digits$}.png");
-            output.folder.write(&name, &found.encode_png()?)?;
-            paths.push(output.folder.path(&name));
-        }
-        output.summary.output("frames", &output.folder.final_path("frames"));
-        if let Some(to) = &self.job.video {
-            run::video(&paths, self.job.rate, to)?;
-            output.summary.output("video", to);
-        }
-        Ok(())
-    }
 }
 
 impl Task for VideoTask {
@@ -172,7 +148,12 @@ impl Task for VideoTask {
         ];
         let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v)).into();
         output.model(&self.field, values, facts)?;
-        self.write(values, output)?;
+        let n = self.job.frames.unwrap_or(self.frames.count);
+        output.frames(n, &self.job.written, |k| {
+            // The first and the last stay what they are.
+            let at = if n == 1 { 0.0 } else { k as f64 * (self.frames.count - 1) as f64 / (n - 1) as f64 };
+            Ok(picture(self.frames.width, self.frames.height, self.sampled(values, at)?))
+        })?;
         let shown = SHOWN.min(self.frames.count);
         for k in 0..shown {
             let frame = if shown == 1 { 0 } else { k * (self.frames.count - 1) / (shown - 1) };

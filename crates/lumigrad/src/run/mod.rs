@@ -14,6 +14,7 @@ mod memory;
 mod render;
 pub mod report;
 mod saves;
+mod sphere;
 mod splats;
 mod summary;
 mod video;
@@ -30,6 +31,7 @@ pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, requ
 pub(crate) use render::{ELEVATION, choose, file_name, make_folder};
 pub use render::{RenderSettings, SIZE, cameras, render};
 pub use saves::Saves;
+pub use sphere::sphere;
 pub use splats::{convert_splats, load_splats, render_splats, run_splats};
 pub use summary::{Record, Summary};
 pub use video::video;
