@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 16] = [
     "train",
     "field",
     "data",
@@ -20,7 +20,9 @@ const SMALL: [&str; 14] = [
     "--samples",
     "64",
     "--samples-per-step",
-    "16384",
+    "8192",
+    "--eval-every",
+    "1000",
     "--json",
 ];
 
@@ -37,10 +39,18 @@ fn photographs_become_a_field() {
     let cpu = ["--device", "cpu"];
     let found = train(folder.path(), &[&cpu[..], &["--iterations", "200", "--out", "a"]].concat());
     let psnr = found["metrics"]["test_psnr"].as_f64().unwrap();
-    assert!(psnr > 18.5, "{psnr} dB");
+    assert!(psnr > 17.5, "{psnr} dB");
     for file in ["field.safetensors", "report.html", "metrics.json", "job.toml", "views/transforms_test.json"] {
         assert!(folder.path().join("a").join(file).is_file(), "{file}");
     }
+    // The held-out views, rendered from the saved file, are those of the training.
+    let cameras = "a/views/transforms_test.json";
+    let arguments =
+        ["render", "a", "--camera", cameras, "--device", "cpu", "--aov", "depth,mask", "-o", "again", "--json"];
+    let run = Run::new(folder.path(), &arguments);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = Run::new(folder.path(), &["eval", "again", "--against", "a/views", "--json"]);
+    assert!(run.json()["metrics"]["psnr"].as_f64().unwrap() > 45.0, "{}", run.out);
     // Any number of threads gives the same bytes.
     let bytes = |run: &str| fs::read(folder.path().join(run).join("field.safetensors")).unwrap();
     let short = ["--device", "cpu", "--iterations", "40", "--out"];

@@ -54,6 +54,11 @@ impl<D: Description> Model<D> {
         arrays::to_bytes(self.field.shapes(), &self.values, (D::KEY, header.to_string()))
     }
 
+    /// Whether a file says that it holds such a field.
+    pub fn is_in(bytes: &[u8]) -> bool {
+        arrays::text(bytes, D::KEY).is_ok_and(|text| text.is_some())
+    }
+
     /// Reads a file.
     ///
     /// # Errors

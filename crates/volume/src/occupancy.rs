@@ -85,6 +85,29 @@ impl Occupancy {
         Ok(())
     }
 
+    /// Which cells are full, eight to a byte, x fastest.
+    ///
+    /// # Errors
+    /// The device gives nothing back.
+    pub fn to_bits(&self) -> Result<Vec<u8>> {
+        let finest = words_of(self.resolution, 0);
+        Ok(self.words.to_vec::<u32>()?[..finest].iter().flat_map(|w| w.to_le_bytes()).collect())
+    }
+
+    /// A grid of which [`Self::to_bits`] told. `None` where these are not as many bits as it has cells.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn from_bits(resolution: usize, bits: &[u8], device: &Device) -> Result<Option<Self>> {
+        let mut grid = Self::full(resolution, device)?;
+        if grid.resolution != resolution || bits.len() != 4 * words_of(resolution, 0) {
+            return Ok(None);
+        }
+        let place = |[x, y, z]: [usize; 3]| (z * resolution + y) * resolution + x;
+        grid.set(|cell| bits[place(cell) / 8] >> (place(cell) % 8) & 1 == 1)?;
+        Ok(Some(grid))
+    }
+
     /// What is full is given cell by cell.
     ///
     /// # Errors
@@ -139,6 +162,11 @@ mod tests {
         assert!(bit(first, 16, [1, 4, 7]) && !bit(first, 16, [1, 4, 6]));
         assert!(bit(first + words_of(64, 1), 4, [0, 1, 1]));
         assert_eq!(words.iter().map(|w| w.count_ones()).sum::<u32>(), 3);
+        let bits = grid.to_bits().unwrap();
+        let again = Occupancy::from_bits(64, &bits, &Device::cpu()).unwrap().unwrap();
+        assert_eq!(again.words().to_vec::<u32>().unwrap(), words);
+        assert!(Occupancy::from_bits(64, &bits[1..], &Device::cpu()).unwrap().is_none());
+        assert!(Occupancy::from_bits(63, &bits, &Device::cpu()).unwrap().is_none());
     }
 
     #[test]

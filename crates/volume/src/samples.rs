@@ -12,11 +12,11 @@ use lumigrad_core::{DType, Map, Tensor, Var};
 pub struct Samples {
     /// First sample of each ray, and one more: u32 [R + 1].
     pub offsets: Tensor,
-    /// Ray of each sample: u32 [M].
+    /// Ray of each sample: u32 \[M\].
     pub rays: Tensor,
-    /// Distance of each sample's middle: [M].
+    /// Distance of each sample's middle: \[M\].
     pub middles: Tensor,
-    /// Its length: [M].
+    /// Its length: \[M\].
     pub lengths: Tensor,
 }
 
@@ -37,7 +37,7 @@ pub struct March {
     pub unbounded: bool,
 }
 
-/// Places samples along rays where space is not empty; of the first rays only, where all have too many together. `shifts` moves each ray's by a part of a step, from 0 to 1: [R].
+/// Places samples along rays where space is not empty; of the first rays only, where all have too many together. `shifts` moves each ray's by a part of a step, from 0 to 1: \[R\].
 ///
 /// **Gradients**: none; where samples lie is taken as given. **Cost**: rays are walked twice, and the number of samples is
 /// read back.
@@ -159,7 +159,7 @@ impl Samples {
 
     /// Sums along rays of values times weights: `result[r, c]` = Σ wᵢ vᵢ.
     ///
-    /// **Shapes**: weights [M], values [M, C]; result [R, C]. **Gradients**: to both.
+    /// **Shapes**: weights \[M\], values [M, C]; result [R, C]. **Gradients**: to both.
     ///
     /// # Errors
     /// Shapes that do not fit.

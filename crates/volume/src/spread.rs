@@ -56,7 +56,7 @@ impl Samples {
     /// The distortion of each ray: Σᵢⱼ wᵢwⱼ|mᵢ − mⱼ| + ⅓Σ wᵢ²δᵢ (Barron et al. 2022, eq. 15), which is least where all
     /// weight lies in one place. Distances are those of the samples: measure them in parts of the ray's length first.
     ///
-    /// **Shapes**: weights [M]; result [R, 1]. **Gradients**: to the weights. **Cost**: linear in the samples.
+    /// **Shapes**: weights \[M\]; result [R, 1]. **Gradients**: to the weights. **Cost**: linear in the samples.
     ///
     /// # Errors
     /// Shapes that do not fit.

@@ -64,7 +64,7 @@ impl Samples {
     /// How much of its ray's light comes from each sample: wᵢ = Tᵢ(1 − exp(−σᵢδᵢ)), Tᵢ = exp(−Σ_{j<i} σⱼδⱼ) (Max 1995; the
     /// quadrature of Mildenhall et al. 2020, eq. 3).
     ///
-    /// **Shapes**: densities [M] or [M, 1], not negative; result the same. **Gradients**: to the densities; sums are taken
+    /// **Shapes**: densities \[M\] or [M, 1], not negative; result the same. **Gradients**: to the densities; sums are taken
     /// from behind, so that nothing cancels where light is nearly gone. **Cost**: two passes over a ray; memory of its own:
     /// none.
     ///

@@ -10,6 +10,7 @@ use super::trace::steepest;
 use crate::run::job::commands::RenderJob;
 use crate::run::job::{EnvironmentChoice, Size};
 use crate::run::{self, Summary, require_memory};
+use crate::train::field::Trained;
 use crate::{Error, Result};
 use glam::DVec3;
 use lumigrad_core::Device;
@@ -27,6 +28,9 @@ const AOVS: [&str; 3] = ["depth", "normal", "mask"];
 /// # Errors
 /// A file that is no field, or of one that is not shown; settings that do not suit it; a file that cannot be written.
 pub fn render(path: &Path, job: &RenderJob, device: &Device, summary: &mut Summary) -> Result<Vec<PathBuf>> {
+    if let Some(trained) = Trained::load(path, device)? {
+        return trained.render(job, summary);
+    }
     let file = FieldFile::load(path, device)?;
     let surface = [
         ("--camera", job.camera.is_some()),

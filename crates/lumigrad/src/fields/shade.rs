@@ -16,7 +16,7 @@ pub fn ramp(colours: &[[f32; 3]], share: f32) -> [f32; 3] {
     let t = share.clamp(0.0, 1.0) * (colours.len() - 1) as f32;
     let at = (t as usize).min(colours.len() - 2);
     let rest = t - at as f32;
-    std::array::from_fn(|c| colours[at][c] + (colours[at + 1][c] - colours[at][c]) * rest)
+    std::array::from_fn(|c| colours[at][c] * (1.0 - rest) + colours[at + 1][c] * rest)
 }
 
 /// Numbers, row-major from the top, as colours from the lowest to the highest; what is not finite is black.

@@ -1,5 +1,6 @@
 //! `train field`: a neural radiance field of posed photographs.
 
+mod file;
 mod occupied;
 mod patches;
 mod pixels;
@@ -15,6 +16,7 @@ use crate::run::job::{Document, job_keys};
 use crate::run::{Event, Observer, Stop, Summary, background};
 use crate::volume::{Domain, March};
 use crate::{Error, Result};
+pub(crate) use file::Trained;
 use lumigrad_core::Device;
 use lumigrad_field::{Activation, Encoding, Field, Radiance};
 use lumigrad_scene::views::Options;

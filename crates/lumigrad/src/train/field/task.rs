@@ -2,6 +2,7 @@
 
 use super::super::dataset::Dataset;
 use super::super::views::{scores, write_views};
+use super::file;
 use super::occupied::Occupied;
 use super::pixels::Pixels;
 use super::render::Scene;
@@ -13,10 +14,9 @@ use crate::run::report::Figure;
 use crate::volume::{Domain, March};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Model, Radiance};
+use lumigrad_field::Radiance;
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_splat::{Background, Image};
-use std::collections::BTreeMap;
 
 /// Held-out pictures that are scored while the run goes on.
 const SCORED: usize = 4;
@@ -137,15 +137,8 @@ impl Task for FieldTask<'_> {
         let note = format!("{} {held_out}, 8 bits", rendered.len());
         output.report.figures.push(Figure::new("PSNR", format!("{psnr:.2} dB"), note));
         output.figure("test_ssim", "SSIM", ssim, 4, "");
-        let numbers = |x: [f64; 3]| x.map(|x| x.to_string()).join(" ");
-        let facts = BTreeMap::from([
-            ("kind".to_owned(), "radiance".to_owned()),
-            ("centre".to_owned(), numbers(self.domain.centre)),
-            ("half".to_owned(), numbers(self.domain.half)),
-            ("unbounded".to_owned(), self.domain.unbounded.to_string()),
-            ("step".to_owned(), self.march.step.to_string()),
-        ]);
-        let bytes = Model { field: self.field.clone(), values: values.to_vec(), facts }.to_bytes()?;
+        let scene = self.scene(&self.march);
+        let bytes = file::to_bytes(&scene, values)?;
         output.summary.metric("model_bytes", bytes.len() as f64);
         output.file("field", "field.safetensors", &bytes)?;
         write_views(&output.folder.path("views"), self.dataset, &rendered, self.background)?;

@@ -1,0 +1,157 @@
+//! Radiance fields in files, and pictures of them.
+
+use super::render::Scene;
+use crate::run::job::commands::RenderJob;
+use crate::run::{self, Summary, require_memory};
+use crate::volume::{Domain, March, Occupancy};
+use crate::{Error, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use lumigrad_core::{Device, Tensor};
+use lumigrad_field::{Model, Radiance};
+use lumigrad_scene::camera::{Framing, orbit};
+use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The fact that holds all others.
+const PLACE: &str = "place";
+/// Bytes that are held per pixel.
+const PIXEL_BYTES: u64 = 64;
+/// Auxiliary pictures.
+const AOVS: [&str; 2] = ["depth", "mask"];
+
+/// Where a field lies, and how it is sampled.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    centre: [f64; 3],
+    half: [f64; 3],
+    unbounded: bool,
+    step: f64,
+    ratio: f64,
+    range: [f64; 2],
+    most: usize,
+    background: [f32; 3],
+    /// Cells along a side of the occupancy grid, and its bits in base64.
+    resolution: usize,
+    occupancy: String,
+}
+
+/// The file of a field in space.
+pub fn to_bytes(scene: &Scene, values: &[Tensor]) -> Result<Vec<u8>> {
+    let (domain, march) = (scene.domain, scene.march);
+    let place = Place {
+        centre: domain.centre,
+        half: domain.half,
+        unbounded: domain.unbounded,
+        step: march.step,
+        ratio: march.ratio,
+        range: march.range,
+        most: march.most,
+        background: scene.background,
+        resolution: scene.grid.resolution(),
+        occupancy: BASE64.encode(scene.grid.to_bits()?),
+    };
+    let text = serde_json::to_string(&place).map_err(|e| Error::job(e.to_string()))?;
+    let facts = BTreeMap::from([("kind".to_owned(), "radiance".to_owned()), (PLACE.to_owned(), text)]);
+    Ok(Model { field: scene.field.clone(), values: values.to_vec(), facts }.to_bytes()?)
+}
+
+/// A trained radiance field.
+pub(crate) struct Trained {
+    field: Radiance,
+    values: Vec<Tensor>,
+    domain: Domain,
+    march: March,
+    grid: Occupancy,
+    background: [f32; 3],
+    device: Device,
+}
+
+impl Trained {
+    /// Reads a file; `None` where it is of another kind.
+    ///
+    /// # Errors
+    /// It cannot be read, or what it says of itself is wrong.
+    pub(crate) fn load(path: &Path, device: &Device) -> Result<Option<Self>> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        if !Model::<Radiance>::is_in(&bytes) {
+            return Ok(None);
+        }
+        let help = "write the file anew by lumigrad train field";
+        let wrong = |message: String| Error::file(path.display(), message, help);
+        let Model { field, values, facts } =
+            Model::<Radiance>::from_bytes(&bytes, device).map_err(|e| wrong(e.to_string()))?;
+        let text = facts.get(PLACE).ok_or_else(|| wrong(format!("it lacks {PLACE:?}")))?;
+        let place: Place = serde_json::from_str(text).map_err(|e| wrong(format!("{PLACE}: {e}")))?;
+        let numbers = [place.step, place.ratio, place.range[0], place.range[1]];
+        if !numbers.iter().all(|x| x.is_finite() && *x >= 0.0) || !(place.step > 1e-5) || place.most > 1 << 16 {
+            return Err(wrong(format!("{PLACE}: steps of {numbers:?}, {} of a ray", place.most)));
+        }
+        let domain = Domain::new(place.centre, place.half, place.unbounded).map_err(|e| wrong(e.to_string()))?;
+        let bits = BASE64.decode(&place.occupancy).map_err(|e| wrong(format!("occupancy: {e}")))?;
+        let grid = Occupancy::from_bits(place.resolution, &bits, device)?;
+        let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
+        let Place { step, ratio, range, most, unbounded, background, .. } = place;
+        let march = March { step, ratio, range, most, total: usize::MAX, unbounded };
+        Ok(Some(Self { field, values, domain, march, grid, background, device: device.clone() }))
+    }
+
+    /// Renders pictures into the job's folder, over the background that it was trained with, and gives what was written.
+    ///
+    /// # Errors
+    /// Settings that do not suit a radiance field; a file that cannot be written.
+    pub(crate) fn render(&self, job: &RenderJob, summary: &mut Summary) -> Result<Vec<PathBuf>> {
+        let useless = [
+            ("--environment", job.environment.is_some()),
+            ("--shading", job.shading.is_some()),
+            ("--normals", job.normals.is_some()),
+            ("--polyfit-sigma", job.polyfit_sigma.is_some()),
+            ("--rays", job.rays.is_some()),
+            ("--time", job.time.is_some()),
+            ("--frames", job.frames.is_some()),
+        ];
+        if let Some((flag, _)) = useless.iter().find(|(_, given)| *given) {
+            return Err(Error::usage(flag, "a radiance field has no use for it", "leave it out"));
+        }
+        if let Some(other) = job.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
+            return Err(Error::usage("--aov", format!("radiance fields have no {other}"), AOVS.join(", ")));
+        }
+        let size = job.size.unwrap_or(run::SIZE);
+        let framing = Framing::of_sphere(self.domain.centre, self.domain.unit(), (size.width, size.height));
+        let views = run::choose(vec![], job.camera.as_deref(), size, &|n| Ok(orbit(n, &framing, run::ELEVATION)))?;
+        let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
+        require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "render smaller pictures")?;
+        run::make_folder(&job.out)?;
+        let (domain, march, grid) = (&self.domain, &self.march, &self.grid);
+        let scene = Scene { field: &self.field, domain, march, grid, background: self.background };
+        let mut written = vec![];
+        for view in &views {
+            let (name, seen) = (run::file_name(&view.name), scene.picture(&self.values, view, &self.device)?);
+            let data = seen.colour.as_flattened().to_vec();
+            let (width, height) = (view.width, view.height);
+            let transfer = Transfer::Srgb;
+            let picture = Picture { width, height, channels: 3, data, transfer, premultiplied: false };
+            let path = job.out.join(format!("{name}.{}", job.format));
+            match job.format.as_str() {
+                "exr" => picture.into_linear().save_exr(&path)?,
+                _ => picture.save_png(&path)?,
+            }
+            written.push(path);
+            for aov in &job.aov {
+                // Where nothing is seen nothing has a depth.
+                let depth = |(d, a): (&f32, &f32)| if *a > 1e-3 { d / a } else { 0.0 };
+                let (names, data): (&[&str], Vec<f32>) = match aov.as_str() {
+                    "depth" => (&["Z"], seen.depth.iter().zip(&seen.alpha).map(depth).collect()),
+                    _ => (&["Y"], seen.alpha.clone()),
+                };
+                let path = job.out.join(format!("{name}_{aov}.exr"));
+                save_exr(&path, (width, height), names, &data, Precision::Float)?;
+                written.push(path);
+            }
+        }
+        summary.metric("n_views", views.len() as f64);
+        Ok(written)
+    }
+}
