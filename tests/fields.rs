@@ -148,3 +148,36 @@ fn bad_input_is_told() {
         assert!(message.contains(what) || run.out.contains(what), "{arguments:?}: {}", run.out);
     }
 }
+
+#[test]
+fn waves_and_families_are_fitted_and_mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = ["--iterations", "12", "--width", "16", "--depth", "2", "--batch", "256", "--device", "cpu"];
+    let run = |kind: &[&str], more: &[&str]| fit(folder.path(), &[kind, &small, more].concat());
+    let found = run(&["helmholtz"], &["--sources", "-0.3,0; 0.3,0.2,2", "--picture", "16", "--out", "h"]);
+    assert!(metric(&found, "residual_rms").is_finite() && metric(&found, "mse").is_finite());
+    let found = run(&["wave"], &["--bumps", "0,0; 0.3,0.3,0.5", "--picture", "16", "--frames", "2", "--out", "w"]);
+    assert!(metric(&found, "error_percent").is_finite());
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let views = ["render", globe, "--size", "12x12", "--camera", "orbit:3", "--device", "cpu", "-o", "views"];
+    assert_eq!(Run::new(folder.path(), &views).code, 0);
+    let found = run(&["family", "views"], &["--hyper-width", "8", "--between", "1", "--out", "f"]);
+    assert_eq!(metric(&found, "n_pictures"), 3.0);
+    assert!(folder.path().join("f/between/0003.png").is_file() && folder.path().join("f/pictures/0002.png").is_file());
+
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (arguments, said) in [
+        (vec!["helmholtz", "--sources", "3,3"], "--sources"),
+        (vec!["helmholtz", "--speed", "q"], "--speed"),
+        (vec!["helmholtz", "--wavenumber", "0"], "--wavenumber"),
+        (vec!["wave", "--duration", "0"], "--duration"),
+        (vec!["wave", "--speed", "x +"], "--speed"),
+        (vec!["pde", "--residual", "u_xx", "--grow", "z"], "--grow"),
+        (vec!["family", "empty"], "empty"),
+        (vec!["family"], "PICTURES"),
+    ] {
+        let run = Run::new(folder.path(), &[&["fit"][..], &arguments].concat());
+        assert!(matches!(run.code, 1 | 2), "{arguments:?}: {}{}", run.code, run.err);
+        assert!(run.err.contains(said), "{arguments:?}: {}", run.err);
+    }
+}

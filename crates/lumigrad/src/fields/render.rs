@@ -68,7 +68,7 @@ pub fn render(path: &Path, job: &RenderJob, device: &Device, summary: &mut Summa
 }
 
 /// Refuses flags that `what` has no use for.
-fn unused(what: &str, flags: &[(&str, bool)]) -> Result<()> {
+pub fn unused(what: &str, flags: &[(&str, bool)]) -> Result<()> {
     match flags.iter().find(|(_, given)| *given) {
         Some((flag, _)) => Err(Error::usage(flag, format!("{what} has no use for it"), "leave it out")),
         None => Ok(()),
@@ -80,7 +80,7 @@ fn size(file: &FieldFile, job: &RenderJob) -> Result<(usize, usize)> {
 }
 
 /// Writes a picture in the job's format; values beyond what that holds are cut off.
-fn save(picture: Picture, name: &str, job: &RenderJob) -> Result<PathBuf> {
+pub fn save(picture: Picture, name: &str, job: &RenderJob) -> Result<PathBuf> {
     let path = job.out.join(format!("{name}.{}", job.format));
     match job.format.as_str() {
         "exr" => picture.into_linear().save_exr(&path)?,

@@ -1,6 +1,7 @@
 //! Radiance fields in files, and pictures of them.
 
 use super::render::Scene;
+use crate::fields::render::{save, unused};
 use crate::run::job::commands::RenderJob;
 use crate::run::{self, Summary, require_memory};
 use crate::volume::{Domain, March, Occupancy};
@@ -103,7 +104,7 @@ impl Trained {
     /// # Errors
     /// Settings that do not suit a radiance field; a file that cannot be written.
     pub(crate) fn render(&self, job: &RenderJob, summary: &mut Summary) -> Result<Vec<PathBuf>> {
-        let useless = [
+        let flags = [
             ("--environment", job.environment.is_some()),
             ("--shading", job.shading.is_some()),
             ("--normals", job.normals.is_some()),
@@ -112,9 +113,7 @@ impl Trained {
             ("--time", job.time.is_some()),
             ("--frames", job.frames.is_some()),
         ];
-        if let Some((flag, _)) = useless.iter().find(|(_, given)| *given) {
-            return Err(Error::usage(flag, "a radiance field has no use for it", "leave it out"));
-        }
+        unused("a radiance field", &flags)?;
         if let Some(other) = job.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
             return Err(Error::usage("--aov", format!("radiance fields have no {other}"), AOVS.join(", ")));
         }
@@ -133,12 +132,7 @@ impl Trained {
             let (width, height) = (view.width, view.height);
             let transfer = Transfer::Srgb;
             let picture = Picture { width, height, channels: 3, data, transfer, premultiplied: false };
-            let path = job.out.join(format!("{name}.{}", job.format));
-            match job.format.as_str() {
-                "exr" => picture.into_linear().save_exr(&path)?,
-                _ => picture.save_png(&path)?,
-            }
-            written.push(path);
+            written.push(save(picture, &name, job)?);
             for aov in &job.aov {
                 // Where nothing is seen nothing has a depth.
                 let depth = |(d, a): (&f32, &f32)| if *a > 1e-3 { d / a } else { 0.0 };
