@@ -95,7 +95,9 @@ fn argument(key: &Key, command: &Command) -> Arg {
         Kind::Flag => arg.long(key.flag()).action(ArgAction::SetTrue),
         kind => {
             let action = if kind.is_list() { ArgAction::Append } else { ArgAction::Set };
-            arg.long(key.flag()).value_name(kind.placeholder()).action(action).allow_negative_numbers(true)
+            let arg = arg.long(key.flag()).value_name(kind.placeholder()).action(action).allow_negative_numbers(true);
+            // Expressions and places may begin with a minus.
+            if matches!(kind, Kind::Text) { arg.allow_hyphen_values(true) } else { arg }
         }
     }
 }
