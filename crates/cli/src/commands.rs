@@ -145,15 +145,7 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
 
 /// Refuses what only fields have.
 fn only_fields(job: &RenderJob) -> Result<()> {
-    let flags = [
-        ("--shading", job.shading.is_some()),
-        ("--normals", job.normals.is_some()),
-        ("--polyfit-sigma", job.polyfit_sigma.is_some()),
-        ("--rays", job.rays.is_some()),
-        ("--time", job.time.is_some()),
-        ("--frames", job.frames.is_some()),
-    ];
-    match flags.iter().find(|(_, given)| *given) {
+    match lumigrad::fields::own_flags(job).concat().iter().find(|(_, given)| *given) {
         Some((flag, _)) => Err(Error::usage(flag, "only fields have a use for it", "leave it out")),
         None => Ok(()),
     }

@@ -44,6 +44,17 @@ pub struct Parameter {
     pub sparse: bool,
 }
 
+impl Parameter {
+    /// Of a network, from its starting values.
+    ///
+    /// # Errors
+    /// Memory.
+    pub(crate) fn new((name, shape): (String, Vec<usize>), values: &[f64], rate: f64, device: &Device) -> Result<Self> {
+        let narrow: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+        Ok(Self { name, value: Tensor::from_slice(device, &narrow, &shape)?, rate, sparse: false })
+    }
+}
+
 /// Points that are evaluated at a time where no gradients are wanted.
 const CHUNK: usize = 1 << 16;
 /// Most units of a layer, layers, and parameters in all.
@@ -131,9 +142,8 @@ impl Field {
         let network = init::start(&self.mlp(), omega, seed).into_iter().map(|start| (start, false));
         let arrays = encoding.chain(network).zip(self.shapes());
         arrays
-            .map(|(((values, rate), sparse), (name, shape))| {
-                let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
-                Ok(Parameter { name, value: Tensor::from_slice(device, &values, &shape)?, rate, sparse })
+            .map(|(((values, rate), sparse), array)| {
+                Ok(Parameter { sparse, ..Parameter::new(array, &values, rate, device)? })
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::file::Description;
 use crate::{Activation, Derivatives, Error, Field, Jet, Mlp, Omega, Parameter, Result, init};
-use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_core::{Device, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -90,10 +90,7 @@ impl Hyper {
         }
         let arrays = start.into_iter().zip(self.shapes());
         arrays
-            .map(|((values, rate), (name, shape))| {
-                let values: Vec<f32> = values.into_iter().map(|x: f64| x as f32).collect();
-                Ok(Parameter { name, value: Tensor::from_slice(device, &values, &shape)?, rate, sparse: false })
-            })
+            .map(|((values, rate), array): ((Vec<f64>, f64), _)| Parameter::new(array, &values, rate, device))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::file::Description;
 use crate::{Activation, Derivatives, Encoding, Error, Field, Jet, Mlp, Omega, Parameter, Result, init};
-use lumigrad_core::{Device, Map, Tensor, Var};
+use lumigrad_core::{Device, Map, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -97,10 +97,8 @@ impl Radiance {
         let mut parameters = self.density.start(seed, device)?;
         let shapes = self.shapes().into_iter().skip(parameters.len());
         let start = init::start(&self.colour(), Omega::default(), seed ^ 0xc0_10c0);
-        for ((values, rate), (name, shape)) in start.into_iter().zip(shapes) {
-            let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
-            let value = Tensor::from_slice(device, &values, &shape)?;
-            parameters.push(Parameter { name, value, rate, sparse: false });
+        for ((values, rate), array) in start.into_iter().zip(shapes) {
+            parameters.push(Parameter::new(array, &values, rate, device)?);
         }
         Ok(parameters)
     }

@@ -190,6 +190,13 @@ impl View {
         Some((self.rotation().transpose() * p).to_array())
     }
 
+    /// The ray through `pixel`: a world point at depth 0, and from there to depth 1. `None` as for [`Self::unproject`].
+    pub fn ray(&self, pixel: [f64; 2]) -> Option<[[f64; 3]; 2]> {
+        // Two points of it: that serves every lens, orthographic ones too.
+        let (from, to) = (self.unproject(pixel, 0.0)?, self.unproject(pixel, 1.0)?);
+        Some([from, [0, 1, 2].map(|k| to[k] - from[k])])
+    }
+
     /// The same camera with a picture of another size: intrinsics scale with each side.
     pub fn resized(mut self, width: usize, height: usize) -> Self {
         let (sx, sy) = (width as f64 / self.width as f64, height as f64 / self.height as f64);

@@ -61,12 +61,11 @@ impl Rays {
 }
 
 fn ray(domain: &Domain, view: &View, place: [f64; 2]) -> Numbers {
-    // Two points of the ray: that serves every lens, orthographic ones too.
-    let (Some(a), Some(b)) = (view.unproject(place, 0.0), view.unproject(place, 1.0)) else {
+    let Some([from, to_depth_1]) = view.ray(place) else {
         return [domain.inside(view.centre()).map(|x| x as f32), [0.0; 3], [0.0; 3]];
     };
-    let along = (DVec3::from(b) - DVec3::from(a)).normalize_or_zero().to_array();
+    let along = DVec3::from(to_depth_1).normalize_or_zero().to_array();
     let unit = domain.unit();
     let direction = [0, 1, 2].map(|k| (along[k] * unit / domain.half[k]) as f32);
-    [domain.inside(a).map(|x| x as f32), direction, along.map(|x| x as f32)]
+    [domain.inside(from).map(|x| x as f32), direction, along.map(|x| x as f32)]
 }

@@ -42,15 +42,19 @@ impl FieldFile {
     /// # Errors
     /// It is missing, cut off, no field, or its parameters are not finite.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        Self::read(path, &std::fs::read(path).map_err(|e| Error::io(path, e))?, device)
+    }
+
+    /// The same of a file's bytes.
+    pub fn read(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
         let name = path.display().to_string();
         let help = format!("give the {FILE} of a run of lumigrad fit");
         let broken = |e: lumigrad_field::Error| Error::file(&name, e.to_string(), &help);
         let residual = Residual::new();
-        if let Some((values, facts)) = residual.read(&bytes, device).map_err(broken)? {
+        if let Some((values, facts)) = residual.read(bytes, device).map_err(broken)? {
             return Ok(Self { network: Network::Orex(residual), values, facts, name });
         }
-        let Model { field, values, facts } = Model::<Field>::from_bytes(&bytes, device).map_err(broken)?;
+        let Model { field, values, facts } = Model::<Field>::from_bytes(bytes, device).map_err(broken)?;
         Ok(Self { network: Network::Field(field), values, facts, name })
     }
 

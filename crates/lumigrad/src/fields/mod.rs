@@ -19,5 +19,5 @@ pub(crate) use file::FieldFile;
 pub use file::find;
 pub use mesh::{MeshJob, mesh};
 pub use operators::DERIVATIONS;
-pub use render::render;
+pub use render::{own_flags, render};
 pub use shading::SHADINGS;

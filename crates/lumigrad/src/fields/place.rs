@@ -53,6 +53,12 @@ impl Place {
     }
 }
 
+/// Centres of a picture's pixels in the square [−1, 1]², row after row from the top: x to the right, y upwards.
+pub fn pixels(width: usize, height: usize) -> impl Iterator<Item = [f32; 2]> {
+    let along = |i: usize, n: usize| (2.0 * i as f32 + 1.0) / n as f32 - 1.0;
+    (0..width * height).map(move |k| [along(k % width, width), -along(k / width, height)])
+}
+
 /// Points [N, d] of the domain times `scale`, plus `centre`, coordinate by coordinate.
 pub fn affine(points: &Tensor, scale: &[f64], centre: &[f64]) -> Result<Var> {
     let row = |numbers: &[f64]| -> Result<Var> {

@@ -28,20 +28,18 @@ const AOVS: [&str; 3] = ["depth", "normal", "mask"];
 /// # Errors
 /// A file that is no field, or of one that is not shown; settings that do not suit it; a file that cannot be written.
 pub fn render(path: &Path, job: &RenderJob, device: &Device, summary: &mut Summary) -> Result<Vec<PathBuf>> {
-    if let Some(trained) = Trained::load(path, device)? {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    if let Some(trained) = Trained::read(path, &bytes, device)? {
         return trained.render(job, summary);
     }
-    let file = FieldFile::load(path, device)?;
-    let surface = [
+    let file = FieldFile::read(path, &bytes, device)?;
+    let views = [
         ("--camera", job.camera.is_some()),
         ("--environment", job.environment.is_some()),
         ("--aov", !job.aov.is_empty()),
-        ("--shading", job.shading.is_some()),
-        ("--normals", job.normals.is_some()),
-        ("--polyfit-sigma", job.polyfit_sigma.is_some()),
-        ("--rays", job.rays.is_some()),
     ];
-    let moving = [("--time", job.time.is_some()), ("--frames", job.frames.is_some())];
+    let [surface, moving] = own_flags(job);
+    let surface = [&views[..], &surface].concat();
     let seen = [("--size", job.size.is_some()), ("--format", job.format != "png"), ("--video", job.video.is_some())];
     match file.kind() {
         "image" => {
@@ -65,6 +63,17 @@ pub fn render(path: &Path, job: &RenderJob, device: &Device, summary: &mut Summa
         }
         _ => surfaces(&file, job, summary),
     }
+}
+
+/// Flags that only fields have a use for, and whether they are given: those of surfaces, and of what moves.
+pub fn own_flags(job: &RenderJob) -> [Vec<(&'static str, bool)>; 2] {
+    let surface = vec![
+        ("--shading", job.shading.is_some()),
+        ("--normals", job.normals.is_some()),
+        ("--polyfit-sigma", job.polyfit_sigma.is_some()),
+        ("--rays", job.rays.is_some()),
+    ];
+    [surface, vec![("--time", job.time.is_some()), ("--frames", job.frames.is_some())]]
 }
 
 /// Refuses flags that `what` has no use for.

@@ -25,12 +25,11 @@ impl Seen {
     /// Traces a ray through the centre of every pixel; `steepest` is the solid's.
     pub fn new(solid: &Solid, view: &View, steepest: f64) -> Result<Self> {
         let (centre, scale) = (DVec3::from(solid.place.centre), solid.place.scale);
-        // From the camera to a depth of 1, in the world; lenses that distort bend it.
         let ray = |pixel: usize| {
             let at = [(pixel % view.width) as f64 + 0.5, (pixel / view.width) as f64 + 0.5];
-            let (from, to) = (DVec3::from(view.unproject(at, 0.0)?), DVec3::from(view.unproject(at, 1.0)?));
-            let direction = (to - from).try_normalize()?;
-            Some((pixel, Ray { origin: (from - centre) / scale, direction }, scale / (to - from).length()))
+            let [from, to_depth_1] = view.ray(at)?.map(DVec3::from);
+            let direction = to_depth_1.try_normalize()?;
+            Some((pixel, Ray { origin: (from - centre) / scale, direction }, scale / to_depth_1.length()))
         };
         let cast: Vec<_> = (0..view.width * view.height).into_par_iter().filter_map(ray).collect();
         let rays: Vec<Ray> = cast.iter().map(|&(_, ray, _)| ray).collect();

@@ -6,11 +6,11 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, MOST_COLUMNS, columns, positive};
+use crate::fields::place::pixels;
 use crate::fields::shade::coloured;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::report::{Gallery, Image};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
@@ -58,16 +58,12 @@ const BATCH: usize = 4096;
 const SIDE_BATCH: usize = 256;
 /// Points that the end is judged at.
 const JUDGED: usize = 1 << 14;
-/// Most columns of a picture.
-const MOST_COLUMNS: usize = 4096;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitHelmholtzJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
     let medium = Medium::new(&job)?;
-    if job.picture > MOST_COLUMNS {
-        return Err(Error::usage("--picture", format!("{} columns", job.picture), format!("at most {MOST_COLUMNS}")));
-    }
+    columns(job.picture, MOST_COLUMNS)?;
     let field = describe::field(&job.fit, 2, 2, &DEFAULTS)?;
     let named = (format!("Waves of wave number {}", job.wavenumber), "helmholtz".into());
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 4000, &device)?;
@@ -92,11 +88,7 @@ struct Medium {
 
 impl Medium {
     fn new(job: &FitHelmholtzJob) -> Result<Self> {
-        for (flag, value) in [("--wavenumber", job.wavenumber), ("--source-width", job.source_width)] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::usage(flag, format!("is {value}"), "a number above 0"));
-            }
-        }
+        positive(&[("--wavenumber", job.wavenumber), ("--source-width", job.source_width)])?;
         if !(0.0..0.9).contains(&job.layer) {
             let help = "from 0 to 0.9; the square reaches from -1 to 1";
             return Err(Error::usage("--layer", format!("is {} wide", job.layer), help));
@@ -320,19 +312,17 @@ impl Task for WavesTask {
         facts.insert("wavenumber".into(), self.medium.wavenumber.to_string());
         output.model(&self.field, values, facts)?;
         let side = self.picture;
-        let along = |i: usize| (2.0 * i as f32 + 1.0) / side as f32 - 1.0;
-        let grid: Vec<f32> = (0..side * side).flat_map(|k| [along(k % side), -along(k / side)]).collect();
+        let grid: Vec<f32> = pixels(side, side).flatten().collect();
         let u = self.values(values, &grid)?;
         let mut states = vec![];
         for (name, part) in [("real part", 0), ("imaginary part", 1)] {
             let part: Vec<f32> = u.iter().skip(part).step_by(2).copied().collect();
-            states.push((name.to_owned(), Image::new(&coloured(&part, side, side), 640)?));
+            states.push((name, coloured(&part, side, side)));
         }
         let sizes: Vec<f32> = u.as_chunks::<2>().0.iter().map(|[a, b]| a.hypot(*b)).collect();
-        states.push(("size".into(), Image::new(&coloured(&sizes, side, side), 640)?));
+        states.push(("size", coloured(&sizes, side, side)));
         let note = "colours from the lowest to the highest value; x to the right, y upwards";
-        output.report.galleries.push(Gallery { name: "waves".into(), note: note.into(), states });
-        Ok(())
+        output.gallery("waves", note, states)
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod drive;
 mod eikonal;
 mod evolve;
 mod family;
-mod frames;
+pub(crate) mod frames;
 mod helmholtz;
 mod image;
 mod keys;
@@ -73,6 +73,25 @@ pub const FITS: &[Fit] = &[
 /// It was not given: `name` stands for it in the command's help, `help` tells how to give it.
 pub(crate) fn given(path: &Option<PathBuf>, fit: &Fit, name: &str, help: &str) -> Result<PathBuf> {
     path.clone().ok_or_else(|| Error::usage(fit.name, format!("{name} is missing"), help))
+}
+
+/// Refuses numbers that are not above 0, by their flags.
+fn positive(numbers: &[(&str, f64)]) -> Result<()> {
+    match numbers.iter().find(|(_, x)| !(*x > 0.0 && x.is_finite())) {
+        Some((flag, x)) => Err(Error::usage(flag, format!("is {x}"), "a number above 0")),
+        None => Ok(()),
+    }
+}
+
+/// Most columns of pictures of solutions.
+const MOST_COLUMNS: usize = 4096;
+
+/// Refuses pictures of more columns than there may be.
+fn columns(n: usize, most: usize) -> Result<()> {
+    if n > most {
+        return Err(Error::usage("--picture", format!("{n} columns"), format!("at most {most}")));
+    }
+    Ok(())
 }
 
 /// Runs the fit that a job asks for, and writes its run folder.

@@ -2,17 +2,17 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
-use super::{Fit, FitKeys};
-use crate::fields::place::affine;
+use super::{Fit, FitKeys, MOST_COLUMNS, columns};
+use crate::fields::place::{affine, pixels};
 use crate::fields::shade::coloured;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::report::{Gallery, Image};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Names};
+use lumigrad_scene::picture::Picture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,16 +56,12 @@ const BATCH: usize = 4096;
 const FACE_BATCH: usize = 1024;
 /// Points that the end is judged at.
 const JUDGED: usize = 1 << 14;
-/// Most columns of a picture.
-const MOST_COLUMNS: usize = 4096;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitPdeJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
     let problem = Problem::new(&job)?;
-    if job.picture > MOST_COLUMNS {
-        return Err(Error::usage("--picture", format!("{} columns", job.picture), format!("at most {MOST_COLUMNS}")));
-    }
+    columns(job.picture, MOST_COLUMNS)?;
     let field = describe::field(&job.fit, problem.axes.len(), 1, &DEFAULTS)?;
     let named = (format!("{} = 0", problem.inside.text()), "pde".into());
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
@@ -252,16 +248,12 @@ impl PdeTask {
     }
 
     /// The field, what is left of the equation and the error over the first two coordinates, others at their middle.
-    fn pictures(&self, values: &[Tensor]) -> Result<Vec<(String, Image)>> {
+    fn pictures(&self, values: &[Tensor]) -> Result<Vec<(&'static str, Picture)>> {
         let dim = self.problem.axes.len();
         let (w, h) = (self.job.picture, if dim > 1 { self.job.picture } else { 1 });
         let mut points = vec![];
-        for k in 0..w * h {
-            let t = |i: usize, n: usize| (2.0 * i as f32 + 1.0) / n as f32 - 1.0;
-            points.push(t(k % w, w));
-            if dim > 1 {
-                points.push(-t(k / w, h));
-            }
+        for (k, place) in pixels(w, h).enumerate() {
+            points.extend_from_slice(&place[..dim.min(2)]);
             points.resize((k + 1) * dim, 0.0);
         }
         let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
@@ -269,10 +261,10 @@ impl PdeTask {
         let p = &self.problem;
         let u = self.field.value(&vars, &points.clone().into())?;
         let residual = p.value(&p.inside, &self.field, &vars, &points)?;
-        let picture = |v: &Var| -> Result<Image> { Image::new(&coloured(&v.tensor().to_vec::<f32>()?, w, h), 640) };
-        let mut all = vec![("u".to_owned(), picture(&u)?), ("residual".to_owned(), picture(&residual)?)];
+        let picture = |v: &Var| -> Result<Picture> { Ok(coloured(&v.tensor().to_vec::<f32>()?, w, h)) };
+        let mut all = vec![("u", picture(&u)?), ("residual", picture(&residual)?)];
         if let Some(exact) = &p.exact {
-            all.push(("error".to_owned(), picture(&u.sub(&self.exact(exact, &points)?)?)?));
+            all.push(("error", picture(&u.sub(&self.exact(exact, &points)?)?)?));
         }
         Ok(all)
     }
@@ -323,7 +315,6 @@ impl Task for PdeTask {
         let states = self.pictures(values)?;
         let note =
             "colours from the lowest to the highest value; the first coordinate to the right, the second upwards";
-        output.report.galleries.push(Gallery { name: "solution".into(), note: note.into(), states });
-        Ok(())
+        output.gallery("solution", note, states)
     }
 }

@@ -3,11 +3,11 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
 use super::pde::{FitPdeJob, PdeTask, Problem};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, MOST_COLUMNS, columns, positive};
+use crate::fields::place::pixels;
 use crate::fields::shade::coloured;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::report::{Gallery, Image};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
@@ -46,8 +46,7 @@ const DEFAULTS: Defaults = Defaults {
     grid: (8, 16, 4, 64),
     activation: Activation::Softplus,
 };
-/// Most columns of a picture, and times.
-const MOST_COLUMNS: usize = 4096;
+/// Most times.
 const MOST_FRAMES: usize = 1000;
 /// Points along each axis that the solution is compared with the known one at.
 const COMPARED: usize = 24;
@@ -55,14 +54,10 @@ const COMPARED: usize = 24;
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitWaveJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    for (flag, value) in [("--bump-width", job.bump_width), ("--duration", job.duration)] {
-        if !(value > 0.0 && value.is_finite()) {
-            return Err(Error::usage(flag, format!("is {value}"), "a number above 0"));
-        }
-    }
-    if job.picture > MOST_COLUMNS || job.frames > MOST_FRAMES {
-        let help = format!("at most {MOST_COLUMNS} columns and {MOST_FRAMES} times");
-        return Err(Error::usage("--picture", format!("{} columns of {} times", job.picture, job.frames), help));
+    positive(&[("--bump-width", job.bump_width), ("--duration", job.duration)])?;
+    columns(job.picture, MOST_COLUMNS)?;
+    if job.frames > MOST_FRAMES {
+        return Err(Error::usage("--frames", format!("{} times", job.frames), format!("at most {MOST_FRAMES}")));
     }
     let bumps = super::helmholtz::sources("--bumps", &job.bumps)?;
     let equation = equation(&job, &bumps);
@@ -185,19 +180,16 @@ impl Task for WaveTask {
             output.figure("error_percent", "Error before waves meet the sides", error, 2, " %");
         }
         let side = self.job.picture;
-        let along = |i: usize| (2.0 * i as f32 + 1.0) / side as f32 - 1.0;
         let mut states = vec![];
         for frame in 0..self.job.frames {
             let share = frame as f32 / (self.job.frames - 1) as f32;
-            let places: Vec<f32> =
-                (0..side * side).flat_map(|k| [along(k % side), -along(k / side), 2.0 * share - 1.0]).collect();
+            let places: Vec<f32> = pixels(side, side).flat_map(|[x, y]| [x, y, 2.0 * share - 1.0]).collect();
             let u = self.sample(values, &places)?;
             let name = format!("t = {:.3}", share as f64 * self.job.duration);
-            states.push((name, Image::new(&coloured(&u, side, side), 640)?));
+            states.push((name, coloured(&u, side, side)));
         }
-        let note = "colours from each picture's lowest to its highest value; x to the right, y upwards".into();
-        output.report.galleries.push(Gallery { name: "waves".into(), note, states });
-        Ok(())
+        let note = "colours from each picture's lowest to its highest value; x to the right, y upwards";
+        output.gallery("waves", note, states)
     }
 }
 

@@ -21,6 +21,12 @@ pub struct Shot {
     pub depth: Vec<f32>,
 }
 
+/// A data set's name: that of its folder.
+pub fn name(folder: &Path) -> Option<String> {
+    let whole = folder.canonicalize().ok()?;
+    whole.file_name().map(|n| n.to_string_lossy().into_owned())
+}
+
 /// Photographs to learn from, and those that are held out.
 pub struct Dataset {
     /// To learn from.

@@ -1,6 +1,6 @@
 //! The `train splats` command: from posed photographs to a run folder with Gaussians, figures and report.
 
-use super::dataset::{Dataset, Shot};
+use super::dataset::{self, Dataset, Shot};
 use super::report::report;
 use super::start::initial;
 use super::state::{checkpoint, restored};
@@ -97,8 +97,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         let message = format!("{} counts pulls at ellipsoids only", job.strategy);
         return Err(Error::usage("--strategy", message, "mcmc or fixed"));
     }
-    let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
-    let name = name.unwrap_or_else(|| "splats".into());
+    let name = dataset::name(&data).unwrap_or_else(|| "splats".into());
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(&name));
     let fingerprint = document.fingerprint();
     let mut saves = Saves::new(&place, job.checkpoint_every);

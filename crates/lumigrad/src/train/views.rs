@@ -38,7 +38,11 @@ fn compared(image: &Image, shot: &Shot, background: Background) -> [[Vec<f32>; 2
 }
 
 /// Mean PSNR after rounding to 8 bits, of pixels that count, and mean SSIM.
-pub fn scores(rendered: &[Image], shots: &[Shot], background: Background) -> Result<(f64, f64)> {
+pub fn scores<'a>(
+    rendered: &[Image],
+    shots: impl IntoIterator<Item = &'a Shot>,
+    background: Background,
+) -> Result<(f64, f64)> {
     let (mut psnr, mut ssim) = (0.0, 0.0);
     for (image, shot) in rendered.iter().zip(shots) {
         let [[shown, target], [own, wanted]] = compared(image, shot, background);

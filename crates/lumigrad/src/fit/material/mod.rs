@@ -11,11 +11,11 @@ mod tests;
 
 use super::describe::{self, Defaults};
 use super::drive::{Setup, drive, run_name};
-use super::{Fit, FitKeys};
+use super::{Fit, FitKeys, columns};
+use crate::Result;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
-use crate::{Error, Result};
 use known::Known;
 use lumigrad_core::Device;
 use lumigrad_field::{Activation, Field};
@@ -66,9 +66,7 @@ const MOST_COLUMNS: usize = 2048;
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitMaterialJob = document.parse()?;
     let device = Device::from_name(&job.fit.common.device)?;
-    if job.picture > MOST_COLUMNS {
-        return Err(Error::usage("--picture", format!("{} columns", job.picture), format!("at most {MOST_COLUMNS}")));
-    }
+    columns(job.picture, MOST_COLUMNS)?;
     let known = Known::new(&job)?;
     let (title, name) = match &job.measured {
         Some(path) => (path.display().to_string(), run_name("material", path)),

@@ -1,7 +1,8 @@
 //! Radiance fields in files, and pictures of them.
 
 use super::render::Scene;
-use crate::fields::render::{save, unused};
+use crate::fields::render::{own_flags, save, unused};
+use crate::fit::frames::picture;
 use crate::run::job::commands::RenderJob;
 use crate::run::{self, Summary, require_memory};
 use crate::volume::{Domain, March, Occupancy};
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lumigrad_core::{Device, Tensor};
 use lumigrad_field::{Model, Radiance};
 use lumigrad_scene::camera::{Framing, orbit};
-use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
+use lumigrad_scene::picture::{Precision, save_exr};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,19 +72,18 @@ pub(crate) struct Trained {
 }
 
 impl Trained {
-    /// Reads a file; `None` where it is of another kind.
+    /// Reads a file's bytes; `None` where it is of another kind.
     ///
     /// # Errors
-    /// It cannot be read, or what it says of itself is wrong.
-    pub(crate) fn load(path: &Path, device: &Device) -> Result<Option<Self>> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        if !Model::<Radiance>::is_in(&bytes) {
+    /// What it says of itself is wrong.
+    pub(crate) fn read(path: &Path, bytes: &[u8], device: &Device) -> Result<Option<Self>> {
+        if !Model::<Radiance>::is_in(bytes) {
             return Ok(None);
         }
         let help = "write the file anew by lumigrad train field";
         let wrong = |message: String| Error::file(path.display(), message, help);
         let Model { field, values, facts } =
-            Model::<Radiance>::from_bytes(&bytes, device).map_err(|e| wrong(e.to_string()))?;
+            Model::<Radiance>::from_bytes(bytes, device).map_err(|e| wrong(e.to_string()))?;
         let text = facts.get(PLACE).ok_or_else(|| wrong(format!("it lacks {PLACE:?}")))?;
         let place: Place = serde_json::from_str(text).map_err(|e| wrong(format!("{PLACE}: {e}")))?;
         let numbers = [place.step, place.ratio, place.range[0], place.range[1]];
@@ -104,16 +104,9 @@ impl Trained {
     /// # Errors
     /// Settings that do not suit a radiance field; a file that cannot be written.
     pub(crate) fn render(&self, job: &RenderJob, summary: &mut Summary) -> Result<Vec<PathBuf>> {
-        let flags = [
-            ("--environment", job.environment.is_some()),
-            ("--shading", job.shading.is_some()),
-            ("--normals", job.normals.is_some()),
-            ("--polyfit-sigma", job.polyfit_sigma.is_some()),
-            ("--rays", job.rays.is_some()),
-            ("--time", job.time.is_some()),
-            ("--frames", job.frames.is_some()),
-        ];
-        unused("a radiance field", &flags)?;
+        let light = vec![("--environment", job.environment.is_some())];
+        let [surface, moving] = own_flags(job);
+        unused("a radiance field", &[light, surface, moving].concat())?;
         if let Some(other) = job.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
             return Err(Error::usage("--aov", format!("radiance fields have no {other}"), AOVS.join(", ")));
         }
@@ -128,11 +121,8 @@ impl Trained {
         let mut written = vec![];
         for view in &views {
             let (name, seen) = (run::file_name(&view.name), scene.picture(&self.values, view, &self.device)?);
-            let data = seen.colour.as_flattened().to_vec();
             let (width, height) = (view.width, view.height);
-            let transfer = Transfer::Srgb;
-            let picture = Picture { width, height, channels: 3, data, transfer, premultiplied: false };
-            written.push(save(picture, &name, job)?);
+            written.push(save(picture(width, height, seen.colour.as_flattened().to_vec()), &name, job)?);
             for aov in &job.aov {
                 // Where nothing is seen nothing has a depth.
                 let depth = |(d, a): (&f32, &f32)| if *a > 1e-3 { d / a } else { 0.0 };

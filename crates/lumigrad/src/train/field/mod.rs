@@ -7,7 +7,7 @@ mod pixels;
 mod render;
 mod task;
 
-use super::dataset::Dataset;
+use super::dataset::{self, Dataset};
 use crate::fit::describe::{self, Defaults};
 use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, FitKeys, given};
@@ -86,8 +86,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     observer.event(&Event::Phase("loading".into()));
     let dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
     let (domain, march) = space(&job, &dataset)?;
-    let name = data.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
-    let name = name.unwrap_or_else(|| "field".into());
+    let name = dataset::name(&data).unwrap_or_else(|| "field".into());
     let rates = describe::rates(&job.fit, &field.density, &DEFAULTS);
     let setup = Setup {
         keys: &job.fit,

@@ -9,13 +9,13 @@ use super::render::Scene;
 use super::{BATCH, TrainFieldJob, patches};
 use crate::Result;
 use crate::fit::drive::{Output, Task};
+use crate::fit::frames::picture;
 use crate::run::fixed;
 use crate::run::report::Figure;
 use crate::volume::{Domain, March};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::Radiance;
-use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_splat::{Background, Image};
 
 /// Held-out pictures that are scored while the run goes on.
@@ -116,8 +116,8 @@ impl Task for FieldTask<'_> {
     fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {
         let scored = self.dataset.scored();
         let stride = scored.len().div_ceil(SCORED).max(1);
-        let shots: Vec<_> = scored.iter().step_by(stride).cloned().collect();
-        Ok(Some(scores(&self.pictures(values, SCORED)?, &shots, self.background)?.0))
+        let shots = scored.iter().step_by(stride);
+        Ok(Some(scores(&self.pictures(values, SCORED)?, shots, self.background)?.0))
     }
 
     fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
@@ -145,14 +145,7 @@ impl Task for FieldTask<'_> {
         output.summary.output("views", &output.folder.final_path("views"));
         let stride = rendered.len().div_ceil(SHOWN).max(1);
         for (image, shot) in rendered.iter().zip(scored).step_by(stride) {
-            let of = |data: Vec<f32>| Picture {
-                width: image.width,
-                height: image.height,
-                channels: 3,
-                data,
-                transfer: Transfer::Srgb,
-                premultiplied: false,
-            };
+            let of = |data: Vec<f32>| picture(image.width, image.height, data);
             let photograph = super::super::views::over(shot, fixed(self.background));
             let states = vec![("rendered", of(image.colour.as_flattened().to_vec())), ("photograph", of(photograph))];
             output.slider(&shot.view.name, String::new(), states)?;
