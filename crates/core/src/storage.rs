@@ -1,6 +1,7 @@
 //! CPU buffers: 64-byte aligned, recycled through a pool so that a steady-state step allocates nothing.
 
 use crate::{Error, Result};
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
@@ -30,6 +31,18 @@ fn pool() -> &'static Mutex<Pool> {
 /// Bytes behind the contents that may be read: rows of three are fetched as four.
 const SLACK: usize = 16;
 
+/// Bytes that a thread fills with zeros at a time.
+const ZEROED: usize = 1 << 22;
+
+/// Lines of the buffer that so many are taken from, at most an eighth more: sizes that differ a little from step to step
+/// (samples along rays) share their buffers.
+fn size_class(lines: usize) -> usize {
+    match lines.checked_ilog2() {
+        Some(log) if log > 6 => lines.next_multiple_of(1 << (log - 3)),
+        _ => lines,
+    }
+}
+
 /// A block of initialised CPU memory.
 pub(crate) struct CpuBuffer {
     lines: Vec<Line>,
@@ -39,7 +52,7 @@ pub(crate) struct CpuBuffer {
 impl CpuBuffer {
     /// Memory with arbitrary (initialised) contents; an error where the system gives none.
     pub fn uninit(bytes: usize) -> Result<Self> {
-        let n = (bytes + SLACK).div_ceil(64);
+        let n = size_class((bytes + SLACK).div_ceil(64));
         let recycled = {
             let mut pool = pool().lock().unwrap();
             let found = pool.free.get_mut(&n).and_then(Vec::pop);
@@ -58,7 +71,7 @@ impl CpuBuffer {
     /// Memory filled with zero bytes.
     pub fn zeroed(bytes: usize) -> Result<Self> {
         let mut buffer = Self::uninit(bytes)?;
-        buffer.bytes_mut().fill(0);
+        buffer.bytes_mut().par_chunks_mut(ZEROED).for_each(|piece| piece.fill(0));
         Ok(buffer)
     }
 

@@ -49,7 +49,7 @@ impl Parameter {
     ///
     /// # Errors
     /// Memory.
-    pub(crate) fn new((name, shape): (String, Vec<usize>), values: &[f64], rate: f64, device: &Device) -> Result<Self> {
+    pub fn new((name, shape): (String, Vec<usize>), values: &[f64], rate: f64, device: &Device) -> Result<Self> {
         let narrow: Vec<f32> = values.iter().map(|&x| x as f32).collect();
         Ok(Self { name, value: Tensor::from_slice(device, &narrow, &shape)?, rate, sparse: false })
     }

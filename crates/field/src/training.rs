@@ -29,6 +29,7 @@ pub struct Rates {
 /// A training: parameters, and what Adam keeps of them.
 pub struct Training {
     parameters: Vec<Parameter>,
+    rates: Rates,
     adam: Adam,
     /// Factor of all rates, halved at each return.
     slowed: f64,
@@ -67,14 +68,35 @@ pub struct Step {
 impl Training {
     /// From parameters at their start.
     pub fn new(parameters: Vec<Parameter>, rates: Rates) -> Self {
+        let adam = Self::adam(&parameters, &rates);
+        Self {
+            parameters,
+            rates,
+            adam,
+            slowed: 1.0,
+            returns: 0,
+            average: None,
+            least: f64::INFINITY,
+            steps: 0,
+            good: None,
+        }
+    }
+
+    fn adam(parameters: &[Parameter], rates: &Rates) -> Adam {
         let group = |p: &Parameter| {
             let plain = Group::new(p.name.clone(), p.rate * if p.sparse { rates.table_rate } else { rates.rate });
             // As instant-ngp has them: rows that are seen seldom have small gradients.
-            if p.sparse { Group { betas: (0.9, 0.99), epsilon: 1e-15, ..plain } } else { plain }
+            if p.sparse { Group { betas: (0.9, 0.99), epsilon: 1e-15, masked: true, ..plain } } else { plain }
         };
         let groups = parameters.iter().map(group).collect();
-        let adam = Adam::new(groups).with_clip(Clip { norm: rates.clip, value: None });
-        Self { parameters, adam, slowed: 1.0, returns: 0, average: None, least: f64::INFINITY, steps: 0, good: None }
+        Adam::new(groups).with_clip(Clip { norm: rates.clip, value: None })
+    }
+
+    /// Goes on with other parameters, of which nothing is remembered.
+    pub fn replace(&mut self, parameters: Vec<Parameter>) {
+        self.adam = Self::adam(&parameters, &self.rates);
+        self.parameters = parameters;
+        self.good = None;
     }
 
     /// The parameters.

@@ -22,6 +22,9 @@ pub enum Error {
     /// From volume rendering.
     #[error(transparent)]
     Volume(#[from] lumigrad_volume::Error),
+    /// From voxel grids.
+    #[error(transparent)]
+    Voxel(#[from] lumigrad_voxel::Error),
     /// From geometry processing.
     #[error(transparent)]
     Geometry(#[from] lumigrad_geometry::Error),

@@ -1,7 +1,7 @@
 //! Differentiable graphics: recover scenes from pictures, render them, compare and convert them.
 //!
 //! This crate holds the jobs of the command line as functions, and gives access to the crates below it: [`core`] (devices,
-//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`field`] (neural fields), [`volume`] (light along rays), [`optim`], [`geometry`] and
+//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`field`] (neural fields), [`volume`] (light along rays), [`voxel`] (voxel grids), [`optim`], [`geometry`] and
 //! [`metrics`].
 
 pub use lumigrad_core as core;
@@ -13,6 +13,7 @@ pub use lumigrad_raster as raster;
 pub use lumigrad_scene as scene;
 pub use lumigrad_splat as splat;
 pub use lumigrad_volume as volume;
+pub use lumigrad_voxel as voxel;
 
 pub mod bench;
 mod error;

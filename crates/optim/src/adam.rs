@@ -23,6 +23,8 @@ pub struct Group {
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub decay: f64,
+    /// Elements whose gradient is exactly 0 are left alone, their moments too: rows of tables of which a step touches some.
+    pub masked: bool,
     /// Each residual depends on one row of the array at most, as in [`LmOptions`](crate::LmOptions); Adam does not care.
     pub separable: bool,
     /// Longest change of a row in one step of Levenberg–Marquardt; Adam does not care.
@@ -42,6 +44,7 @@ impl Group {
             betas,
             epsilon: 1e-8,
             decay: 0.0,
+            masked: false,
             separable: false,
             reach: f64::INFINITY,
         }
@@ -224,7 +227,7 @@ impl Adam {
             let [lo, hi, scale, limit] = [lo, hi, scale, limit].map(|x| x as f32);
             #[rustfmt::skip]
             let params =
-                Params { beta1, rest1, beta2, rest2, rate, unbias2, epsilon, shrink, lo, hi, scale, limit };
+                Params { beta1, rest1, beta2, rest2, rate, unbias2, epsilon, shrink, lo, hi, scale, limit, masked: group.masked as u32, unused: [0; 3] };
             let Moments { first, second } = &mut moments;
             AdamStep { gradient, values: value, first, second }.launch(&params, gradient.len())?;
         }

@@ -134,13 +134,15 @@ impl Samples {
         Ok(map.apply_with(&inputs, call)?.remove(0))
     }
 
-    /// Those samples that light reaches: a ray's end where less than `threshold` of it is left.
+    /// Those samples that light reaches and that have weight: a ray ends where less than `threshold` of it is left, and
+    /// samples whose weight is below `least` are left out as if they were empty (0: none is).
     ///
     /// # Errors
     /// Shapes that do not fit.
-    pub fn visible(&self, densities: &Tensor, threshold: f64) -> Result<Samples> {
+    pub fn visible(&self, densities: &Tensor, threshold: f64, least: f64) -> Result<Samples> {
         let (n, device) = (self.n_rays(), self.middles.device());
-        let params = KeepParams { rays: n as u32, threshold: threshold.max(1e-30) as f32, unused: [0; 2] };
+        let (threshold, least) = (threshold.max(1e-30) as f32, least.max(0.0) as f32);
+        let params = KeepParams { rays: n as u32, threshold, least, unused: 0 };
         let (first, lengths, middles) = (&self.offsets, &self.lengths, &self.middles);
         if densities.len() != self.len() {
             let expected = format!("[{}], one per sample", self.len());
@@ -152,7 +154,8 @@ impl Samples {
         let new = || Tensor::uninit(device, middles.dtype(), &[samples]);
         let (mut kept_middles, mut kept_lengths) = (new()?, new()?);
         let (a, b) = (&mut kept_middles, &mut kept_lengths);
-        Keep { offsets: first, kept: &kept, middles, lengths, kept_middles: a, kept_lengths: b }.launch(&params, n)?;
+        Keep { offsets: first, kept: &kept, densities, middles, lengths, kept_middles: a, kept_lengths: b }
+            .launch(&params, n)?;
         let rays = segment_ids(&kept, samples)?;
         Ok(Samples { offsets: kept, rays, middles: kept_middles, lengths: kept_lengths })
     }

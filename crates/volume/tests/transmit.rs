@@ -127,7 +127,7 @@ fn samples_behind_what_is_opaque_are_left_out() {
     let s = samples(&Device::cpu(), DType::F32);
     // Lengths are 0.1, 0.13, …: light of the first ray is e⁻¹⁰ behind its first sample.
     let densities = [100.0f32, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 90.0, 1.0, 1.0, 1.0, 1.0];
-    let kept = s.visible(&Tensor::from_slice(&Device::cpu(), &densities, &[13]).unwrap(), 1e-3).unwrap();
+    let kept = s.visible(&Tensor::from_slice(&Device::cpu(), &densities, &[13]).unwrap(), 1e-3, 0.0).unwrap();
     assert_eq!(kept.offsets.to_vec::<u32>().unwrap(), [0, 1, 1, 2, 5]);
     assert_eq!(kept.rays.to_vec::<u32>().unwrap(), [0, 2, 3, 3, 3]);
     let (all, some) = (s.middles.to_vec::<f32>().unwrap(), kept.middles.to_vec::<f32>().unwrap());

@@ -10,7 +10,7 @@ use super::trace::steepest;
 use crate::run::job::commands::RenderJob;
 use crate::run::job::{EnvironmentChoice, Size};
 use crate::run::{self, Summary, require_memory};
-use crate::train::field::Trained;
+use crate::train::radiance::Trained;
 use crate::{Error, Result};
 use glam::DVec3;
 use lumigrad_core::Device;

@@ -53,7 +53,7 @@ const HEARD: f64 = 30.0;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitAudioJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.sound, &FIT, "SOUND", "give a sound: lumigrad fit audio sound.wav")?;
     let sound = Sound::load(&path, job.max_seconds)?;
     if sound.len() > MOST_SAMPLES {
@@ -62,14 +62,14 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     }
     let field = describe::field(&job.fit, 1, sound.channels, &Defaults { grid: grid(sound.len()), ..DEFAULTS })?;
     let plain = field.encoding == Encoding::Identity;
-    let batch = job.fit.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH }).min(sound.len());
+    let batch = job.fit.run.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH }).min(sound.len());
     let named =
         (format!("{} ({:.2} s at {} Hz)", path.display(), sound.seconds(), sound.rate), run_name("audio", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), if plain { 2000 } else { 5000 }, &device)?;
     let scale = sound.data.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let rate = job.rate.map_or(sound.rate, |r| u32::try_from(r).unwrap_or(u32::MAX));
-    let mut task = AudioTask { sound, scale, field, batch, rate, seed: job.fit.common.seed, device };
+    let mut task = AudioTask { sound, scale, field, batch, rate, seed: job.fit.run.common.seed, device };
     drive(setup, &mut task, document, stop, observer)
 }
 

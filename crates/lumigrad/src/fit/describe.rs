@@ -74,7 +74,7 @@ fn encoding(keys: &FitKeys, word: &str, defaults: &Defaults) -> Encoding {
         "fourier" => Encoding::RandomFourier {
             n_features: keys.frequencies.unwrap_or(128),
             sigma: keys.sigma,
-            seed: keys.common.seed,
+            seed: keys.run.common.seed,
         },
         "hash" => grid(Storage::Hash),
         "dense" => grid(Storage::Dense),

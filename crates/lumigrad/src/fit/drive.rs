@@ -1,9 +1,9 @@
 //! The loop of all fits: steps within a budget, checkpoints, scores, the run folder.
 
-use super::FitKeys;
 use super::describe::{self, Defaults};
 use super::frames::FrameKeys;
 use super::image::clamped;
+use super::{FitKeys, RunKeys};
 use crate::run::job::Document;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider};
 use crate::run::{
@@ -23,6 +23,11 @@ pub trait Task {
     /// How much of the budget is spent before the step that comes, from 0 to 1.
     fn progress(&mut self, _progress: f64) {}
 
+    /// Other parameters to go on with, where it is time for them (grids that grow). Nothing is remembered of the old ones.
+    fn regrown(&mut self, _values: &[Tensor]) -> Result<Option<Vec<Parameter>>> {
+        Ok(None)
+    }
+
     /// The loss of a step, of the recorded parameters. What it draws at random depends on seed and step only.
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var>;
 
@@ -36,9 +41,9 @@ pub trait Task {
         vec![]
     }
 
-    /// Takes that back.
-    fn restore(&mut self, _find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<()> {
-        Ok(())
+    /// Takes that back, and gives parameters of the shapes that they have there where they are not those of the start.
+    fn restore(&mut self, _find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<Option<Vec<Parameter>>> {
+        Ok(None)
     }
 
     /// Writes results, figures and pages.
@@ -118,8 +123,8 @@ fn images<N: Into<String>>(states: Vec<(N, Picture)>) -> Result<Vec<(String, Ima
 
 /// A fit before its first step.
 pub struct Setup<'a> {
-    /// Keys of all fits.
-    pub keys: &'a FitKeys,
+    /// Keys of the run.
+    pub keys: &'a RunKeys,
     /// What is fitted, for people.
     pub title: String,
     /// Name of the run folder where none is given.
@@ -145,9 +150,9 @@ impl<'a> Setup<'a> {
         iterations: usize,
         device: &Device,
     ) -> Result<Self> {
-        let parameters = field.start(keys.common.seed, device)?;
+        let parameters = field.start(keys.run.common.seed, device)?;
         let (rates, schedule) = (describe::rates(keys, field, defaults), Schedule::Cosine { end: 0.01 });
-        Ok(Self { keys, title, name, parameters, rates, schedule, warm_up: 0.0, iterations })
+        Ok(Self { keys: &keys.run, title, name, parameters, rates, schedule, warm_up: 0.0, iterations })
     }
 }
 
@@ -183,12 +188,14 @@ pub fn drive(
     let mut spent = 0.0;
     if let Some(c) = &found {
         spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
-        restore(&mut training, c, &device)?;
         let own = |name: &str| {
             let (_, _, numbers) = c.arrays_under(TASK).find(|(found, ..)| *found == name)?;
             Some(numbers.to_vec())
         };
-        task.restore(&own)?;
+        if let Some(parameters) = task.restore(&own)? {
+            training.replace(parameters);
+        }
+        restore(&mut training, c, &device)?;
     }
     let iterations = if keys.seconds.is_some() { keys.iterations } else { keys.iterations.or(Some(setup.iterations)) };
     let budget = Budget { iterations, seconds: keys.seconds, stop_loss: keys.stop_loss };
@@ -208,6 +215,9 @@ pub fn drive(
         let factor = setup.schedule.factor_with_warm_up(progress, setup.warm_up);
         let step = training.steps() as u64;
         task.progress(progress);
+        if let Some(parameters) = task.regrown(&training.values())? {
+            training.replace(parameters);
+        }
         let done = training.step(factor, |vars| task.loss(vars, step))?;
         returned += u32::from(done.returned);
         spent += from.elapsed().as_secs_f64();

@@ -61,15 +61,15 @@ const JUDGED: usize = 1 << 16;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitEikonalJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.points, &FIT, "POINTS", "give points: lumigrad fit eikonal scan.ply")?;
     extract::check("--mesh-resolution", DVec3::ONE, job.mesh_resolution)?;
-    let cloud = Cloud::load(&path, job.fit.common.seed)?;
+    let cloud = Cloud::load(&path, job.fit.run.common.seed)?;
     let field = describe::field(&job.fit, 3, 1, &DEFAULTS)?;
     let named = (format!("surface of {} ({} points)", path.display(), cloud.points.len()), run_name("eikonal", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
     let setup = Setup { schedule: Schedule::Cosine { end: 0.02 }, ..setup };
-    let batch = job.fit.batch.unwrap_or(BATCH).max(2);
+    let batch = job.fit.run.batch.unwrap_or(BATCH).max(2);
     let mut task = EikonalTask { cloud, field, batch, job: job.clone(), device };
     let mut summary = drive(setup, &mut task, document, stop, observer)?;
     if task.cloud.normals.is_none() {
@@ -127,7 +127,7 @@ struct EikonalTask {
 impl EikonalTask {
     /// Points, and beside each its normal and whether it is on the surface; normals of length 0 count for nothing.
     fn batch(&self, step: u64) -> Result<(Tensor, Tensor)> {
-        let seed = self.job.fit.common.seed;
+        let seed = self.job.fit.run.common.seed;
         let (mut points, mut facts) = (vec![], vec![]);
         for k in 0..self.batch as u64 {
             let number = step * self.batch as u64 + k;
@@ -209,7 +209,7 @@ impl Task for EikonalTask {
             output.summary.metric("genus", genus as f64);
         }
         let normals = differentiated(&solid, positions.as_flattened())?;
-        let operators = Operators::new(usual_sigma(&field.encoding), SAMPLES, self.job.fit.common.seed)?;
+        let operators = Operators::new(usual_sigma(&field.encoding), SAMPLES, self.job.fit.run.common.seed)?;
         preview::surface(&solid, &operators, None, output)?;
         let mesh = cloud.place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);

@@ -82,7 +82,7 @@ const TOWARDS: &str = "u_t - 0.5*(w - u)*exp(-u^2)*sqrt(u_x^2 + u_y^2 + u_z^2 + 
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitEvolveJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.mesh, &FIT, "MESH", "give a mesh: lumigrad fit evolve bunny.ply")?;
     if job.frames > MOST_FRAMES {
         let message = format!("{}, expected at most {MOST_FRAMES}", job.frames);
@@ -93,7 +93,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         return Err(Error::usage("--duration", format!("{}", job.duration), "expected more than 0"));
     }
     let load = |path: &Path| -> Result<TriangleMesh> { Ok(flatten(&load_scene(path)?)?.0) };
-    let seed = job.fit.common.seed;
+    let seed = job.fit.run.common.seed;
     let start = job.init.as_ref().map(|init| Start::load(init, &job.fit, seed)).transpose()?;
     let (mesh, name) = (load(&path)?, path.display().to_string());
     let shape = match &start {
@@ -121,7 +121,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     if let Some(start) = start {
         setup.parameters = start.parameters(seed, &device)?;
     }
-    let batch = job.fit.batch.unwrap_or(BATCH);
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
     let mut task = EvolveTask { shape, end, equation, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
 }
@@ -163,7 +163,7 @@ impl EvolveTask {
     /// Points of space, half of them near a surface, with the distances to it.
     fn known(&self, shape: &Shape, step: u64, stream: u64, time: f32) -> Result<(Tensor, Tensor)> {
         let n = self.batch;
-        let seed = self.job.fit.common.seed ^ stream;
+        let seed = self.job.fit.run.common.seed ^ stream;
         let first = step * n as u64;
         let mut points: Vec<[f32; 3]> = shape.sampler.draw(seed, first, n / 2).iter().map(|s| s.position).collect();
         for (k, p) in points.iter_mut().enumerate() {
@@ -193,7 +193,7 @@ impl EvolveTask {
     /// Points of space and time, and the distance to the end where that pulls.
     fn inside(&self, step: u64) -> Result<(Tensor, Option<Var>)> {
         let n = 2 * self.batch;
-        let seed = self.job.fit.common.seed ^ 6;
+        let seed = self.job.fit.run.common.seed ^ 6;
         let number = |k: usize| 4 * (step * n as u64) + k as u64;
         let places: Vec<f32> = (0..4 * n).map(|k| (2.0 * random::uniform(seed, number(k)) - 1.0) as f32).collect();
         let pull = match &self.end {

@@ -62,7 +62,7 @@ const SHOWN: usize = 12;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitFamilyJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.pictures, &FIT, "PICTURES", "give a folder of pictures: lumigrad fit family DIR")?;
     let frames = Frames::load(&path, Some(job.max_size), None)?;
     let field = describe::field(&job.fit, 2, frames.channels, &DEFAULTS)?;
@@ -70,10 +70,10 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let hyper = Hyper { field, n_codes, code, width, depth };
     hyper.check().map_err(|e| Error::usage("the family", e.to_string(), "a smaller --width or --hyper-width"))?;
     let setup = Setup {
-        keys: &job.fit,
+        keys: &job.fit.run,
         title: format!("{n_codes} pictures of {}", path.display()),
         name: run_name("family", &path),
-        parameters: hyper.start(job.fit.common.seed, &device)?,
+        parameters: hyper.start(job.fit.run.common.seed, &device)?,
         rates: describe::rates(&job.fit, &hyper.field, &DEFAULTS),
         schedule: Schedule::Cosine { end: 0.01 },
         warm_up: 0.02,
@@ -122,9 +122,9 @@ impl FamilyTask {
 impl Task for FamilyTask {
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
         let (pixels, channels) = (self.frames.pixels(), self.frames.channels);
-        let n = pixels.min(self.job.fit.batch.unwrap_or(BATCH));
+        let n = pixels.min(self.job.fit.run.batch.unwrap_or(BATCH));
         let members = self.job.members.min(self.frames.count);
-        let seed = random::hash(self.job.fit.common.seed, step);
+        let seed = random::hash(self.job.fit.run.common.seed, step);
         let mut loss: Option<Var> = None;
         for m in 0..members as u64 {
             // All in turn, from a place of the row that changes.

@@ -61,14 +61,14 @@ const JUDGED: usize = 1 << 14;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitHelmholtzJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let medium = Medium::new(&job)?;
     columns(job.picture, MOST_COLUMNS)?;
     let field = describe::field(&job.fit, 2, 2, &DEFAULTS)?;
     let named = (format!("Waves of wave number {}", job.wavenumber), "helmholtz".into());
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 4000, &device)?;
-    let batch = job.fit.batch.unwrap_or(BATCH);
-    let mut task = WavesTask { medium, field, batch, seed: job.fit.common.seed, picture: job.picture, device };
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
+    let mut task = WavesTask { medium, field, batch, seed: job.fit.run.common.seed, picture: job.picture, device };
     drive(setup, &mut task, document, stop, observer)
 }
 

@@ -45,18 +45,18 @@ const ENCODED_BATCH: usize = 1 << 14;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitImageJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.image, &FIT, "IMAGE", "give a picture: lumigrad fit image picture.png")?;
     let picture = load(&path, job.max_size)?;
     let channels = picture.channels;
     let field = describe::field(&job.fit, 2, channels, &Defaults { grid: grid(&picture), ..DEFAULTS })?;
     let plain = field.encoding == lumigrad_field::Encoding::Identity;
-    let batch = job.fit.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH });
+    let batch = job.fit.run.batch.unwrap_or(if plain { BATCH } else { ENCODED_BATCH });
     let named = (format!("{} ({}×{})", path.display(), picture.width, picture.height), run_name("image", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), if plain { 2000 } else { 5000 }, &device)?;
     let size = job.size.map(|s| (s.width, s.height));
     let mut task =
-        ImageTask { pixels: Pixels::new(&picture), picture, field, batch, size, seed: job.fit.common.seed, device };
+        ImageTask { pixels: Pixels::new(&picture), picture, field, batch, size, seed: job.fit.run.common.seed, device };
     drive(setup, &mut task, document, stop, observer)
 }
 

@@ -6,9 +6,32 @@ use crate::run::job::job_keys;
 use std::path::PathBuf;
 
 job_keys! {
-    /// Keys of every fit: the field, its training, the run.
-    FitKeys {
+    /// Keys of everything that is trained step by step.
+    RunKeys {
         include common: Common;
+        /// Points of a step.
+        batch: Option<usize>, Count(1), example "16384";
+        /// Steps. Without it what suits the fit, or no limit where `seconds` is given.
+        iterations: Option<usize>, Count(0), example "1000";
+        /// Time limit of the training; evaluation and writing come on top.
+        seconds: Option<f64>, Amount, example "60.0";
+        /// Stop when the loss is at or below this.
+        stop_loss: Option<f64>, Amount, example "1e-5";
+        /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
+        resume: bool, Flag, default "false";
+        /// Seconds between checkpoints of a run, kept beside `out` until it ends.
+        checkpoint_every: f64, Amount, default "30.0";
+        /// Steps between scores. Without it ten times in a run.
+        eval_every: Option<usize>, Count(1), example "100";
+        /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
+        out: Option<PathBuf>, Path, example "\"runs/fit\"";
+    }
+}
+
+job_keys! {
+    /// Keys of every fit of a field: the field, its training, the run.
+    FitKeys {
+        include run: RunKeys;
         /// What the network sees of a point: none is the point itself, positional and fourier its waves, hash features in grids
         /// of several resolutions, dense likewise without a hash, planes features in planes. Without it what suits the fit.
         encoding: Option<String>, Choice(&["none", "positional", "fourier", "hash", "dense", "planes"]), example "\"hash\"";
@@ -42,21 +65,5 @@ job_keys! {
         lr: Option<f64>, Amount, example "1e-3";
         /// Learning rate of grids at the start.
         lr_grid: f64, Amount, default "1e-2";
-        /// Points of a step.
-        batch: Option<usize>, Count(1), example "16384";
-        /// Steps. Without it what suits the fit, or no limit where `seconds` is given.
-        iterations: Option<usize>, Count(0), example "1000";
-        /// Time limit of the training; evaluation and writing come on top.
-        seconds: Option<f64>, Amount, example "60.0";
-        /// Stop when the loss is at or below this.
-        stop_loss: Option<f64>, Amount, example "1e-5";
-        /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
-        resume: bool, Flag, default "false";
-        /// Seconds between checkpoints of a run, kept beside `out` until it ends.
-        checkpoint_every: f64, Amount, default "30.0";
-        /// Steps between scores. Without it ten times in a run.
-        eval_every: Option<usize>, Count(1), example "100";
-        /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/NAME.
-        out: Option<PathBuf>, Path, example "\"runs/fit\"";
     }
 }

@@ -27,7 +27,7 @@ mod video;
 mod wave;
 
 pub use frames::FrameKeys;
-pub use keys::FitKeys;
+pub use keys::{FitKeys, RunKeys};
 
 use crate::run::job::{Document, Key};
 use crate::run::{Observer, Stop, Summary};
@@ -65,6 +65,7 @@ pub const FITS: &[Fit] = &[
     wave::FIT,
     material::FIT,
     crate::train::field::FIT,
+    crate::train::voxels::FIT,
 ];
 
 /// What a fit is of.

@@ -59,7 +59,7 @@ const JUDGED: usize = 1 << 14;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitPdeJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let problem = Problem::new(&job)?;
     columns(job.picture, MOST_COLUMNS)?;
     let field = describe::field(&job.fit, problem.axes.len(), 1, &DEFAULTS)?;
@@ -212,13 +212,13 @@ impl PdeTask {
                 Some((axis.ok_or_else(none)?, FIRST))
             }
         };
-        Ok(Self { problem, field, batch: job.fit.batch.unwrap_or(BATCH), job, growing, device })
+        Ok(Self { problem, field, batch: job.fit.run.batch.unwrap_or(BATCH), job, growing, device })
     }
 
     /// Uniform points of the domain; with a face, on it.
     fn points(&self, n: usize, stream: u64, face: Option<(usize, f64)>) -> Result<Tensor> {
         let dim = self.problem.axes.len();
-        let seed = random::hash(self.job.fit.common.seed, stream);
+        let seed = random::hash(self.job.fit.run.common.seed, stream);
         let mut points: Vec<f32> =
             (0..(n * dim) as u64).map(|k| (2.0 * random::uniform(seed, k) - 1.0) as f32).collect();
         if let Some((axis, part)) = self.growing {

@@ -59,15 +59,15 @@ const BATCH: usize = 1 << 14;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitPoissonJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.image, &FIT, "IMAGE", "give a picture: lumigrad fit poisson picture.png")?;
     let known = Known::load(&path, &job)?;
     let (width, height) = (known.picture.width, known.picture.height);
     let field = describe::field(&job.fit, 2, known.picture.channels, &DEFAULTS)?;
     let named = (format!("{} ({width}×{height}) from its {}", path.display(), job.from), run_name("poisson", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 2000, &device)?;
-    let batch = job.fit.batch.unwrap_or(BATCH);
-    let seed = job.fit.common.seed;
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
+    let seed = job.fit.run.common.seed;
     let mut task = PoissonTask {
         places: centres(width, height),
         known,

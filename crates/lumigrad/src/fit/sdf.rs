@@ -68,7 +68,7 @@ const SAMPLES: usize = 200_000;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitSdfJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.mesh, &FIT, "MESH", "give a mesh: lumigrad fit sdf bunny.ply")?;
     extract::check("--mesh-resolution", DVec3::ONE, job.mesh_resolution)?;
     let (mesh, _) = flatten(&load_scene(&path)?)?;
@@ -79,7 +79,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         run_name("sdf", &path),
     );
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), 3000, &device)?;
-    let batch = job.fit.batch.unwrap_or(BATCH);
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
     let mut task = SdfTask { pool: Pool::default(), shape, field, batch, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
 }
@@ -194,7 +194,7 @@ struct SdfTask {
 
 impl SdfTask {
     fn batch(&mut self, step: u64) -> Result<(Tensor, Tensor)> {
-        let seed = self.job.fit.common.seed;
+        let seed = self.job.fit.run.common.seed;
         self.pool.prepare(&self.shape, seed, step);
         let (mut points, mut distances) = (vec![], vec![]);
         for k in 0..self.batch as u64 {
@@ -222,8 +222,8 @@ impl Task for SdfTask {
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         let (field, place) = (&self.field, self.shape.place);
-        let truth = Truth::of(self.shape.surface(), self.shape.mesh.normals.as_deref(), self.job.fit.common.seed)?;
-        let (samples, seed) = (self.job.polyfit_samples, self.job.fit.common.seed);
+        let truth = Truth::of(self.shape.surface(), self.shape.mesh.normals.as_deref(), self.job.fit.run.common.seed)?;
+        let (samples, seed) = (self.job.polyfit_samples, self.job.fit.run.common.seed);
         let side = 2.0 * EXTENT;
         let solid = Solid::of_field(field, values, place);
         let operators = match self.job.polyfit_sigma {

@@ -51,7 +51,7 @@ const SHOWN: usize = 6;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitVideoJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let folder = given(&job.folder, &FIT, "FOLDER", "give a folder of frames: lumigrad fit video frames/")?;
     let frames = Frames::load(&folder, job.max_size, job.max_frames)?;
     let (levels, rows, base, _) = DEFAULTS.grid;
@@ -70,7 +70,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         &device,
     )?;
     let places = super::image::centres(frames.width, frames.height);
-    let batch = job.fit.batch.unwrap_or(BATCH);
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
     let mut task = VideoTask { frames, places, field, batch, device, job: job.clone() };
     drive(setup, &mut task, document, stop, observer)
 }
@@ -120,7 +120,7 @@ impl Task for VideoTask {
         let (n, channels) = (self.frames.pixels() * self.frames.count, self.frames.channels);
         let (mut points, mut targets) = (Vec::with_capacity(3 * self.batch), Vec::with_capacity(channels * self.batch));
         for k in 0..self.batch as u64 {
-            let at = (random::hash(self.job.fit.common.seed, step * self.batch as u64 + k) % n as u64) as usize;
+            let at = (random::hash(self.job.fit.run.common.seed, step * self.batch as u64 + k) % n as u64) as usize;
             let (frame, pixel) = (at / self.frames.pixels(), at % self.frames.pixels());
             points.extend([self.places[2 * pixel], self.places[2 * pixel + 1], self.time(frame as f64)]);
             targets.extend(self.frames.data[at * channels..(at + 1) * channels].iter().map(|&b| b as f32 / 255.0));

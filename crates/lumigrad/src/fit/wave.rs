@@ -53,7 +53,7 @@ const COMPARED: usize = 24;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitWaveJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     positive(&[("--bump-width", job.bump_width), ("--duration", job.duration)])?;
     columns(job.picture, MOST_COLUMNS)?;
     if job.frames > MOST_FRAMES {

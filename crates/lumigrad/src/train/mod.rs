@@ -2,11 +2,13 @@
 
 mod dataset;
 pub mod field;
+pub(crate) mod radiance;
 mod report;
 mod splats;
 mod start;
 mod state;
 mod views;
+pub mod voxels;
 
 pub(crate) use dataset::bilinear;
 pub use splats::splats;

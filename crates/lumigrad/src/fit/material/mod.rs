@@ -65,7 +65,7 @@ const MOST_COLUMNS: usize = 2048;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitMaterialJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     columns(job.picture, MOST_COLUMNS)?;
     let known = Known::new(&job)?;
     let (title, name) = match &job.measured {
@@ -77,7 +77,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let setup = Setup::of_field(&keys, (title, name), (&field, &DEFAULTS), 5000, &device)?;
     let sphere = Sphere::new(job.picture);
     let truth = super::image::clamped(sphere.shown(|angles| known.at(angles))?);
-    let batch = keys.batch.unwrap_or(BATCH);
+    let batch = keys.run.batch.unwrap_or(BATCH);
     let mut task = MaterialTask { known, field, batch, sphere, truth, job: job.clone(), device };
     drive(setup, &mut task, document, stop, observer)
 }

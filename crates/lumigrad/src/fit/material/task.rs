@@ -75,7 +75,7 @@ impl MaterialTask {
 
 impl Task for MaterialTask {
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
-        let angles = self.known.draw(random::hash(self.job.fit.common.seed, step), self.batch);
+        let angles = self.known.draw(random::hash(self.job.fit.run.common.seed, step), self.batch);
         self.error(parameters, &angles)
     }
 
@@ -84,7 +84,7 @@ impl Task for MaterialTask {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let seed = self.job.fit.common.seed;
+        let seed = self.job.fit.run.common.seed;
         let judged = self.known.draw(random::hash(seed, u64::MAX), JUDGED);
         let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
         let (psnr, found) = self.score(values)?;

@@ -66,7 +66,7 @@ const BATCH: usize = 1024;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitMorphJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let example = "lumigrad fit morph a.png b.png --landmarks landmarks.txt";
     let a = given(&job.a, &FIT, "A", &format!("give two pictures: {example}"))?;
     let b = given(&job.b, &FIT, "B", &format!("give two pictures: {example}"))?;
@@ -83,17 +83,17 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let (first, second) = alike(first, second);
     let warp = Warp { field: describe::field(&job.fit, 3, 2, &DEFAULTS)? };
     let setup = Setup {
-        keys: &job.fit,
+        keys: &job.fit.run,
         title,
         name: run_name("morph", &a),
-        parameters: warp.start(job.fit.common.seed, &device)?,
+        parameters: warp.start(job.fit.run.common.seed, &device)?,
         rates: describe::rates(&job.fit, &warp.field, &DEFAULTS),
         schedule: Schedule::Cosine { end: 0.01 },
         warm_up: 0.05,
         iterations: 1500,
     };
     let sides = [Side::new(first, &device)?, Side::new(second, &device)?];
-    let batch = job.fit.batch.unwrap_or(BATCH);
+    let batch = job.fit.run.batch.unwrap_or(BATCH);
     let pairs: Vec<Pair> = pairs.into_iter().map(|pair| pair.inwards(sizes)).collect();
     let mut task = MorphTask::new(warp, sides, &pairs, batch, job.clone(), device)?;
     drive(setup, &mut task, document, stop, observer)

@@ -211,7 +211,7 @@ impl Task for MorphTask {
     }
 
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
-        let seed = |stream: u64| random::hash(self.job.fit.common.seed, 2 * step + stream);
+        let seed = |stream: u64| random::hash(self.job.fit.run.common.seed, 2 * step + stream);
         let (landmarks, places) = (seed(0), seed(1));
         let loss = self.landmarks(parameters, &|k| random::uniform(landmarks, k))?;
         Ok(loss.add(&self.space(parameters, &|k| random::uniform(places, k))?)?)

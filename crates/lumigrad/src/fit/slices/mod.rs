@@ -65,7 +65,7 @@ const BATCH: usize = 8192;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: FitSlicesJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
     let path = given(&job.slices, &FIT, "SLICES", "give contours or a folder: lumigrad fit slices heart.csl")?;
     let found = input::load(&path, job.spacing)?;
     found.warnings.iter().for_each(|w| observer.event(&Event::Warning(w.clone())));
@@ -75,10 +75,10 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
         return Err(Error::file(path.display(), "all contours lie on one plane: the solid has no depth", help));
     }
     extract::check("--resolution", domain.outer() + task::BEYOND, job.resolution)?;
-    let seed = job.fit.common.seed;
+    let seed = job.fit.run.common.seed;
     let (network, rates) = network(&job)?;
     let setup = Setup {
-        keys: &job.fit,
+        keys: &job.fit.run,
         title: format!("{} ({} slices)", path.display(), domain.slices.len()),
         name: super::drive::run_name("slices", &path),
         parameters: network.start(seed, &device)?,
@@ -90,7 +90,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let mut task = SlicesTask {
         sampler: Sampler::new(domain, seed),
         network,
-        batch: job.fit.batch.unwrap_or(BATCH),
+        batch: job.fit.run.batch.unwrap_or(BATCH),
         resolution: job.resolution,
         progress: 0.0,
         warnings: found.warnings,

@@ -1,53 +1,29 @@
 //! `train field`: a neural radiance field of posed photographs.
 
-mod file;
-mod occupied;
 mod patches;
-mod pixels;
-mod render;
 mod task;
 
 use super::dataset::{self, Dataset};
+use super::radiance::{Space, SpaceKeys};
 use crate::fit::describe::{self, Defaults};
 use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, FitKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::{Event, Observer, Stop, Summary, background};
+use crate::run::{Event, Observer, Stop, Summary};
 use crate::volume::{Domain, March};
 use crate::{Error, Result};
-pub(crate) use file::Trained;
 use lumigrad_core::Device;
 use lumigrad_field::{Activation, Encoding, Field, Radiance};
-use lumigrad_scene::views::Options;
-use std::path::PathBuf;
 use task::FieldTask;
 
 job_keys! {
     /// Train a neural radiance field on posed photographs: a hash grid with two small networks, or networks alone.
     TrainFieldJob {
         include fit: FitKeys;
-        /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
-        data: Option<PathBuf>, Path, example "\"photos\"";
-        /// Reduce pictures to 1/N of the size in their camera file.
-        downscale: Option<usize>, Count(1), example "2";
-        /// Bound of the longer side of pictures, pixels.
-        max_size: Option<usize>, Count(1), example "800";
-        /// What stands behind the field and transparent pictures: white, black, random or R,G,B.
-        background: String, Text, default "\"black\"";
-        /// bounded: all is in a box around what the cameras look at; unbounded: space around the box is contracted into it.
-        /// auto: bounded where pictures have alpha or masks.
-        scene_type: String, Choice(&["auto", "bounded", "unbounded"]), default "\"auto\"";
-        /// Half of the box's side, in parts of what the cameras see where they look.
-        extent: f64, Amount, default "1.0";
+        include space: SpaceKeys;
         /// Samples along the side of the box; outside of it they lie farther apart with distance.
         samples: usize, Count(2), default "384";
-        /// Samples of a step at most; rays are left out of it until they fit.
-        samples_per_step: usize, Count(1024), default "131072";
-        /// Cells along a side of the grid that remembers where space is empty.
-        occupancy_resolution: Option<usize>, Count(1), example "128";
-        /// Weight of how far apart along a ray its light comes from (distortion), in parts of the box.
-        distortion_weight: f64, Amount, default "0.0";
         /// Let the colour's network see the encoded point instead of features of the density's (mi-MLP); with --skips every
         /// layer of both does.
         separate_colour: bool, Flag, default "false";
@@ -75,30 +51,32 @@ const DEFAULTS: Defaults = Defaults {
 const CHANNELS: usize = 16;
 /// Rays of a step at most.
 const BATCH: usize = 8192;
+/// Samples of a step at most.
+const SAMPLES: usize = 1 << 17;
 const ITERATIONS: usize = 5000;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainFieldJob = document.parse()?;
-    let device = Device::from_name(&job.fit.common.device)?;
-    let data = given(&job.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
-    let background = background(&job.background)?;
+    let device = Device::from_name(&job.fit.run.common.device)?;
+    let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
     let field = radiance(&job)?;
     observer.event(&Event::Phase("loading".into()));
-    let dataset = Dataset::load(&data, &Options { downscale: job.downscale, max_size: job.max_size, hdr: false })?;
-    let (domain, march) = space(&job, &dataset)?;
+    let dataset = Dataset::load(&data, &job.space.options())?;
+    let (domain, march) = place(&job, &dataset)?;
+    let space = Space::new(&job.space, &dataset, (domain, march), &device)?;
     let name = dataset::name(&data).unwrap_or_else(|| "field".into());
     let rates = describe::rates(&job.fit, &field.density, &DEFAULTS);
     let setup = Setup {
-        keys: &job.fit,
+        keys: &job.fit.run,
         title: format!("Radiance field of {name}"),
         name,
-        parameters: field.start(job.fit.common.seed, &device)?,
+        parameters: field.start(job.fit.run.common.seed, &device)?,
         rates,
         schedule: lumigrad_optim::Schedule::Cosine { end: 0.02 },
         warm_up: 0.01,
         iterations: ITERATIONS,
     };
-    let mut task = FieldTask::new(&job, field, &dataset, (domain, march), background, &device)?;
+    let mut task = FieldTask { job: &job, field, space };
     drive(setup, &mut task, document, stop, observer)
 }
 
@@ -126,18 +104,9 @@ fn radiance(job: &TrainFieldJob) -> Result<Radiance> {
 }
 
 /// What part of the world is modelled, and where samples lie in it.
-fn space(job: &TrainFieldJob, dataset: &Dataset) -> Result<(Domain, March)> {
-    let (centre, radius) = dataset.focus();
-    let cut_out = dataset.train.iter().any(|s| !s.alpha.is_empty() || !s.mask.is_empty());
-    let unbounded = match job.scene_type.as_str() {
-        "bounded" => false,
-        "unbounded" => true,
-        _ => !cut_out,
-    };
-    if !(job.extent > 0.0 && job.extent.is_finite()) {
-        return Err(Error::usage("--extent", format!("is {}", job.extent), "a number above 0, such as 1"));
-    }
-    let domain = Domain::new(centre, [radius * job.extent; 3], unbounded)?;
+fn place(job: &TrainFieldJob, dataset: &Dataset) -> Result<(Domain, March)> {
+    let domain = job.space.domain(dataset)?;
+    let unbounded = domain.unbounded;
     if job.samples > MOST_SAMPLES {
         return Err(Error::usage("--samples", format!("is {}", job.samples), format!("at most {MOST_SAMPLES}")));
     }

@@ -4,6 +4,8 @@ use rayon::prelude::*;
 
 /// Elements that a thread takes at a time.
 const PIECE: usize = 16384;
+/// Elements that are looked at together for one that a step touches.
+const ROW: usize = 16;
 
 pub fn adam_step<R: Real>(p: &Params, _items: usize, b: AdamStepBuffers<'_, R>) {
     b.gradient
@@ -13,13 +15,23 @@ pub fn adam_step<R: Real>(p: &Params, _items: usize, b: AdamStepBuffers<'_, R>) 
         .for_each(|((gradient, values), (first, second))| {
             vectorized(
                 #[inline(always)]
-                || piece(p, gradient, values, first, second),
+                || match p.masked {
+                    0 => piece::<R, false>(p, gradient, values, first, second),
+                    _ => {
+                        let touched = |chunk: &[R]| chunk.iter().any(|g| *g != R::ZERO);
+                        let of = |k: usize| k..(k + ROW).min(gradient.len());
+                        for k in (0..gradient.len()).step_by(ROW).filter(|k| touched(&gradient[of(*k)])) {
+                            let (values, first) = (&mut values[of(k)], &mut first[of(k)]);
+                            piece::<R, true>(p, &gradient[of(k)], values, first, &mut second[of(k)]);
+                        }
+                    }
+                },
             )
         });
 }
 
 #[inline(always)]
-fn piece<R: Real>(p: &Params, gradient: &[R], values: &mut [R], first: &mut [R], second: &mut [R]) {
+fn piece<R: Real, const MASKED: bool>(p: &Params, gradient: &[R], values: &mut [R], first: &mut [R], second: &mut [R]) {
     let n = gradient.len();
     let (values, first, second) = (&mut values[..n], &mut first[..n], &mut second[..n]);
     let (beta1, rest1, beta2, rest2) = (R::of(p.beta1), R::of(p.rest1), R::of(p.beta2), R::of(p.rest2));
@@ -32,9 +44,11 @@ fn piece<R: Real>(p: &Params, gradient: &[R], values: &mut [R], first: &mut [R],
         let m = if moment.abs() < tiny { R::ZERO } else { moment };
         let square = beta2 * second[i] + rest2 * g * g;
         let v = if square < tiny_square { R::ZERO } else { square };
-        first[i] = m;
-        second[i] = v;
         let next = shrink * values[i] - rate * m / ((unbias2 * v).sqrt() + epsilon);
-        values[i] = Real::min(Real::max(next, lo), hi);
+        let kept = Real::min(Real::max(next, lo), hi);
+        let alone = MASKED && gradient[i] == R::ZERO;
+        first[i] = if alone { first[i] } else { m };
+        second[i] = if alone { second[i] } else { v };
+        values[i] = if alone { values[i] } else { kept };
     }
 }

@@ -4,6 +4,7 @@ struct Params {
     beta1: f32, rest1: f32, beta2: f32, rest2: f32,
     rate: f32, unbias2: f32, epsilon: f32, shrink: f32,
     lo: f32, hi: f32, scale: f32, limit: f32,
+    masked: u32, unused0: u32, unused1: u32, unused2: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;
@@ -15,6 +16,7 @@ struct Params {
 fn adam_step(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = item_index(gid, groups, 256u);
     if i >= arrayLength(&gradient) { return; }
+    if params.masked == 1u && gradient[i] == 0.0 { return; }
     let g = clamp(params.scale * gradient[i], -params.limit, params.limit);
     let moment = params.beta1 * first[i] + params.rest1 * g;
     let m = select(moment, 0.0, abs(moment) < 1e-30);

@@ -31,6 +31,10 @@ params! {
         pub scale: f32,
         /// Largest absolute value of a gradient's element after that.
         pub limit: f32,
+        /// 1: elements whose gradient is 0 are left alone.
+        pub masked: u32,
+        /// To a multiple of 16 bytes.
+        pub unused: [u32; 3],
     }
 }
 

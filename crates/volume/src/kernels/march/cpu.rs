@@ -181,28 +181,45 @@ pub fn march_emit<R: Real>(p: &Params, _items: usize, b: MarchEmitBuffers<'_, R>
     });
 }
 
+/// Calls `found` with every sample of a ray that light reaches and that has weight.
+fn reached<R: Real>(
+    p: &KeepParams,
+    (densities, lengths): (&[R], &[R]),
+    range: std::ops::Range<usize>,
+    mut found: impl FnMut(usize),
+) {
+    let (deepest, least) = (-R::of(p.threshold).ln(), R::of(p.least));
+    let mut depth = R::ZERO;
+    for i in range {
+        if depth > deepest {
+            break;
+        }
+        let tau = densities[i] * lengths[i];
+        if least == R::ZERO || (-depth).exp() * (R::ONE - (-tau).exp()) >= least {
+            found(i);
+        }
+        depth += tau;
+    }
+}
+
 pub fn visible<R: Real>(p: &KeepParams, _items: usize, b: VisibleBuffers<'_, R>) {
-    let deepest = -R::of(p.threshold).ln();
     b.counts.par_iter_mut().with_min_len(PIECE).enumerate().for_each(|(ray, count)| {
         *count = 0;
-        if ray >= p.rays as usize {
-            return;
-        }
-        let mut depth = R::ZERO;
-        for i in b.offsets[ray] as usize..b.offsets[ray + 1] as usize {
-            if depth > deepest {
-                break;
-            }
-            depth += b.densities[i] * b.lengths[i];
-            *count += 1;
+        if ray < p.rays as usize {
+            let range = b.offsets[ray] as usize..b.offsets[ray + 1] as usize;
+            reached(p, (b.densities, b.lengths), range, |_| *count += 1);
         }
     });
 }
 
-pub fn keep<R: Real>(_: &KeepParams, _items: usize, b: KeepBuffers<'_, R>) {
-    by_rays(b.kept, [b.kept_middles, b.kept_lengths], |ray, range, [middles, lengths]| {
-        let first = b.offsets[ray] as usize;
-        middles.copy_from_slice(&b.middles[first..first + range.len()]);
-        lengths.copy_from_slice(&b.lengths[first..first + range.len()]);
+pub fn keep<R: Real>(p: &KeepParams, _items: usize, b: KeepBuffers<'_, R>) {
+    by_rays(b.kept, [b.kept_middles, b.kept_lengths], |ray, _, [middles, lengths]| {
+        let range = b.offsets[ray] as usize..b.offsets[ray + 1] as usize;
+        let mut places = middles.iter_mut().zip(lengths);
+        reached(p, (b.densities, b.lengths), range, |i| {
+            if let Some((middle, length)) = places.next() {
+                (*middle, *length) = (b.middles[i], b.lengths[i]);
+            }
+        });
     });
 }

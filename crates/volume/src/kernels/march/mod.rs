@@ -31,7 +31,9 @@ params! {
         pub rays: u32,
         /// Least light that must reach a sample.
         pub threshold: f32,
-        pub unused: [u32; 2],
+        /// Least weight that it must have.
+        pub least: f32,
+        pub unused: u32,
     }
 }
 
@@ -65,27 +67,28 @@ kernel! {
 }
 
 kernel! {
-    /// One ray per item, and one more: samples that light reaches, 0 for the last.
+    /// One ray per item, and one more: samples that light reaches and that have weight, 0 for the last.
     pub struct Visible(VisibleBuffers) {
         offsets: read u32,
         densities: read real,
         lengths: read real,
         counts: write u32,
     }
-    name: "volume/visible", wgsl: include_str!("visible.wgsl"), entry: "visible", items_per_group: 64,
+    name: "volume/visible", wgsl: concat!(include_str!("reached.wgsl"), include_str!("visible.wgsl")), entry: "visible", items_per_group: 64,
     params: KeepParams, cpu: visible
 }
 
 kernel! {
-    /// One ray per item: the first of its samples.
+    /// One ray per item: those samples.
     pub struct Keep(KeepBuffers) {
         offsets: read u32,
         kept: read u32,
+        densities: read real,
         middles: read real,
         lengths: read real,
         kept_middles: write real,
         kept_lengths: write real,
     }
-    name: "volume/keep", wgsl: include_str!("keep.wgsl"), entry: "keep", items_per_group: 64,
+    name: "volume/keep", wgsl: concat!(include_str!("reached.wgsl"), include_str!("keep.wgsl")), entry: "keep", items_per_group: 64,
     params: KeepParams, cpu: keep
 }

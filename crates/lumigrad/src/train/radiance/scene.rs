@@ -1,9 +1,9 @@
-//! Pictures of a radiance field.
+//! Light along rays, and pictures.
 
+use super::Medium;
 use crate::Result;
-use crate::volume::{Domain, March, Occupancy, Rays, march};
+use crate::volume::{Domain, March, Occupancy, Rays, Samples, march};
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::Radiance;
 use lumigrad_scene::camera::View;
 use lumigrad_splat::Image;
 
@@ -13,10 +13,10 @@ const SAMPLES: usize = 1 << 18;
 /// Light that a picture does not tell from none.
 pub const UNSEEN: f64 = 1e-3;
 
-/// A field in space.
+/// A medium in space.
 pub struct Scene<'a> {
-    /// The field.
-    pub field: &'a Radiance,
+    /// What gives light.
+    pub medium: &'a dyn Medium,
     /// The part of the world that it models.
     pub domain: &'a Domain,
     /// How samples are placed.
@@ -35,38 +35,38 @@ pub struct Light {
     pub opacities: Var,
     /// Σ weight · distance, [R, 1].
     pub depths: Var,
-    /// Distortion where it was asked for, [R, 1].
-    pub distortions: Option<Var>,
+    /// The samples that it comes from, how much of it from each, and their colours.
+    pub samples: Samples,
+    /// \[M\].
+    pub weights: Var,
+    /// [M, 3].
+    pub seen: Var,
 }
 
 impl Scene<'_> {
     /// The light along rays, with gradients to the parameters: of the first rays, as many as have no more than `total` samples,
     /// which is their number too.
-    pub fn light(
-        &self,
-        parameters: &[Var],
-        rays: &Rays,
-        shifts: &Tensor,
-        total: usize,
-        distortion: bool,
-    ) -> Result<(Light, usize)> {
+    pub fn light(&self, parameters: &[Var], rays: &Rays, shifts: &Tensor, total: usize) -> Result<(Light, usize)> {
         let all = march(rays, shifts, self.grid, &March { total, ..*self.march })?;
         let (origins, directions) = (Var::from(rays.origins.clone()), Var::from(rays.directions.clone()));
         let unbounded = self.march.unbounded;
         let plain: Vec<Var> = parameters.iter().map(Var::stop_gradient).collect();
-        let densities = self.field.densities(&plain, &all.points(&origins, &directions, unbounded)?)?;
-        let samples = all.visible(densities.tensor(), UNSEEN)?;
+        let densities = self.medium.densities(&plain, &all.points(&origins, &directions, unbounded)?)?;
+        let samples = all.visible(densities.tensor(), UNSEEN, self.medium.least_weight())?;
         let points = samples.points(&origins, &directions, unbounded)?;
-        let views = self.field.encode_directions(&Var::from(rays.views.clone()))?.gather(&samples.rays)?;
-        let (densities, colours) = self.field.evaluate(parameters, &points, &views)?;
+        let views = self.medium.encode_directions(&Var::from(rays.views.clone()))?.gather(&samples.rays)?;
+        let (densities, seen) = self.medium.evaluate(parameters, &points, &views)?;
         let weights = samples.weights(&densities.reshape(&[samples.len()])?)?;
         let light = Light {
-            colours: samples.along(&weights, &colours)?,
+            colours: samples.along(&weights, &seen)?,
             opacities: samples.opacities(&weights)?,
             depths: samples.depths(&weights)?,
-            distortions: distortion.then(|| samples.distortion(&weights)).transpose()?,
+            samples,
+            weights,
+            seen,
         };
-        Ok((light, samples.n_rays()))
+        let done = light.samples.n_rays();
+        Ok((light, done))
     }
 
     /// A picture: colours over the background, opacities and depths along the axis.
@@ -80,7 +80,7 @@ impl Scene<'_> {
             let end = (start + CHUNK).min(n);
             let rays = Rays::of_pixels(self.domain, view, start..end, device)?;
             let shifts = Tensor::zeros(device, lumigrad_core::DType::F32, &[end - start])?;
-            let (light, done) = self.light(&parameters, &rays, &shifts, SAMPLES, false)?;
+            let (light, done) = self.light(&parameters, &rays, &shifts, SAMPLES)?;
             let (colours, opacities) =
                 (light.colours.tensor().to_vec::<f32>()?, light.opacities.tensor().to_vec::<f32>()?);
             let (depths, views) = (light.depths.tensor().to_vec::<f32>()?, rays.views.to_vec::<f32>()?);

@@ -1,6 +1,8 @@
-//! Radiance fields in files, and pictures of them.
+//! Radiance media in files, and pictures of them.
 
-use super::render::Scene;
+use super::super::voxels::Grids;
+use super::Medium;
+use super::scene::Scene;
 use crate::fields::render::{own_flags, save, unused};
 use crate::fit::frames::picture;
 use crate::run::job::commands::RenderJob;
@@ -10,7 +12,7 @@ use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lumigrad_core::{Device, Tensor};
-use lumigrad_field::{Model, Radiance};
+use lumigrad_field::{Description, Model, Radiance};
 use lumigrad_scene::camera::{Framing, orbit};
 use lumigrad_scene::picture::{Precision, save_exr};
 use serde::{Deserialize, Serialize};
@@ -40,8 +42,12 @@ struct Place {
     occupancy: String,
 }
 
-/// The file of a field in space.
-pub fn to_bytes(scene: &Scene, values: &[Tensor]) -> Result<Vec<u8>> {
+/// A medium that files keep.
+pub trait Kept: Medium + Description + Clone + 'static {}
+impl<M: Medium + Description + Clone + 'static> Kept for M {}
+
+/// The file of a medium in space.
+pub fn to_bytes<M: Kept>(medium: &M, scene: &Scene, values: &[Tensor]) -> Result<Vec<u8>> {
     let (domain, march) = (scene.domain, scene.march);
     let place = Place {
         centre: domain.centre,
@@ -57,12 +63,12 @@ pub fn to_bytes(scene: &Scene, values: &[Tensor]) -> Result<Vec<u8>> {
     };
     let text = serde_json::to_string(&place).map_err(|e| Error::job(e.to_string()))?;
     let facts = BTreeMap::from([("kind".to_owned(), "radiance".to_owned()), (PLACE.to_owned(), text)]);
-    Ok(Model { field: scene.field.clone(), values: values.to_vec(), facts }.to_bytes()?)
+    Ok(Model { field: medium.clone(), values: values.to_vec(), facts }.to_bytes()?)
 }
 
-/// A trained radiance field.
+/// A trained medium.
 pub(crate) struct Trained {
-    field: Radiance,
+    medium: Box<dyn Medium>,
     values: Vec<Tensor>,
     domain: Domain,
     march: March,
@@ -77,13 +83,19 @@ impl Trained {
     /// # Errors
     /// What it says of itself is wrong.
     pub(crate) fn read(path: &Path, bytes: &[u8], device: &Device) -> Result<Option<Self>> {
-        if !Model::<Radiance>::is_in(bytes) {
-            return Ok(None);
-        }
-        let help = "write the file anew by lumigrad train field";
+        let found = [Self::of::<Radiance>, Self::of::<Grids>].iter().find_map(|read| read(path, bytes, device));
+        found.transpose()
+    }
+
+    /// A medium of one kind; `None` where the file is of another.
+    fn of<M: Kept>(path: &Path, bytes: &[u8], device: &Device) -> Option<Result<Self>> {
+        Model::<M>::is_in(bytes).then(|| Self::whole::<M>(path, bytes, device))
+    }
+
+    fn whole<M: Kept>(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
+        let help = "write the file anew by lumigrad train";
         let wrong = |message: String| Error::file(path.display(), message, help);
-        let Model { field, values, facts } =
-            Model::<Radiance>::from_bytes(bytes, device).map_err(|e| wrong(e.to_string()))?;
+        let Model { field, values, facts } = Model::<M>::from_bytes(bytes, device).map_err(|e| wrong(e.to_string()))?;
         let text = facts.get(PLACE).ok_or_else(|| wrong(format!("it lacks {PLACE:?}")))?;
         let place: Place = serde_json::from_str(text).map_err(|e| wrong(format!("{PLACE}: {e}")))?;
         let numbers = [place.step, place.ratio, place.range[0], place.range[1]];
@@ -96,7 +108,7 @@ impl Trained {
         let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
         let Place { step, ratio, range, most, unbounded, background, .. } = place;
         let march = March { step, ratio, range, most, total: usize::MAX, unbounded };
-        Ok(Some(Self { field, values, domain, march, grid, background, device: device.clone() }))
+        Ok(Self { medium: Box::new(field), values, domain, march, grid, background, device: device.clone() })
     }
 
     /// Renders pictures into the job's folder, over the background that it was trained with, and gives what was written.
@@ -117,7 +129,7 @@ impl Trained {
         require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "render smaller pictures")?;
         run::make_folder(&job.out)?;
         let (domain, march, grid) = (&self.domain, &self.march, &self.grid);
-        let scene = Scene { field: &self.field, domain, march, grid, background: self.background };
+        let scene = Scene { medium: &*self.medium, domain, march, grid, background: self.background };
         let mut written = vec![];
         for view in &views {
             let (name, seen) = (run::file_name(&view.name), scene.picture(&self.values, view, &self.device)?);

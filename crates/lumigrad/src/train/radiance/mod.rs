@@ -1,0 +1,49 @@
+//! What all media that give light in space share: how they are trained on photographs, rendered and kept in files.
+
+mod file;
+mod keys;
+mod occupied;
+mod pixels;
+mod scene;
+mod space;
+
+pub(crate) use file::Trained;
+pub use keys::SpaceKeys;
+pub use pixels::Batch;
+pub use scene::Light;
+pub use space::Space;
+
+use crate::Result;
+use lumigrad_core::Var;
+use lumigrad_field::Radiance;
+
+/// A density and colours in the cube [−1, 1]³.
+pub trait Medium {
+    /// Densities at points [N, 3], per unit of the cube: [N, 1].
+    fn densities(&self, parameters: &[Var], points: &Var) -> Result<Var>;
+
+    /// What colours see of directions, unit vectors [N, 3].
+    fn encode_directions(&self, directions: &Var) -> Result<Var>;
+
+    /// Densities [N, 1] and colours [N, 3], from 0 to 1, at points [N, 3] seen from encoded directions.
+    fn evaluate(&self, parameters: &[Var], points: &Var, directions: &Var) -> Result<(Var, Var)>;
+
+    /// Least weight of a sample whose colour is worth looking at; samples of less are left out as if they were empty.
+    fn least_weight(&self) -> f64 {
+        0.0
+    }
+}
+
+impl Medium for Radiance {
+    fn densities(&self, parameters: &[Var], points: &Var) -> Result<Var> {
+        Ok(self.densities(parameters, points)?)
+    }
+
+    fn encode_directions(&self, directions: &Var) -> Result<Var> {
+        Ok(self.encode_directions(directions)?)
+    }
+
+    fn evaluate(&self, parameters: &[Var], points: &Var, directions: &Var) -> Result<(Var, Var)> {
+        Ok(self.evaluate(parameters, points, directions)?)
+    }
+}

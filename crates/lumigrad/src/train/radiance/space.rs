@@ -1,0 +1,154 @@
+//! The part of space that is trained, with its photographs.
+
+use super::super::dataset::Dataset;
+use super::super::views::{over, scores, write_views};
+use super::occupied::Occupied;
+use super::pixels::{Batch, Pixels};
+use super::scene::{Light, Scene};
+use super::{Medium, SpaceKeys, file};
+use crate::Result;
+use crate::fit::drive::Output;
+use crate::fit::frames::picture;
+use crate::run::report::Figure;
+use crate::run::{background, fixed};
+use crate::volume::{Domain, March};
+use lumigrad_core::ops::slice_tensor;
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_splat::{Background, Image};
+
+/// Held-out pictures that are scored while the run goes on.
+const SCORED: usize = 4;
+/// Pictures on the page.
+const SHOWN: usize = 6;
+
+/// Photographs, and where in the space that they show samples lie.
+pub struct Space<'a> {
+    /// Photographs.
+    pub dataset: &'a Dataset,
+    /// The part of the world that is modelled.
+    pub domain: Domain,
+    /// How samples are placed in it.
+    pub march: March,
+    /// Where it is empty.
+    pub occupied: Occupied,
+    /// Where it is computed.
+    pub device: Device,
+    pixels: Pixels,
+    background: Background,
+    distortion: f64,
+}
+
+impl<'a> Space<'a> {
+    /// Everything may be full.
+    ///
+    /// # Errors
+    /// Keys that cannot be read; no pixel counts; memory.
+    pub fn new(
+        keys: &SpaceKeys,
+        dataset: &'a Dataset,
+        (domain, march): (Domain, March),
+        device: &Device,
+    ) -> Result<Self> {
+        let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
+        let occupied = Occupied::new(resolution, march.step, device)?;
+        let (pixels, background) = (Pixels::new(dataset)?, background(&keys.background)?);
+        let distortion = keys.distortion_weight;
+        Ok(Self { dataset, domain, march, occupied, device: device.clone(), pixels, background, distortion })
+    }
+
+    /// A medium in it, sampled in a way of its own.
+    pub fn scene<'b>(&'b self, medium: &'b dyn Medium, march: &'b March) -> Scene<'b> {
+        let (domain, grid, background) = (&self.domain, &self.occupied.grid, fixed(self.background));
+        Scene { medium, domain, march, grid, background }
+    }
+
+    /// Everything may be full again, of samples as they are placed now.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn fill(&mut self) -> Result<()> {
+        self.occupied = Occupied::new(self.occupied.grid.resolution(), self.march.step, &self.device)?;
+        Ok(())
+    }
+
+    /// Pixels of a step.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn draw(&self, n: usize, seed: u64) -> Result<Batch> {
+        self.pixels.draw((n, seed), self.dataset, &self.domain, self.background, &self.device)
+    }
+
+    /// The light of a batch's first rays, as many as have no more than `most` samples, and the mean squared difference to the
+    /// photographs, with the distortion where it has weight. The batch is cut to these rays.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn loss(&self, scene: &Scene, parameters: &[Var], batch: &mut Batch, most: usize) -> Result<(Light, Var)> {
+        let (light, done) = scene.light(parameters, &batch.rays, &batch.shifts, most)?;
+        let part = |t: &Tensor| Ok::<_, crate::Error>(slice_tensor(t, 0, 0, done)?);
+        (batch.colours, batch.weights, batch.behind) =
+            (part(&batch.colours)?, part(&batch.weights)?, part(&batch.behind)?);
+        let var = |t: &Tensor| Var::from(t.clone());
+        let left = light.opacities.scale(-1.0)?.offset(1.0)?;
+        let shown = light.colours.add(&var(&batch.behind).mul(&left)?)?;
+        let mut loss = shown.sub(&var(&batch.colours))?.square()?.mul(&var(&batch.weights))?.mean()?;
+        if self.distortion > 0.0 {
+            // Distances in parts of the box's side.
+            let spread = light.samples.distortion(&light.weights)?.mul(&var(&batch.weights))?.mean()?;
+            loss = loss.add(&spread.scale(0.5 * self.distortion)?)?;
+        }
+        Ok((light, loss))
+    }
+
+    /// PSNR of some held-out pictures.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn psnr(&self, medium: &dyn Medium, values: &[Tensor]) -> Result<f64> {
+        let scored = self.dataset.scored();
+        let shots = scored.iter().step_by(scored.len().div_ceil(SCORED).max(1));
+        Ok(scores(&self.pictures(medium, values, SCORED)?, shots, self.background)?.0)
+    }
+
+    fn pictures(&self, medium: &dyn Medium, values: &[Tensor], most: usize) -> Result<Vec<Image>> {
+        let scored = self.dataset.scored();
+        let scene = self.scene(medium, &self.march);
+        let stride = scored.len().div_ceil(most).max(1);
+        scored.iter().step_by(stride).map(|s| scene.picture(values, &s.view, &self.device)).collect()
+    }
+
+    /// Scores, pictures and the file of a trained medium, called `name` in the summary and `name`.safetensors.
+    ///
+    /// # Errors
+    /// Files that cannot be written.
+    pub fn finish<M: Medium + file::Kept>(
+        &self,
+        medium: &M,
+        values: &[Tensor],
+        name: &str,
+        output: &mut Output,
+    ) -> Result<()> {
+        let rendered = self.pictures(medium, values, usize::MAX)?;
+        let scored = self.dataset.scored();
+        let (psnr, ssim) = scores(&rendered, scored, self.background)?;
+        let held_out = if self.dataset.test.is_empty() { "training pictures" } else { "held-out pictures" };
+        output.summary.metric("test_psnr", psnr);
+        let note = format!("{} {held_out}, 8 bits", rendered.len());
+        output.report.figures.push(Figure::new("PSNR", format!("{psnr:.2} dB"), note));
+        output.figure("test_ssim", "SSIM", ssim, 4, "");
+        let bytes = file::to_bytes(medium, &self.scene(medium, &self.march), values)?;
+        output.summary.metric("model_bytes", bytes.len() as f64);
+        output.file(name, &format!("{name}.safetensors"), &bytes)?;
+        write_views(&output.folder.path("views"), self.dataset, &rendered, self.background)?;
+        output.summary.output("views", &output.folder.final_path("views"));
+        let stride = rendered.len().div_ceil(SHOWN).max(1);
+        for (image, shot) in rendered.iter().zip(scored).step_by(stride) {
+            let of = |data: Vec<f32>| picture(image.width, image.height, data);
+            let photograph = over(shot, fixed(self.background));
+            let states = vec![("rendered", of(image.colour.as_flattened().to_vec())), ("photograph", of(photograph))];
+            output.slider(&shot.view.name, String::new(), states)?;
+        }
+        Ok(())
+    }
+}

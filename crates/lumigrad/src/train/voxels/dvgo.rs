@@ -1,0 +1,295 @@
+//! Dense grids that grow (direct voxel grid optimisation, Sun et al. 2022).
+
+use super::super::dataset::{self, Dataset};
+use super::super::radiance::{Batch, Light, Space};
+use super::{FIT, Grids, TrainVoxelsJob, seen};
+use crate::fit::drive::{Output, Setup, Task, drive};
+use crate::fit::given;
+use crate::run::job::Document;
+use crate::run::{Event, Observer, Stop, Summary, require_memory};
+use crate::volume::{Domain, March};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{DType, Device, Map, Tensor, Var};
+use lumigrad_field::{Parameter, Rates};
+use lumigrad_optim::Schedule;
+use lumigrad_voxel::Lattice;
+
+/// Rays of a step at most, and samples of them.
+const BATCH: usize = 8192;
+const SAMPLES: usize = 1 << 17;
+const ITERATIONS: usize = 6000;
+/// Parts of a run at whose ends the grid grows; the box shrinks to the scene at the first.
+const GROWTH: [f64; 4] = [0.06, 0.12, 0.2, 0.3];
+/// Opacity of a cell of the first grid at the start: nearly nothing, for what explains one picture must not grow in front
+/// of its camera before all have been seen.
+const FIRST_OPACITY: f64 = 1e-3;
+/// Samples along a cell.
+const PER_CELL: f64 = 2.0;
+/// Opacity of a cell that is part of the scene, and how much larger the box around these is made.
+const FULL: f64 = 1e-2;
+const MARGIN: f64 = 1.05;
+/// Least weights of samples: of the first grid, and later.
+const LEAST: [f64; 2] = [1e-5, 1e-4];
+/// Weights of the colour of each sample and of the entropy of what is left of a ray's light.
+const POINT_WEIGHT: f64 = 0.01;
+const ENTROPY_WEIGHT: f64 = 1e-3;
+/// Weights of total variation of densities and features where space is unbounded.
+const TV: [f64; 2] = [1e-5, 1e-6];
+/// Corners at which total variation is looked at.
+const TV_CORNERS: usize = 1 << 14;
+/// Bytes of a number of the grids: value, gradient, two moments, and a copy of these to go back to.
+const NUMBER_BYTES: u64 = 28;
+/// Layers of the network.
+const DEPTH: usize = 2;
+/// Degree of the directions' harmonics.
+const DEGREE: usize = 3;
+/// Distance of the nearest sample of a ray, in half sides of the box.
+const NEAREST: f64 = 0.05;
+
+pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let device = Device::from_name(&job.run.common.device)?;
+    let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
+    observer.event(&Event::Phase("loading".into()));
+    let dataset = Dataset::load(&data, &job.space.options())?;
+    let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
+    let mut task = Dvgo::new(job, &dataset, &device)?;
+    let setup = Setup {
+        keys: &job.run,
+        title: format!("Voxel grid of {name}"),
+        name,
+        parameters: task.grids.start(job.run.common.seed, &device)?,
+        rates: Rates { rate: job.lr, table_rate: job.lr_grid, clip: None },
+        schedule: Schedule::Exponential { end: 0.1 },
+        warm_up: 0.0,
+        iterations: ITERATIONS,
+    };
+    drive(setup, &mut task, document, stop, observer)
+}
+
+struct Dvgo<'a> {
+    job: &'a TrainVoxelsJob,
+    space: Space<'a>,
+    grids: Grids,
+    /// Corners of the last grid.
+    corners: usize,
+    /// How often the grid has grown.
+    grown: usize,
+    progress: f64,
+    /// Rates of corners of the first grid.
+    rates: Option<Var>,
+}
+
+impl<'a> Dvgo<'a> {
+    fn new(job: &'a TrainVoxelsJob, dataset: &'a Dataset, device: &Device) -> Result<Self> {
+        let domain = job.space.domain(dataset)?;
+        let longest = dataset.train.iter().map(|s| s.view.width.max(s.view.height)).max().unwrap_or(0);
+        let side =
+            job.resolution.unwrap_or((longest + longest / 4).clamp(128, if domain.unbounded { 192 } else { 160 }));
+        let corners = side.saturating_pow(3);
+        let bytes = (corners as u64).saturating_mul(NUMBER_BYTES * (job.features as u64 + 1));
+        require_memory(bytes, "--resolution", "choose a coarser grid")?;
+        // As in a cell of the last grid, whose side is about this in the cube.
+        let scale = (side - 1) as f64 / 2.0;
+        let lattice = Lattice::of_box(domain.half, corners_of(corners, 0))?;
+        let cell = lattice.spacing()[0] * scale;
+        let shift = ((FIRST_OPACITY / cell).exp() - 1.0).ln();
+        let (width, features) = (0, 3);
+        let grids =
+            Grids { lattice, features, width, depth: DEPTH, degree: DEGREE, shift, scale, least_weight: LEAST[0] };
+        let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), device)?;
+        let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, rates: None };
+        task.count()?;
+        Ok(task)
+    }
+
+    /// Counts cameras for the rates of the first grid.
+    fn count(&mut self) -> Result<()> {
+        if !self.space.domain.unbounded {
+            let rates = seen::rates(self.space.dataset, &self.space.domain, &self.grids.lattice);
+            self.rates = Some(Tensor::from_slice(&self.space.device, &rates, &[rates.len(), 1])?.into());
+        }
+        Ok(())
+    }
+
+    /// Grids as the step sees them: slow where few cameras look.
+    fn slowed(&self, parameters: &[Var]) -> Result<Vec<Var>> {
+        let mut all = parameters.to_vec();
+        if let Some(rates) = &self.rates {
+            all[0] = all[0].mul(rates)?;
+        }
+        Ok(all)
+    }
+
+    /// The box of what is opaque.
+    fn full_box(&self, density: &Tensor) -> Result<Option<[[f64; 3]; 2]>> {
+        let lattice = &self.grids.lattice;
+        let found = self.grids.activate(&Var::from(density.clone()))?.tensor().to_vec::<f32>()?;
+        let least = -(1.0 - FULL).ln() / lattice.spacing()[0];
+        let mut around: Option<[[f64; 3]; 2]> = None;
+        for (corner, _) in found.iter().enumerate().filter(|(_, d)| **d as f64 > least) {
+            let p = lattice.place(corner);
+            let [lo, hi] = around.get_or_insert([p, p]);
+            (0..3).for_each(|a| (lo[a], hi[a]) = (lo[a].min(p[a]), hi[a].max(p[a])));
+        }
+        Ok(around)
+    }
+
+    /// Settles on a box and a lattice in it.
+    fn settle(&mut self, domain: Domain, grown: usize) -> Result<()> {
+        let lattice = Lattice::of_box(domain.half, corners_of(self.corners, grown))?;
+        self.grids.scale *= domain.unit() / self.space.domain.unit();
+        self.grids.lattice = lattice;
+        (self.space.domain, self.space.march, self.grown) = (domain, march(&domain, &lattice), grown);
+        (self.grids.features, self.grids.width, self.grids.least_weight) =
+            (self.job.features, self.job.width, LEAST[1]);
+        self.rates = None;
+        self.space.fill()
+    }
+
+    /// The next grid, with the values of the one before.
+    fn grow(&mut self, values: &[Tensor]) -> Result<Vec<Parameter>> {
+        let seed = self.job.run.common.seed;
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let density = self.slowed(&vars)?[0].tensor().clone();
+        let (old, before) = (self.grids.clone(), self.space.domain);
+        let mut domain = before;
+        if self.grown == 0
+            && !domain.unbounded
+            && let Some([lo, hi]) = self.full_box(&density)?
+        {
+            let spacing = old.lattice.spacing();
+            for a in 0..3 {
+                let (lo, hi) = ((lo[a] - spacing[a]).max(-1.0), (hi[a] + spacing[a]).min(1.0));
+                // Numbers that a checkpoint keeps.
+                let narrow = |x: f64| x as f32 as f64;
+                domain.centre[a] = narrow(before.centre[a] + 0.5 * (lo + hi) * before.half[a]);
+                domain.half[a] = narrow(0.5 * MARGIN * (hi - lo) * before.half[a]);
+            }
+        }
+        self.settle(domain, self.grown + 1)?;
+        let back = |p: [f64; 3]| {
+            [0, 1, 2].map(|a| (domain.centre[a] + p[a] * domain.half[a] - before.centre[a]) / before.half[a])
+        };
+        let density = old.lattice.resample(&density, &self.grids.lattice, back)?;
+        let mut features = old.lattice.resample(&values[1], &self.grids.lattice, back)?;
+        if old.features < self.grids.features {
+            let (n, more) = (features.shape()[0], self.grids.features - old.features);
+            let zeros = Tensor::zeros(features.device(), DType::F32, &[n, more])?;
+            features = lumigrad_core::ops::concat(&[&features.into(), &zeros.into()], 1)?.tensor().clone();
+        }
+        let mut parameters = self.grids.parameters(density, features, seed)?;
+        for (parameter, old) in parameters.iter_mut().zip(values).skip(2) {
+            parameter.value = old.clone();
+        }
+        let vars: Vec<Var> = parameters.iter().map(|p| p.value.clone().into()).collect();
+        self.space.occupied.renew(&self.grids, &vars, seed)?;
+        Ok(parameters)
+    }
+
+    /// What is added to the squared difference of pictures.
+    fn regularised(&self, loss: Var, light: &Light, batch: &Batch, parameters: &[Var], seed: u64) -> Result<Var> {
+        let points = light.seen.sub(&Var::from(batch.colours.clone()).gather(&light.samples.rays)?)?.square()?;
+        let each = light.samples.along(&light.weights.stop_gradient(), &points)?.mul(&batch.weights.clone().into())?;
+        let entropy = Map::cached("voxels/entropy", |m| {
+            let ([opacity], [weight]) = (m.item("opacity"), m.item("weight"));
+            let left = (1.0 - opacity).clamp(1e-6, 1.0 - 1e-6);
+            m.output("entropy", &[-(left * left.ln() + (1.0 - left) * (1.0 - left).ln()) * weight]);
+        });
+        let entropy = entropy.apply(&[&light.opacities, &batch.weights.clone().into()])?.remove(0);
+        let mut loss = loss.add(&each.mean()?.scale(POINT_WEIGHT)?)?.add(&entropy.mean()?.scale(ENTROPY_WEIGHT)?)?;
+        let usual = if self.space.domain.unbounded { TV } else { [0.0; 2] };
+        let weights = self.job.tv_weight.map_or(usual, |w| [w, w * TV[1] / TV[0]]);
+        let n = self.grids.lattice.len() as u64;
+        let corners: Vec<usize> = (0..TV_CORNERS as u64).map(|k| (random::hash(seed, k) % n) as usize).collect();
+        for (table, weight) in parameters.iter().zip(weights).filter(|(_, w)| *w > 0.0) {
+            loss = loss.add(&self.grids.lattice.roughness(table, &corners)?.scale(weight)?)?;
+        }
+        Ok(loss)
+    }
+}
+
+/// Corners of the grid that has grown so often.
+fn corners_of(last: usize, grown: usize) -> usize {
+    last >> (GROWTH.len() - grown)
+}
+
+/// How samples are placed in a lattice.
+fn march(domain: &Domain, lattice: &Lattice) -> March {
+    let longest = lattice.spacing().into_iter().fold(f64::INFINITY, f64::min);
+    // Of contracted space the box has half of the cells.
+    let step = if domain.unbounded { 2.0 } else { 1.0 } * longest / PER_CELL;
+    let (ratio, far) = if domain.unbounded { (step, 200.0) } else { (0.0, 1e6) };
+    let most = ((4.0 * 3f64.sqrt() / step) as usize).min(1 << 14);
+    March { step, ratio, range: [NEAREST, far], most, total: usize::MAX, unbounded: domain.unbounded }
+}
+
+impl Task for Dvgo<'_> {
+    fn progress(&mut self, progress: f64) {
+        self.progress = progress;
+    }
+
+    fn regrown(&mut self, values: &[Tensor]) -> Result<Option<Vec<Parameter>>> {
+        let due = self.grown < GROWTH.len() && self.progress >= GROWTH[self.grown];
+        due.then(|| self.grow(values)).transpose()
+    }
+
+    fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
+        let seed = self.job.run.common.seed;
+        let slowed = self.slowed(parameters)?;
+        let plain: Vec<Var> = slowed.iter().map(Var::stop_gradient).collect();
+        self.space.occupied.follow(&self.grids, &plain, step, seed)?;
+        let own = random::hash(seed ^ 0x0ce1, step);
+        let mut batch = self.space.draw(self.job.run.batch.unwrap_or(BATCH), own)?;
+        let scene = self.space.scene(&self.grids, &self.space.march);
+        let most = self.job.space.samples_per_step.unwrap_or(SAMPLES);
+        let (light, loss) = self.space.loss(&scene, &slowed, &mut batch, most)?;
+        self.regularised(loss, &light, &batch, parameters, own)
+    }
+
+    fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let values: Vec<Tensor> = self.slowed(&vars)?.iter().map(|v| v.tensor().clone()).collect();
+        Ok(Some(self.space.psnr(&self.grids, &values)?))
+    }
+
+    fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
+        let Domain { centre, half, .. } = self.space.domain;
+        let place = centre.into_iter().chain(half).map(|x| x as f32);
+        vec![
+            ("occupancy", self.space.occupied.grid.densities().to_vec()),
+            ("box", place.chain([self.grown as f32]).collect()),
+        ]
+    }
+
+    fn restore(&mut self, find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<Option<Vec<Parameter>>> {
+        let mut parameters = None;
+        if let Some(&[x, y, z, a, b, c, grown]) = find("box").as_deref() {
+            let grown = grown as usize;
+            if grown > GROWTH.len() {
+                return Err(Error::job(format!(
+                    "the checkpoint's grid has grown {grown} times, at most {}",
+                    GROWTH.len()
+                )));
+            }
+            if grown > 0 {
+                let [centre, half] = [[x, y, z], [a, b, c]].map(|v| v.map(f64::from));
+                let domain = if self.space.domain.unbounded {
+                    self.space.domain
+                } else {
+                    Domain { centre, half, ..self.space.domain }
+                };
+                self.settle(domain, grown)?;
+                parameters = Some(self.grids.start(self.job.run.common.seed, &self.space.device)?);
+            }
+        }
+        find("occupancy").map_or(Ok(()), |densities| self.space.occupied.restore(&densities))?;
+        Ok(parameters)
+    }
+
+    fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        let values: Vec<Tensor> = self.slowed(&vars)?.iter().map(|v| v.tensor().clone()).collect();
+        self.space.finish(&self.grids, &values, "grid", output)
+    }
+}

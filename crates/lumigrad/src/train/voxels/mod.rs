@@ -1,0 +1,58 @@
+//! `train voxels`: voxel grids of posed photographs.
+
+mod dvgo;
+mod grids;
+mod seen;
+
+use super::radiance::SpaceKeys;
+use crate::fit::{Fit, RunKeys};
+use crate::run::job::Kind::*;
+use crate::run::job::{Document, job_keys};
+use crate::run::{Observer, Stop, Summary};
+use crate::{Error, Result};
+pub use grids::Grids;
+
+job_keys! {
+    /// Train a voxel grid on posed photographs.
+    TrainVoxelsJob {
+        include run: RunKeys;
+        include space: SpaceKeys;
+        /// dvgo: dense grids of density and features with a small network that sees the direction.
+        method: String, Choice(&["dvgo"]), default "\"dvgo\"";
+        /// Corners of the grid at the end, as if it were a cube: so many along each side. Without it what suits the pictures.
+        resolution: Option<usize>, Count(8), example "160";
+        /// Numbers at a corner beside the density.
+        features: usize, Count(3), default "12";
+        /// Units of a hidden layer of the network; it has two.
+        width: usize, Count(1), default "64";
+        /// Learning rate of the grids at the start.
+        lr_grid: f64, Amount, default "0.1";
+        /// Learning rate of the network at the start.
+        lr: f64, Amount, default "2e-3";
+        /// Weight of the total variation of densities and of features. Without it none in a box, and 1e-5 and 1e-6 where space is
+        /// unbounded.
+        tv_weight: Option<f64>, Amount, example "1e-5";
+    }
+}
+
+/// The command.
+pub const FIT: Fit = Fit {
+    name: "train voxels",
+    about: TrainVoxelsJob::ABOUT[0],
+    positional: &["data"],
+    keys: TrainVoxelsJob::keys,
+    run,
+};
+
+/// A method: runs a job.
+type Train = fn(&TrainVoxelsJob, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
+
+/// Every method.
+const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train)];
+
+fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let job: TrainVoxelsJob = document.parse()?;
+    let method = METHODS.iter().find(|(name, _)| *name == job.method);
+    let (_, train) = method.ok_or_else(|| Error::job(format!("{} is no method", job.method)))?;
+    train(&job, document, stop, observer)
+}
