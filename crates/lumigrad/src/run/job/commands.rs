@@ -96,8 +96,12 @@ job_keys! {
         gradient: String, Choice(&["analytic", "stochastic"]), default "\"analytic\"";
         /// How pictures are compared.
         loss: String, Choice(&loss::NAMES), default "\"l1\"";
-        /// What shape is made of.
+        /// What shape is made of: mesh moves the vertices of the scene's, where a --param names them; flexicubes replaces the
+        /// scene's only mesh by the surface of a signed distance on a grid, which starts at the mesh, is optimised whatever
+        /// else is, and can change its topology and get sharp edges (Shen et al. 2023).
         representation: String, Choice(&["mesh", "flexicubes"]), default "\"mesh\"";
+        /// With flexicubes: cells of the grid along the longest side of the scene, 16 to 256.
+        grid_resolution: usize, Count(2), default "64";
         /// Let the number and the connections of triangles change.
         topology: bool, Flag, default "false";
         /// Give optimised shapes even triangles, and more of them, after 20, 40 and 60 % of the run (Botsch & Kobbelt 2004).

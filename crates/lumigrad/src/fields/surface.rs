@@ -1,0 +1,73 @@
+//! Surfaces of sources, by every method.
+
+use super::extract;
+use super::source::Source;
+use crate::{Error, Result};
+use glam::DVec3;
+use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Tsdf, Unseen};
+use lumigrad_scene::camera::{Framing, sphere_views};
+
+/// Every way to take a surface out of a field: those of samples, and fusion of depth maps.
+pub const METHODS: &[&str] = &["mc", "mt", "dc", "flexicubes", "tsdf"];
+/// Views of a fusion.
+const VIEWS: usize = 48;
+/// Rows and columns of a view over the cells of the grid along its longest side, at least so many.
+const PIXELS: (f64, usize) = (1.5, 64);
+/// Distances that count in a fusion, in spacings.
+const TRUNCATION: f64 = 3.0;
+
+/// A surface in a source's domain.
+pub struct Extracted {
+    pub positions: Vec<[f32; 3]>,
+    pub triangles: Vec<[u32; 3]>,
+    /// sRGB encoded.
+    pub colours: Option<Vec<[f32; 3]>>,
+}
+
+/// Takes the surface out of a source, closed at its box, on a grid of about so many cells along the longest side.
+///
+/// # Errors
+/// A method that there is none of; what the source cannot do.
+pub fn extracted(source: &dyn Source, method: &str, resolution: usize) -> Result<Extracted> {
+    let grid = extract::grid(source.half(), resolution);
+    if method == "tsdf" {
+        return fused(source, &grid);
+    }
+    let unknown = || Error::usage("--method", format!("{method:?}"), format!("one of {METHODS:?}"));
+    let method = Method::from_name(method).ok_or_else(unknown)?;
+    let samples = extract::sampled(&grid, &mut |points| source.values(points))?;
+    let tangents = |points: &[[f32; 3]]| source.tangents(points);
+    let (positions, triangles) = lumigrad_geometry::extract(method, &samples, &grid, 0.0, Border::Closed, tangents)?;
+    let colours = source.colours(&positions)?;
+    Ok(Extracted { positions, triangles, colours })
+}
+
+/// The surface of depth maps from views all around.
+fn fused(source: &dyn Source, grid: &SampleGrid) -> Result<Extracted> {
+    let place = source.place();
+    // In the world, where views are.
+    let world = SampleGrid {
+        origin: std::array::from_fn(|c| grid.origin[c] * place.scale + place.centre[c]),
+        spacing: grid.spacing.map(|s| s * place.scale),
+        ..*grid
+    };
+    let cells = grid.size.iter().max().map_or(0, |n| n - 1);
+    let side = ((PIXELS.0 * cells as f64) as usize).max(PIXELS.1);
+    let radius = DVec3::length(source.half()) * place.scale;
+    let mut tsdf = Tsdf::new(world, TRUNCATION * world.spacing[0])?;
+    for view in sphere_views(VIEWS, &Framing::of_sphere(place.centre, radius, (side, side))) {
+        let seen = source.depths(&view)?;
+        tsdf.add(&DepthView {
+            viewmat: view.viewmat,
+            intrinsics: view.intrinsics,
+            width: view.width,
+            height: view.height,
+            depths: &seen.depths,
+            colours: &seen.colours,
+            weights: &[],
+        })?;
+    }
+    let found = tsdf.surface(Unseen::Solid)?;
+    let positions = found.positions.iter().map(|&p| place.inwards(p)).collect();
+    Ok(Extracted { positions, triangles: found.triangles, colours: found.colours })
+}
