@@ -3,7 +3,7 @@
 use super::variable::Variable;
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_geometry::{Cut, FlexiCubes, FlexiSurface, SampleGrid, SignedDistance};
+use lumigrad_geometry::{Cut, FlexiCubes, FlexiSurface, Keep, SampleGrid, SignedDistance, keep_parts};
 use lumigrad_raster::{Bindings, Renderer};
 use lumigrad_scene::{MeshData, Scene};
 
@@ -19,6 +19,8 @@ const RATES: [f64; 3] = [0.05, 0.02, 0.02];
 const DEVIATION: (f64, f64) = (0.02, 0.002);
 /// Weights of what dissolves surface that no picture supports, at the start and at the end.
 const ENTROPY: (f64, f64) = (0.01, 0.0005);
+/// Parts of the result with less of its area are left out.
+const SPECK: f64 = 0.005;
 /// Logits of signs per spacing.
 const LOGITS: f64 = 2.0;
 
@@ -122,13 +124,25 @@ impl Flexible {
         Ok(of.with_geometry(&self.scene(of.scene(), surface)?)?)
     }
 
-    /// A scene with the surface.
-    pub fn scene(&self, base: &Scene, surface: &FlexiSurface) -> Result<Scene> {
-        let positions = surface.positions.tensor().cast(DType::F32)?.to_vec::<f32>()?;
-        let positions = positions.as_chunks::<3>().0.to_vec();
-        let data = MeshData { positions, triangles: surface.triangles.clone(), ..MeshData::default() };
+    /// A scene with the surface, without its specks.
+    pub fn result(&self, base: &Scene, surface: &FlexiSurface) -> Result<Scene> {
+        let (positions, triangles) = keep_parts(&positions(surface)?, &surface.triangles, Keep::Share(SPECK))?;
+        self.replaced(base, MeshData { positions, triangles, ..MeshData::default() })
+    }
+
+    fn scene(&self, base: &Scene, surface: &FlexiSurface) -> Result<Scene> {
+        let (positions, triangles) = (positions(surface)?, surface.triangles.clone());
+        self.replaced(base, MeshData { positions, triangles, ..MeshData::default() })
+    }
+
+    fn replaced(&self, base: &Scene, data: MeshData) -> Result<Scene> {
         let mut scene = base.clone();
         scene.replace_geometry(self.place.0, self.place.1, &data)?;
         Ok(scene)
     }
+}
+
+fn positions(surface: &FlexiSurface) -> Result<Vec<[f32; 3]>> {
+    let flat = surface.positions.tensor().cast(DType::F32)?.to_vec::<f32>()?;
+    Ok(flat.as_chunks::<3>().0.to_vec())
 }

@@ -366,7 +366,7 @@ impl<'p> Optimizer<'p> {
             v.store(&mut scene)?;
         }
         match &self.flexible {
-            Some(flexible) => flexible.scene(&scene, &flexible.surface(&self.leaves(), Cut::Diagonals)?),
+            Some(flexible) => flexible.result(&scene, &flexible.surface(&self.leaves(), Cut::Diagonals)?),
             None => Ok(scene),
         }
     }

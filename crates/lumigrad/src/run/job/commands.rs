@@ -73,7 +73,8 @@ job_keys! {
         /// What kind of scene the pictures show.
         scene_type: String, Choice(&["auto", "bounded", "forward-facing", "unbounded"]), default "\"auto\"";
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
-        /// none where the scene has lights of its own. It lights the scene and is not drawn.
+        /// none where the scene has lights of its own; with flexicubes and `target` another colour from each of six sides. It lights the
+        /// scene and is not drawn.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
         /// Where the environment is optimised (--param /environment): over how many texels, squared, each step is spread.
         environment_smoothness: f64, Amount, default "1.0";
