@@ -37,12 +37,12 @@ fn a_sphere_becomes_a_box_and_the_same_one_for_any_number_of_threads() {
     let folder = folder.path();
     target(folder);
     let start = done(folder, &job("start", "0", "2"));
-    let end = done(folder, &job("a", "150", "2"));
+    let end = done(folder, &job("a", "300", "2"));
     let metric = |json: &serde_json::Value, name: &str| json["metrics"][name].as_f64().unwrap();
     let [before, after] = [&start, &end].map(|json| metric(json, "chamfer_percent"));
-    assert!(after < 0.5 * before && after < 1.0, "chamfer {before} % before, {after} % after");
-    assert!(metric(&end, "test_psnr") > metric(&end, "initial_test_psnr") + 3.0);
-    done(folder, &job("b", "150", "1"));
+    assert!(after < 0.25 * before, "chamfer {before} % before, {after} % after");
+    assert!(metric(&end, "test_psnr") > metric(&end, "initial_test_psnr") + 10.0);
+    done(folder, &job("b", "300", "1"));
     let scene = |run: &str| fs::read(folder.join(run).join("scene.glb")).unwrap();
     assert!(scene("a") == scene("b"), "the scenes differ");
 }

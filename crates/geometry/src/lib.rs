@@ -16,6 +16,7 @@ mod sampling;
 #[cfg(test)]
 mod shapes;
 mod signed_distance;
+mod simplify;
 mod slices;
 mod topology;
 mod tsdf;
@@ -36,6 +37,7 @@ pub use parts::{Keep, Subset, compact, keep_parts, parts};
 pub use remesh::remesh;
 pub use sampling::{SurfacePoint, SurfaceSampler};
 pub use signed_distance::SignedDistance;
+pub use simplify::simplify;
 pub use slices::{Plane, Region, Slice, Slices, trace};
 pub use topology::Topology;
 pub use tsdf::{DepthView, Fused, Tsdf, Unseen};

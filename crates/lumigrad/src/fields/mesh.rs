@@ -11,7 +11,7 @@ use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
 use crate::{Error, Result};
 use lumigrad_core::Device;
-use lumigrad_geometry::{Keep, Subset, Topology};
+use lumigrad_geometry::{Keep, Subset, Topology, simplify};
 use lumigrad_scene::Scene;
 use lumigrad_scene::formats::{obj, ply};
 use lumigrad_scene::mesh::TriangleMesh;
@@ -41,6 +41,8 @@ job_keys! {
         curvature: bool, Flag, default "false";
         /// Keep the part of the surface with the largest area only.
         largest: bool, Flag, default "false";
+        /// Most triangles: edges are collapsed where that costs least (Garland & Heckbert 1997).
+        triangles: Option<usize>, Count(4), example "150000";
         /// The file that is written: .ply, .obj, .glb or .gltf.
         out: PathBuf, Path, default "\"mesh.ply\"";
     }
@@ -72,8 +74,8 @@ pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()>
 /// A grid that is too fine; a source without a surface, or without what is asked of it.
 pub fn surface(source: &dyn Source, job: &MeshJob, summary: &mut Summary) -> Result<TriangleMesh> {
     extract::check("--resolution", source.half(), job.resolution)?;
-    let Extracted { mut positions, mut triangles, mut colours } = extracted(source, &job.method, job.resolution)?;
-    if triangles.is_empty() {
+    let mut found = extracted(source, &job.method, job.resolution)?;
+    if found.triangles.is_empty() {
         return Err(Error::file(
             source.name(),
             "the field has no surface there",
@@ -81,10 +83,16 @@ pub fn surface(source: &dyn Source, job: &MeshJob, summary: &mut Summary) -> Res
         ));
     }
     if job.largest {
-        let kept = Subset::of_parts(&positions, &triangles, Keep::Largest)?;
-        positions = kept.rows(&positions);
-        colours = colours.map(|c| kept.rows(&c));
-        triangles = kept.triangles;
+        found = found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Largest)?);
+    }
+    if let Some(most) = job.triangles {
+        found = found.kept(simplify(&found.positions, &found.triangles, most)?);
+    }
+    let Extracted { positions, triangles, mut colours } = found;
+    if let Some(most) = job.triangles.filter(|most| triangles.len() > *most) {
+        summary
+            .warnings
+            .push(format!("{} triangles, more than {most}: handles and borders keep them", triangles.len()));
     }
     let normals = source.normals(&positions)?;
     if job.curvature {

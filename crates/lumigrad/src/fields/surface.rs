@@ -4,7 +4,7 @@ use super::extract;
 use super::source::Source;
 use crate::{Error, Result};
 use glam::DVec3;
-use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Tsdf, Unseen};
+use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Subset, Tsdf, Unseen};
 use lumigrad_scene::camera::{Framing, sphere_views};
 
 /// Every way to take a surface out of a field: those of samples, and fusion of depth maps.
@@ -22,6 +22,14 @@ pub struct Extracted {
     pub triangles: Vec<[u32; 3]>,
     /// sRGB encoded.
     pub colours: Option<Vec<[f32; 3]>>,
+}
+
+impl Extracted {
+    /// A part of it.
+    pub fn kept(self, part: Subset) -> Self {
+        let (positions, colours) = (part.rows(&self.positions), self.colours.map(|c| part.rows(&c)));
+        Self { positions, triangles: part.triangles, colours }
+    }
 }
 
 /// Takes the surface out of a source, closed at its box, on a grid of about so many cells along the longest side.
