@@ -30,6 +30,12 @@ fn pool() -> &'static Mutex<Pool> {
 /// Bytes behind the contents that may be read: rows of three are fetched as four.
 const SLACK: usize = 16;
 
+/// Sizes of which there are eight between powers of two: where sizes differ from step to step, as those of surfaces do that
+/// change their topology, buffers are used again nevertheless.
+fn rounded(lines: usize) -> usize {
+    lines.checked_next_power_of_two().map_or(lines, |power| lines.next_multiple_of((power / 16).max(1)))
+}
+
 /// A block of initialised CPU memory.
 pub(crate) struct CpuBuffer {
     lines: Vec<Line>,
@@ -39,7 +45,7 @@ pub(crate) struct CpuBuffer {
 impl CpuBuffer {
     /// Memory with arbitrary (initialised) contents; an error where the system gives none.
     pub fn uninit(bytes: usize) -> Result<Self> {
-        let n = (bytes + SLACK).div_ceil(64);
+        let n = rounded((bytes + SLACK).div_ceil(64));
         let recycled = {
             let mut pool = pool().lock().unwrap();
             let found = pool.free.get_mut(&n).and_then(Vec::pop);
@@ -82,4 +88,14 @@ impl Drop for CpuBuffer {
             pool.free.entry(lines.len()).or_default().push(lines);
         }
     }
+}
+
+#[test]
+fn sizes_are_rounded_up_by_an_eighth_at_most() {
+    for lines in (0..5000).chain([1 << 40, (1 << 40) + 1]) {
+        let found = rounded(lines);
+        assert!(found >= lines && (found - lines) * 8 <= lines, "{lines}: {found}");
+    }
+    let sizes: std::collections::BTreeSet<usize> = (1025..=2048).map(rounded).collect();
+    assert_eq!(sizes.len(), 8);
 }

@@ -26,8 +26,8 @@ pub struct Extracted {
 
 impl Extracted {
     /// A part of it.
-    pub fn kept(self, part: Subset) -> Self {
-        let (positions, colours) = (part.rows(&self.positions), self.colours.map(|c| part.rows(&c)));
+    pub fn kept(&self, part: Subset) -> Self {
+        let (positions, colours) = (part.rows(&self.positions), self.colours.as_ref().map(|c| part.rows(c)));
         Self { positions, triangles: part.triangles, colours }
     }
 }
