@@ -53,7 +53,7 @@ fn what_the_grid_cannot_have_is_refused() {
     let folder = folder.path();
     target(folder);
     for (flags, said) in [
-        (vec!["--grid-resolution", "5"], "16 to 256"),
+        (vec!["--set", "grid_resolution=5"], "16 to 256"),
         (vec!["--optimizer", "lm"], "--optimizer"),
         (vec!["--gradient", "stochastic"], "cannot be estimated"),
         (vec!["--param", "/meshes/*/primitives/*/attributes/POSITION"], "has no place"),

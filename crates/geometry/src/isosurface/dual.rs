@@ -28,6 +28,9 @@ pub struct Dual {
     pub around: Vec<([u32; 3], u8)>,
 }
 
+/// Its vertices, and the edge that it is around.
+type Quad = ([u32; 4], ([u32; 3], u8));
+
 /// The cells of a word of samples that the surface passes through.
 #[derive(Clone, Copy, Default)]
 struct Word {
@@ -85,8 +88,7 @@ impl Dual {
             let cell = cells[(word.first + below.count_ones()) as usize];
             cell.first + sheets()[cell.pattern as usize].loops(cell.turned).of[edge] as u32
         };
-        let quads: Vec<Vec<([u32; 4], ([u32; 3], u8))>> =
-            (0..nz).into_par_iter().map(|z| quads_of_layer(field, z, vertex)).collect();
+        let quads: Vec<Vec<Quad>> = (0..nz).into_par_iter().map(|z| quads_of_layer(field, z, vertex)).collect();
         (out.quads, out.around) = quads.into_iter().flatten().unzip();
         Ok(out)
     }
@@ -132,11 +134,7 @@ fn is_turned(field: &Field, cell: [usize; 3], pattern: usize) -> bool {
 }
 
 /// Quads around the edges that begin in layer `z` of samples and are within the grid.
-fn quads_of_layer(
-    field: &Field,
-    z: usize,
-    vertex: impl Fn([usize; 3], usize) -> u32,
-) -> Vec<([u32; 4], ([u32; 3], u8))> {
+fn quads_of_layer(field: &Field, z: usize, vertex: impl Fn([usize; 3], usize) -> u32) -> Vec<Quad> {
     let signs = &field.signs;
     let ny = signs.size[1];
     let mut out = vec![];

@@ -45,7 +45,7 @@ pub trait Source {
         let moved = |p: &[f32; 3], k: usize| {
             let mut p = *p;
             if k > 0 {
-                p[(k - 1) / 2] += if k % 2 == 0 { -step } else { step };
+                p[(k - 1) / 2] += if k.is_multiple_of(2) { -step } else { step };
             }
             p
         };
