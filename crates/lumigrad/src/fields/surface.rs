@@ -1,11 +1,12 @@
 //! Surfaces of sources, by every method.
 
 use super::extract;
-use super::source::Source;
+use super::place::Place;
+use super::source::{Depths, Source};
 use crate::{Error, Result};
 use glam::DVec3;
 use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Subset, Tsdf, Unseen};
-use lumigrad_scene::camera::{Framing, sphere_views};
+use lumigrad_scene::camera::{Framing, View, sphere_views};
 
 /// Every way to take a surface out of a field: those of samples, and fusion of depth maps.
 pub const METHODS: &[&str] = &["mc", "mt", "dc", "flexicubes", "tsdf"];
@@ -39,7 +40,7 @@ impl Extracted {
 pub fn extracted(source: &dyn Source, method: &str, resolution: usize) -> Result<Extracted> {
     let grid = extract::grid(source.half(), resolution);
     if method == "tsdf" {
-        return fused(source, &grid);
+        return fused(source.place(), &grid, |view| source.depths(view));
     }
     let unknown = || Error::usage("--method", format!("{method:?}"), format!("one of {METHODS:?}"));
     let method = Method::from_name(method).ok_or_else(unknown)?;
@@ -50,9 +51,11 @@ pub fn extracted(source: &dyn Source, method: &str, resolution: usize) -> Result
     Ok(Extracted { positions, triangles, colours })
 }
 
-/// The surface of depth maps from views all around.
-fn fused(source: &dyn Source, grid: &SampleGrid) -> Result<Extracted> {
-    let place = source.place();
+/// The surface of depth maps from views all around a box, which is a grid around 0 of a domain that lies somewhere in the world.
+///
+/// # Errors
+/// What `depths`, which says what views of the world see, cannot do.
+pub fn fused(place: Place, grid: &SampleGrid, mut depths: impl FnMut(&View) -> Result<Depths>) -> Result<Extracted> {
     // In the world, where views are.
     let world = SampleGrid {
         origin: std::array::from_fn(|c| grid.origin[c] * place.scale + place.centre[c]),
@@ -61,10 +64,11 @@ fn fused(source: &dyn Source, grid: &SampleGrid) -> Result<Extracted> {
     };
     let cells = grid.size.iter().max().map_or(0, |n| n - 1);
     let side = ((PIXELS.0 * cells as f64) as usize).max(PIXELS.1);
-    let radius = DVec3::length(source.half()) * place.scale;
+    // Of the sphere around the box: what no view sees is taken for solid.
+    let radius = DVec3::from(grid.origin).length() * place.scale;
     let mut tsdf = Tsdf::new(world, TRUNCATION * world.spacing[0])?;
     for view in sphere_views(VIEWS, &Framing::of_sphere(place.centre, radius, (side, side))) {
-        let seen = source.depths(&view)?;
+        let seen = depths(&view)?;
         tsdf.add(&DepthView {
             viewmat: view.viewmat,
             intrinsics: view.intrinsics,
