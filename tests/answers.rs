@@ -141,6 +141,6 @@ fn bench_prints_a_finite_figure_and_refuses_groups_without_cases() {
     let json = run.json();
     assert!(json["metrics"]["gemm_gflops"].as_f64().is_some_and(|x| x > 0.0), "{json}");
     assert!(json["spread"]["gemm_gflops"].as_f64().is_some_and(|x| x >= 0.0), "{json}");
-    let run = Run::new(folder.path(), &["bench", "voxels", "--device", "cpu"]);
-    assert!(run.code != 0 && run.err.contains("voxels are not in this version"), "{}", run.err);
+    let run = Run::new(folder.path(), &["bench", "guidance", "--device", "cpu"]);
+    assert!(run.code != 0 && run.err.contains("guidance are not in this version"), "{}", run.err);
 }

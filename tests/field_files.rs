@@ -86,6 +86,22 @@ fn dot(a: Point, b: Point) -> f64 {
 }
 
 #[test]
+fn every_method_has_the_surface_of_a_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder, "torus.safetensors", &torus());
+    for (method, off) in [("mc", 3e-3), ("mt", 8e-3), ("dc", 6e-3), ("flexicubes", 0.012), ("tsdf", 0.03)] {
+        let found = done(folder, &format!("mesh torus.safetensors --resolution 64 --method {method} -o {method}.ply"));
+        let metric = |name: &str| found["metrics"][name].as_f64().unwrap_or(f64::NAN);
+        let found = ["manifold", "watertight", "genus", "n_components"].map(metric);
+        assert_eq!(found, [1.0; 4], "{method}");
+        let mesh = load_mesh(&folder.join(format!("{method}.ply"))).unwrap();
+        let farthest = mesh.positions.iter().map(|p| distance(p.map(f64::from)).0.abs()).fold(0.0, f64::max);
+        assert!(farthest < off, "{method}: {farthest} off");
+    }
+}
+
+#[test]
 fn meshes_of_fields_are_manifold_and_where_the_surface_is() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

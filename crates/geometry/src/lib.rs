@@ -4,9 +4,10 @@
 mod bvh;
 mod chamfer;
 mod curvature;
+mod flexicubes;
 mod iou;
+mod isosurface;
 mod laplacian;
-mod marching_cubes;
 mod orient;
 mod parts;
 mod random;
@@ -15,23 +16,31 @@ mod sampling;
 #[cfg(test)]
 mod shapes;
 mod signed_distance;
+mod simplify;
 mod slices;
 mod topology;
+mod tsdf;
 mod weld;
 mod winding;
 
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
+pub use flexicubes::{Cut, FlexiCubes, FlexiSurface};
 pub use iou::volume_iou;
+pub use isosurface::{
+    Border, Dual, Method, SampleGrid, dual_contouring, dual_marching_cubes, extract, grid_tangents, marching_cubes,
+    marching_tetrahedra,
+};
 pub use laplacian::LaplacianSolver;
-pub use marching_cubes::{Border, SampleGrid, marching_cubes};
-pub use parts::{Keep, compact, keep_parts, parts};
+pub use parts::{Keep, Subset, compact, keep_parts, parts};
 pub use remesh::remesh;
 pub use sampling::{SurfacePoint, SurfaceSampler};
 pub use signed_distance::SignedDistance;
+pub use simplify::simplify;
 pub use slices::{Plane, Region, Slice, Slices, trace};
 pub use topology::Topology;
+pub use tsdf::{DepthView, Fused, Tsdf, Unseen};
 pub use weld::weld_positions;
 
 /// Errors of geometry processing.
@@ -121,6 +130,9 @@ pub enum Error {
         /// What was found and what was expected.
         message: String,
     },
+    /// From the core.
+    #[error(transparent)]
+    Core(#[from] lumigrad_core::Error),
     /// The factorisation failed.
     #[error("the Laplacian system of {0} vertices could not be factored: {1}")]
     Factor(usize, String),

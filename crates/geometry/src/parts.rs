@@ -45,6 +45,49 @@ pub fn parts(n: usize, triangles: &[[u32; 3]]) -> Result<(Vec<u32>, usize)> {
 /// # Errors
 /// Indices out of range, positions of vertices in use that are not finite.
 pub fn keep_parts(positions: &[[f32; 3]], triangles: &[[u32; 3]], keep: Keep) -> Result<Indexed> {
+    let kept = Subset::of_parts(positions, triangles, keep)?;
+    Ok((kept.rows(positions), kept.triangles))
+}
+
+/// Some triangles of a surface, and the vertices that they name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Subset {
+    /// The vertices in use, as they were numbered before, in order.
+    pub vertices: Vec<u32>,
+    /// Triangles of these.
+    pub triangles: Vec<[u32; 3]>,
+}
+
+impl Subset {
+    /// Of a surface of `n` vertices; indices are below that.
+    pub fn new(n: usize, mut triangles: Vec<[u32; 3]>) -> Self {
+        let mut place = vec![0u32; n];
+        triangles.iter().flatten().for_each(|&v| place[v as usize] = 1);
+        let vertices = (0..n as u32).filter(|&v| place[v as usize] == 1).collect();
+        let mut next = 0;
+        for p in &mut place {
+            (*p, next) = (next, next + *p);
+        }
+        triangles.iter_mut().for_each(|t| *t = t.map(|v| place[v as usize]));
+        Self { vertices, triangles }
+    }
+
+    /// The parts of a surface that are large enough, as [`keep_parts`] has them.
+    ///
+    /// # Errors
+    /// As [`keep_parts`].
+    pub fn of_parts(positions: &[[f32; 3]], triangles: &[[u32; 3]], keep: Keep) -> Result<Self> {
+        large_parts(positions, triangles, keep).map(|kept| Self::new(positions.len(), kept))
+    }
+
+    /// What was said of all vertices, of those in use.
+    pub fn rows<T: Copy>(&self, all: &[T]) -> Vec<T> {
+        self.vertices.iter().map(|&v| all[v as usize]).collect()
+    }
+}
+
+/// The triangles of the parts that are large enough.
+fn large_parts(positions: &[[f32; 3]], triangles: &[[u32; 3]], keep: Keep) -> Result<Vec<[u32; 3]>> {
     let (part, n) = parts(positions.len(), triangles)?;
     let mut areas = vec![0.0; n];
     for (t, &part) in triangles.iter().zip(&part) {
@@ -60,22 +103,14 @@ pub fn keep_parts(positions: &[[f32; 3]], triangles: &[[u32; 3]], keep: Keep) ->
         Keep::Largest => Some(part as usize) == largest,
         Keep::Share(share) => areas[part as usize] >= share * total,
     };
-    let triangles = triangles.iter().zip(&part).filter(|(_, part)| kept(**part)).map(|(t, _)| *t);
-    Ok(compact(positions, triangles.collect()))
+    Ok(triangles.iter().zip(&part).filter(|(_, part)| kept(**part)).map(|(t, _)| *t).collect())
 }
 
 /// A surface without the vertices that no triangle names; vertices and triangles stay in order. Indices are below the number
 /// of positions.
-pub fn compact(positions: &[[f32; 3]], mut triangles: Vec<[u32; 3]>) -> Indexed {
-    let mut place = vec![0u32; positions.len()];
-    triangles.iter().flatten().for_each(|&v| place[v as usize] = 1);
-    let used: Vec<[f32; 3]> = positions.iter().zip(&place).filter(|(_, used)| **used == 1).map(|(p, _)| *p).collect();
-    let mut next = 0;
-    for p in &mut place {
-        (*p, next) = (next, next + *p);
-    }
-    triangles.iter_mut().for_each(|t| *t = t.map(|v| place[v as usize]));
-    (used, triangles)
+pub fn compact(positions: &[[f32; 3]], triangles: Vec<[u32; 3]>) -> Indexed {
+    let used = Subset::new(positions.len(), triangles);
+    (used.rows(positions), used.triangles)
 }
 
 #[cfg(test)]

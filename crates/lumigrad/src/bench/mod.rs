@@ -5,6 +5,7 @@ mod fields;
 mod raster;
 mod splats;
 mod timing;
+mod voxels;
 
 use crate::core::Device;
 use crate::run::Summary;
@@ -22,6 +23,7 @@ const CASES: &[(&str, Case)] = &[
     ("splats", splats::steps),
     ("fields", fields::siren),
     ("fields", fields::hash),
+    ("voxels", voxels::surfaces),
 ];
 
 /// Runs the cases of the job's group; `all` runs what there is.

@@ -2,6 +2,8 @@
 
 use super::file::{FILE, FieldFile, find};
 use super::operators::{DERIVATIONS, Derivation};
+use super::source::{FieldSource, Source};
+use super::surface::{Extracted, METHODS, extracted};
 use super::{extract, shade};
 use crate::run::Summary;
 use crate::run::job::Kind::*;
@@ -9,7 +11,7 @@ use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
 use crate::{Error, Result};
 use lumigrad_core::Device;
-use lumigrad_geometry::{Keep, Topology, keep_parts};
+use lumigrad_geometry::{Keep, Subset, Topology, simplify};
 use lumigrad_scene::Scene;
 use lumigrad_scene::formats::{obj, ply};
 use lumigrad_scene::mesh::TriangleMesh;
@@ -21,8 +23,10 @@ job_keys! {
         include common: Common;
         /// The field: the field.safetensors of fit sdf, fit eikonal, fit slices or fit evolve, or its run folder.
         field: Option<PathBuf>, Path, example "\"runs/sdf-bunny\"";
-        /// How: mc is marching cubes, whose surface is manifold for any field.
-        method: String, Choice(&["mc"]), default "\"mc\"";
+        /// How: mc is marching cubes and mt marching tetrahedra, whose surfaces are manifold for any field; dc is dual
+        /// contouring, which keeps edges and corners; flexicubes is dual marching cubes, manifold with even triangles; tsdf
+        /// fuses depth maps of views from all around.
+        method: String, Choice(METHODS), default "\"mc\"";
         /// Cells along the longest side of the grid.
         resolution: usize, Count(2), default "256";
         /// Time, of a surface that moves: from 0 to the duration it was fitted for. Without it the end.
@@ -37,6 +41,8 @@ job_keys! {
         curvature: bool, Flag, default "false";
         /// Keep the part of the surface with the largest area only.
         largest: bool, Flag, default "false";
+        /// Most triangles: edges are collapsed where that costs least (Garland & Heckbert 1997).
+        triangles: Option<usize>, Count(4), example "150000";
         /// The file that is written: .ply, .obj, .glb or .gltf.
         out: PathBuf, Path, default "\"mesh.ply\"";
     }
@@ -54,40 +60,58 @@ pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()>
     let file = find(&path).ok_or_else(|| Error::file(path.display(), "no field", help))?;
     let file = FieldFile::load(&file, device)?;
     let solid = file.solid(job.time)?;
-    extract::check("--resolution", solid.half, job.resolution)?;
     let operators = file.operators(&solid, job.polyfit_sigma, job.common.seed)?;
-    let how = Derivation::from_name(&job.normals);
-    let (mut positions, mut triangles) = solid.surface(job.resolution)?;
-    if triangles.is_empty() {
+    let source = FieldSource::new(file.name(), &solid, operators, Derivation::from_name(&job.normals));
+    let mesh = surface(&source, job, summary)?;
+    write(&job.out, &mesh)?;
+    summary.output("mesh", &job.out);
+    Ok(())
+}
+
+/// The surface of a source as the job wants it, in the world.
+///
+/// # Errors
+/// A grid that is too fine; a source without a surface, or without what is asked of it.
+pub fn surface(source: &dyn Source, job: &MeshJob, summary: &mut Summary) -> Result<TriangleMesh> {
+    extract::check("--resolution", source.half(), job.resolution)?;
+    let mut found = extracted(source, &job.method, job.resolution)?;
+    if found.triangles.is_empty() {
         return Err(Error::file(
-            file.name(),
+            source.name(),
             "the field has no surface there",
             "train it longer, or choose another --time",
         ));
     }
     if job.largest {
-        (positions, triangles) = keep_parts(&positions, &triangles, Keep::Largest)?;
+        found = found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Largest)?);
     }
-    let normals = operators.normals(&solid, how, positions.as_flattened())?;
-    let mut mesh = solid.place.mesh(&positions, triangles, normals);
+    if let Some(most) = job.triangles {
+        found = found.kept(simplify(&found.positions, &found.triangles, most)?);
+    }
+    let Extracted { positions, triangles, mut colours } = found;
+    if let Some(most) = job.triangles.filter(|most| triangles.len() > *most) {
+        summary
+            .warnings
+            .push(format!("{} triangles, more than {most}: handles and borders keep them", triangles.len()));
+    }
+    let normals = source.normals(&positions)?;
     if job.curvature {
-        let curvatures = operators.curvatures(&solid, how, positions.as_flattened())?;
+        let no = || Error::usage("--curvature", format!("{} has none", source.name()), "leave it out");
+        let curvatures = source.curvatures(&positions)?.ok_or_else(no)?;
         let range = shade::scale_of(&curvatures);
-        mesh.colors = Some(shade::curvature_colours(&curvatures, range));
+        colours = Some(shade::curvature_colours(&curvatures, range));
         summary.metric("curvature_range", range.into());
     }
-    let topology = Topology::new(mesh.positions.len(), &mesh.triangles)?;
-    summary.metric("n_vertices", mesh.positions.len() as f64);
-    summary.metric("n_triangles", mesh.triangles.len() as f64);
+    let topology = Topology::new(positions.len(), &triangles)?;
+    summary.metric("n_vertices", positions.len() as f64);
+    summary.metric("n_triangles", triangles.len() as f64);
     summary.metric("n_components", topology.n_parts as f64);
     summary.metric("watertight", topology.watertight() as u8 as f64);
     summary.metric("manifold", topology.manifold() as u8 as f64);
     if let Some(genus) = topology.genus() {
         summary.metric("genus", genus as f64);
     }
-    write(&job.out, &mesh)?;
-    summary.output("mesh", &job.out);
-    Ok(())
+    Ok(TriangleMesh { colors: colours, ..source.place().mesh(&positions, triangles, normals) })
 }
 
 type Write = fn(&Path, &TriangleMesh) -> Result<()>;

@@ -13,6 +13,8 @@ pub(crate) mod shading;
 pub(crate) mod signal;
 pub(crate) mod solid;
 pub(crate) mod sound;
+pub(crate) mod source;
+pub(crate) mod surface;
 pub(crate) mod trace;
 
 pub(crate) use file::FieldFile;

@@ -2,7 +2,7 @@
 
 use super::solid::Solid;
 use crate::Result;
-use lumigrad_core::{Tensor, Var};
+use lumigrad_core::{Tensor, Var, ops};
 use lumigrad_field::{Derivatives, Encoding, PolyFit, surface};
 use std::sync::Arc;
 
@@ -107,6 +107,16 @@ pub fn differentiated(solid: &Solid, points: &[f32]) -> Result<Vec<[f32; 3]>> {
         Ok(surface::gradient(&solid.jet(points, &gradient)?)?.tensor().to_vec()?)
     })?;
     Ok(gradients.chunks_exact(3).map(unit).collect())
+}
+
+/// The field and its gradient, (f, ∂x, ∂y, ∂z), by differentiation at points of three numbers each.
+pub fn tangents(solid: &Solid, points: &[f32]) -> Result<Vec<[f32; 4]>> {
+    let gradient = Arc::new(Derivatives::gradient(3));
+    let found = chunked(solid, points, gradient.n_streams(), |points| {
+        let jet = solid.jet(points, &gradient)?;
+        Ok(ops::concat(&[jet.value(), &surface::gradient(&jet)?], 1)?.tensor().to_vec()?)
+    })?;
+    Ok(found.as_chunks().0.to_vec())
 }
 
 fn value(solid: &Solid, points: &Var) -> lumigrad_field::Result<Var> {

@@ -5,6 +5,7 @@ mod display;
 mod drive;
 mod estimator;
 mod execute;
+mod flexible;
 mod intrinsics;
 mod landscape;
 mod objective;

@@ -5,6 +5,7 @@ use super::run::Optimizer;
 use crate::{Error, Result};
 use lumigrad_core::ops::concat;
 use lumigrad_core::{Jacobian, Tape, Tensor, Traced, Var};
+use lumigrad_geometry::{Cut, FlexiSurface};
 use lumigrad_optim::method::{Gradient, reverse_mode};
 use lumigrad_optim::{Objective, Residuals, Sample, total_variation, total_variation_residuals};
 use lumigrad_raster::Bindings;
@@ -97,7 +98,7 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let (loss, mut gradients) = estimator.gradient(self.optimizer, values, views).map_err(wrap_objective)?;
         let tape = Tape::new();
         let leaves: Vec<Var> = values.iter().map(|t| tape.variable(t.clone())).collect();
-        let terms = self.regularisers(&leaves).map_err(wrap_objective)?;
+        let terms = self.regularisers(&leaves, None).map_err(wrap_objective)?;
         if !terms.is_empty() {
             let mut others = tape.backward(&add_up(terms, "no regulariser").map_err(wrap_objective)?)?;
             for (gradient, leaf) in gradients.iter_mut().zip(&leaves) {
@@ -116,7 +117,8 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let textures = self.textures(values);
         let judged = !loss.is_sum_of_squares() || !textures.is_empty();
         let sum = Cell::new(0.0);
-        let mut parts = self.of_views(values, views, |picture, k| {
+        let surface = self.surface(values)?;
+        let mut parts = self.of_views(values, surface.as_ref(), views, |picture, k| {
             let ((picture, target), mask) = (o.compared(picture, k)?, o.problem.train[k].mask.as_ref());
             if judged {
                 let here = loss.evaluate(&picture.stop_gradient(), &target, mask)?.tensor().item()?;
@@ -132,8 +134,19 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         Ok(Residuals { vector, loss: judged.then(|| sum.get()) })
     }
 
+    /// The shape at values of everything that is optimised, where it is no mesh.
+    fn surface(&self, values: &[Var]) -> Result<Option<FlexiSurface>> {
+        self.optimizer.flexible.as_ref().map(|f| f.surface(values, Cut::Centres)).transpose()
+    }
+
     /// What `of` makes of each view's encoded picture.
-    fn of_views(&self, values: &[Var], views: &[usize], of: impl Fn(&Var, usize) -> Result<Var>) -> Result<Vec<Var>> {
+    fn of_views(
+        &self,
+        values: &[Var],
+        surface: Option<&FlexiSurface>,
+        views: &[usize],
+        of: impl Fn(&Var, usize) -> Result<Var>,
+    ) -> Result<Vec<Var>> {
         let o = self.optimizer;
         let (variables, mut others) = (values[..o.variables.len()].iter(), values[o.variables.len()..].iter());
         let mut bindings = Bindings::new();
@@ -146,7 +159,11 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         };
         let lens = o.intrinsics.as_ref().and_then(|_| others.next());
         let viewmats = o.viewmats(motion.as_ref())?;
-        let frame = o.renderer.frame(&bindings)?;
+        let reshaped = match o.flexible.as_ref().zip(surface) {
+            Some((flexible, surface)) => Some(flexible.renderer(&o.renderer, surface, &mut bindings)?),
+            None => None,
+        };
+        let frame = reshaped.as_ref().unwrap_or(&o.renderer).frame(&bindings)?;
         let picture = |&k: &usize| {
             let camera = o.camera(&o.problem.train[k], k, viewmats.as_ref(), lens)?;
             of(&encode(&frame.render(&camera)?.image)?, k)
@@ -155,23 +172,26 @@ impl<'a, 'p> StepObjective<'a, 'p> {
     }
 
     fn sum(&self, values: &[Var], views: &[usize]) -> Result<Var> {
-        let pictures = self.of_pictures(values, views)?;
-        add_up(std::iter::once(pictures).chain(self.regularisers(values)?), "a step without views")
+        let surface = self.surface(values)?;
+        let pictures = self.of_pictures(values, surface.as_ref(), views)?;
+        let regularisers = self.regularisers(values, surface.as_ref())?;
+        add_up(std::iter::once(pictures).chain(regularisers), "a step without views")
     }
 
     /// What is added to the loss over views.
-    fn regularisers(&self, values: &[Var]) -> Result<Vec<Var>> {
+    fn regularisers(&self, values: &[Var], surface: Option<&FlexiSurface>) -> Result<Vec<Var>> {
         let o = self.optimizer;
+        let own = o.flexible.as_ref().zip(surface).map(|(f, surface)| f.loss(surface, values, o.progress));
         let smooth = self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?));
         let shapes = o.variables.iter().zip(values);
         let shapes = shapes.filter_map(|(v, leaf)| v.shape_loss(leaf, &o.settings.shape).transpose());
-        smooth.chain(shapes).collect()
+        smooth.chain(shapes).chain(own).collect()
     }
 
     /// The mean loss over views, without regularisers.
-    fn of_pictures(&self, values: &[Var], views: &[usize]) -> Result<Var> {
+    fn of_pictures(&self, values: &[Var], surface: Option<&FlexiSurface>, views: &[usize]) -> Result<Var> {
         let (o, share) = (self.optimizer, 1.0 / views.len() as f64);
-        let parts = self.of_views(values, views, |picture, k| {
+        let parts = self.of_views(values, surface, views, |picture, k| {
             let (picture, target) = o.compared(picture, k)?;
             Ok(o.loss.evaluate(&picture, &target, o.problem.train[k].mask.as_ref())?.scale(share)?)
         })?;
@@ -180,7 +200,7 @@ impl<'a, 'p> StepObjective<'a, 'p> {
 
     /// The mean loss over the batch, without regularisers.
     pub fn pictures(&self, values: &[Var]) -> Result<Var> {
-        self.of_pictures(values, &self.batch)
+        self.of_pictures(values, self.surface(values)?.as_ref(), &self.batch)
     }
 
     /// The mean of the textures' total variations, with a weight of 1.

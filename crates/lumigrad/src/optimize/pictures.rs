@@ -9,6 +9,7 @@ use crate::run::fixed;
 use crate::splat::Background;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
+use lumigrad_geometry::Cut;
 use lumigrad_raster::Bindings;
 
 impl Optimizer<'_> {
@@ -18,7 +19,14 @@ impl Optimizer<'_> {
         for v in &self.variables {
             v.bind(&v.value.clone().into(), &mut bindings)?;
         }
-        let frame = self.renderer.frame(&bindings)?;
+        let reshaped = match &self.flexible {
+            Some(flexible) => {
+                let surface = flexible.surface(&self.leaves(), Cut::Diagonals)?;
+                Some(flexible.renderer(&self.renderer, &surface, &mut bindings)?)
+            }
+            None => None,
+        };
+        let frame = reshaped.as_ref().unwrap_or(&self.renderer).frame(&bindings)?;
         let motion = self.motion.clone().filter(|_| training).map(Var::from);
         let viewmats = self.viewmats(motion.as_ref())?;
         let lens = self.intrinsics.as_ref().filter(|_| training).map(|i| Var::from(i.value.clone()));

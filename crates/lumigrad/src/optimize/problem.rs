@@ -9,6 +9,7 @@ use lumigrad_scene::Scene;
 use lumigrad_scene::camera::{Framing, View, sphere_views};
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::views::{Options as ViewOptions, Views};
+use std::f64::consts::{PI, TAU};
 
 /// A target picture with its camera.
 pub struct Target {
@@ -67,6 +68,18 @@ pub fn environment(scene: &Scene, given: Option<&Environment>) -> Option<Environ
     }
 }
 
+/// Light of another colour from each of six sides: what is lit by it shows how it is turned, which a constant does not.
+fn from_six_sides() -> Environment {
+    let (width, height) = (32, 16);
+    let radiance = |k: usize| {
+        let (u, v) = (((k % width) as f64 + 0.5) / width as f64, ((k / width) as f64 + 0.5) / height as f64);
+        let ((sin, cos), y) = ((TAU * (u - 0.5)).sin_cos(), (PI * v).cos());
+        let ring = (1.0 - y * y).sqrt();
+        [cos * ring, y, sin * ring].map(|x| (0.5 + 0.6 * x).max(0.0) as f32)
+    };
+    Environment { width, height, data: (0..width * height).flat_map(radiance).collect() }
+}
+
 impl Problem {
     /// Loads scenes and pictures.
     pub fn load(settings: &Settings, device: &Device) -> Result<Self> {
@@ -93,7 +106,11 @@ impl Problem {
                 if settings.moves_geometry() {
                     fit_to_box(&mut scene, &truth)?;
                 }
-                let environment = environment(&truth, given.as_ref());
+                let dark = given.is_none() && truth.placed_lights().is_empty();
+                let environment = match settings.grid.is_some() && dark {
+                    true => Some(from_six_sides()),
+                    false => environment(&truth, given.as_ref()),
+                };
                 let options = Options { environment: environment.clone(), dtype: None };
                 let renderer = Renderer::new(&truth, device, &options)?;
                 let frame = renderer.frame(&Bindings::new())?;

@@ -2,6 +2,7 @@
 
 use super::diagnosis::where_it_breaks;
 use super::estimator::Estimator;
+use super::flexible::Flexible;
 use super::intrinsics::Intrinsics;
 use super::objective::{StepObjective, unwrap_objective};
 use super::poses::Poses;
@@ -14,6 +15,7 @@ use crate::run::Record;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
+use lumigrad_geometry::Cut;
 use lumigrad_optim::method::find;
 use lumigrad_optim::{Group, Loss, Method, Objective, Plan, Sample, Schedule};
 use lumigrad_raster::shading::ENVIRONMENT_POINTER;
@@ -39,6 +41,10 @@ pub struct Optimizer<'p> {
     pub(super) base: Scene,
     /// Remeshings done.
     pub(super) stage: usize,
+    /// The shape, where it is no mesh; the first variables are its arrays.
+    pub(super) flexible: Option<Flexible>,
+    /// How much of the run is done, from 0 to 1.
+    pub(super) progress: f64,
     pub(super) intrinsics: Option<Intrinsics>,
     /// Absent while it works.
     pub(super) method: Option<Box<dyn Method>>,
@@ -73,6 +79,10 @@ impl<'p> Optimizer<'p> {
         let mut variables: Vec<Variable> = vec![];
         let mut images: HashMap<(usize, bool), usize> = HashMap::new();
         let (mut pose_rate, mut intrinsics_rate) = (None, None);
+        let flexible = settings.grid.map(|cells| Flexible::new(&problem.scene, cells, device)).transpose()?;
+        if let Some(flexible) = &flexible {
+            variables.extend(flexible.variables(&problem.scene)?);
+        }
         for choice in &settings.params {
             if choice.pattern.starts_with("/views/") {
                 match choice.pattern.as_str() {
@@ -138,6 +148,8 @@ impl<'p> Optimizer<'p> {
             intrinsics_rate,
             base: problem.scene.clone(),
             stage: 0,
+            flexible,
+            progress: 0.0,
             loss: Loss::from_name(&settings.loss)?,
             estimator: None,
             schedule: settings.schedule,
@@ -181,8 +193,8 @@ impl<'p> Optimizer<'p> {
             .iter()
             .map(|v| Group {
                 bounds: v.bounds(),
-                uniform: v.is_geometry(),
-                betas: if v.is_geometry() { (0.8, 0.98) } else { (0.9, 0.999) },
+                uniform: v.is_uniform(),
+                betas: if v.is_uniform() { (0.8, 0.98) } else { (0.9, 0.999) },
                 ..Group::new(v.parameter.pointer.clone(), v.rate)
             })
             .collect();
@@ -242,6 +254,7 @@ impl<'p> Optimizer<'p> {
 
     /// One step; gives the loss before it.
     pub fn step(&mut self, progress: f64) -> Result<f64> {
+        self.progress = progress;
         self.remesh_when_due(progress)?;
         self.tune_when_due(progress)?;
         // The method may write to arrays that nobody else holds; while it works, they are not here.
@@ -313,6 +326,11 @@ impl<'p> Optimizer<'p> {
         self.variables.iter().map(|v| &v.value).chain(motion).chain(lens).cloned().collect()
     }
 
+    /// The optimised arrays as constants.
+    pub(super) fn leaves(&self) -> Vec<Var> {
+        self.values().into_iter().map(Var::from).collect()
+    }
+
     /// Pointers of the groups.
     pub fn names(&self) -> Vec<String> {
         let motion = self.motion.as_ref().filter(|_| self.moves_poses).map(|_| POSE_GROUP.to_owned());
@@ -347,7 +365,10 @@ impl<'p> Optimizer<'p> {
         for v in &self.variables {
             v.store(&mut scene)?;
         }
-        Ok(scene)
+        match &self.flexible {
+            Some(flexible) => flexible.result(&scene, &flexible.surface(&self.leaves(), Cut::Diagonals)?),
+            None => Ok(scene),
+        }
     }
 
     /// The light from all around at the present state, where it is optimised.

@@ -64,6 +64,8 @@ pub struct Settings {
     pub max_size: Option<usize>,
     /// What may change.
     pub params: Vec<ParamChoice>,
+    /// Cells along the longest side of the grid that shape is made of, where it is no mesh.
+    pub grid: Option<usize>,
     /// Where it starts.
     pub init: Vec<(String, Init)>,
     /// Random rotation in degrees and translation in % of the distance for every view.
@@ -107,7 +109,7 @@ pub struct Settings {
 impl Settings {
     /// Positions are optimised.
     pub fn moves_geometry(&self) -> bool {
-        self.params.iter().any(|p| p.pattern.ends_with("/POSITION"))
+        self.grid.is_some() || self.params.iter().any(|p| p.pattern.ends_with("/POSITION"))
     }
 
     /// Cameras of the views are optimised.
@@ -156,8 +158,12 @@ impl Settings {
         if stochastic {
             check_estimates(job)?;
         }
-        if job.representation != "mesh" || job.topology {
-            return later("--representation", "changing topology", "mesh");
+        if job.topology {
+            return later("--topology", "the derivative of topology", "--representation flexicubes");
+        }
+        let flexible = job.representation == "flexicubes";
+        if flexible {
+            check_flexible(job)?;
         }
         let shape = ShapeWeights {
             laplacian: job.laplacian,
@@ -190,6 +196,7 @@ impl Settings {
             hdr: job.hdr,
             downscale: job.downscale,
             max_size: job.max_size,
+            grid: flexible.then_some(job.grid_resolution),
             params: job.param.iter().map(|p| ParamChoice { pattern: p.pointer.clone(), rate: p.lr }).collect(),
             init,
             perturb_cameras: job.perturb_cameras.map(|[d, p]| (d, p)),
@@ -200,7 +207,7 @@ impl Settings {
             background: crate::run::background(&job.background)?,
             auto_regularisers: job.auto_regularisers,
             displacement: job.displacement,
-            remesh: job.remesh && !job.optimizer.contains("lm"),
+            remesh: job.remesh && !flexible && !job.optimizer.contains("lm"),
             uncertainty: job.uncertainty,
             stochastic,
             optimizer: job.optimizer.clone(),
@@ -211,6 +218,27 @@ impl Settings {
             batch: job.budget.batch,
             seed: job.common.seed,
         })
+    }
+}
+
+/// Refuses what cannot be done with a shape that is no mesh.
+fn check_flexible(job: &OptimizeJob) -> Result<()> {
+    let usage = |flag: &str, what: &str, help: &str| {
+        Err(Error::usage(flag, format!("{what} with --representation flexicubes"), help))
+    };
+    let shape = job.param.iter().find(|p| p.pointer.contains("/meshes/") || p.pointer.contains("Texture"));
+    if let Some(p) = shape {
+        return usage("--param", &format!("{} has no place", p.pointer), "factors, lights and views may change");
+    }
+    if job.gradient == "stochastic" {
+        return usage("--gradient", "gradients cannot be estimated", "leave it out");
+    }
+    if job.optimizer.contains("lm") || job.uncertainty {
+        return usage("--optimizer", "there are too many numbers for systems of equations", "adam, for example");
+    }
+    match job.grid_resolution {
+        16..=256 => Ok(()),
+        n => usage("--grid-resolution", &format!("{n} cells"), "16 to 256"),
     }
 }
 

@@ -23,6 +23,8 @@ const MIN_RADIANCE: f32 = 1e-4;
 enum Space {
     /// It is the value.
     Direct,
+    /// The scene does not hold it: what it stands for is made elsewhere.
+    Own,
     /// Vertex positions: u with (I + λL) v = u for the distinct positions v, spread over all vertices.
     LargeSteps { solver: Arc<LaplacianSolver>, index: Tensor },
     /// Distances d along the normals of the distinct positions at the start: u with (I + λL) d = u.
@@ -128,6 +130,18 @@ impl Variable {
         Ok(variable)
     }
 
+    /// An array of a shape that the scene does not hold.
+    pub fn own(pointer: &str, value: Tensor, rate: f64) -> Self {
+        let parameter = Parameter {
+            pointer: pointer.into(),
+            name: None,
+            shape: value.shape().to_vec(),
+            kind: ParameterKind::Position,
+            bounds: (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        Self { parameter, aliases: vec![], value, rate, space: Space::Own, mesh: None }
+    }
+
     /// The light that it stands for, where it is the environment.
     pub fn radiance(&self) -> Result<Option<Environment>> {
         let Space::Radiance { shape: [height, width, _], .. } = self.space else { return Ok(None) };
@@ -143,8 +157,13 @@ impl Variable {
         }
     }
 
-    /// True for positions, whose rate is uniform over the array.
+    /// True for what decides on shapes.
     pub fn is_geometry(&self) -> bool {
+        self.is_uniform() || matches!(self.space, Space::Own)
+    }
+
+    /// True for positions, whose rate is uniform over the array.
+    pub fn is_uniform(&self) -> bool {
         matches!(self.space, Space::LargeSteps { .. } | Space::Displacement { .. })
     }
 
@@ -231,7 +250,7 @@ impl Variable {
     /// The scene's value of points.
     fn spread(&self, points: &Var) -> Result<Var> {
         match &self.space {
-            Space::Direct => Ok(points.clone()),
+            Space::Direct | Space::Own => Ok(points.clone()),
             Space::LargeSteps { index, .. } | Space::Displacement { index, .. } => {
                 let spread = Map::cached("optimize/spread", |m| {
                     let [row] = m.item_int("index");
@@ -244,9 +263,9 @@ impl Variable {
         }
     }
 
-    /// Writes the value into a scene, of which the environment is no part.
+    /// Writes the value into a scene, of which the environment and arrays of its own are no part.
     pub fn store(&self, scene: &mut Scene) -> Result<()> {
-        if matches!(self.space, Space::Radiance { .. }) {
+        if matches!(self.space, Space::Radiance { .. } | Space::Own) {
             return Ok(());
         }
         let value = self.expand(&self.value.clone().into())?;

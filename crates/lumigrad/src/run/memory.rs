@@ -14,6 +14,8 @@ const AOV_BYTES: u64 = 390;
 const VIEW_BYTES: u64 = 96;
 /// Bytes per pixel of every view of a step: the tape (measured on a scene that fills a fifth of the picture).
 const STEP_BYTES: u64 = 430;
+/// Bytes per cell of the grid that a shape is made of: its numbers, their gradients and moments (measured).
+const CELL_BYTES: u64 = 1600;
 /// Bytes per texel: as stored, as numbers, and its share of the mip levels (measured).
 const TEXEL_BYTES: u64 = 36;
 /// Bytes per vertex and per triangle at every node that places them (measured).
@@ -98,7 +100,10 @@ fn optimize_bytes_of(n_views: u64, pixels: u64, job: &OptimizeJob) -> u64 {
     let all = moves_cameras || lumigrad_optim::method::find(&job.optimizer).is_ok_and(|m| m.deterministic);
     let batch = job.budget.batch.map_or(if all { n_views } else { 1 }, |b| (b as u64).min(n_views));
     let views = n_views.saturating_mul(VIEW_BYTES);
-    pixels.saturating_mul(views.saturating_add(batch.saturating_mul(STEP_BYTES)))
+    let cells = if job.representation == "flexicubes" { (job.grid_resolution as u64).saturating_pow(3) } else { 0 };
+    cells
+        .saturating_mul(CELL_BYTES)
+        .saturating_add(pixels.saturating_mul(views.saturating_add(batch.saturating_mul(STEP_BYTES))))
 }
 
 #[cfg(test)]
@@ -117,6 +122,9 @@ mod tests {
     fn views_and_batches_need_memory_in_proportion() {
         let one = needed(&[("views", "1"), ("size", "100x10")]);
         assert_eq!(one, 1000 * (VIEW_BYTES + STEP_BYTES));
+        let grid =
+            needed(&[("views", "1"), ("size", "100x10"), ("representation", "flexicubes"), ("grid_resolution", "100")]);
+        assert_eq!(grid, one + 1_000_000 * CELL_BYTES);
         assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("batch", "5")]), 5 * one);
         assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("param", "/views/*/pose")]), 5 * one);
         assert_eq!(needed(&[("views", "5"), ("size", "100x10"), ("optimizer", "lm")]), 5 * one);

@@ -5,6 +5,7 @@ use crate::Result;
 use lumigrad_core::map::{BoolExpr, Map, vector};
 use lumigrad_core::{DType, Device, Tensor, Var, ops};
 use lumigrad_scene::{Instance, Scene, VertexTransform};
+use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// One primitive at one node.
@@ -233,18 +234,19 @@ pub const NO_NEIGHBOUR: u32 = u32::MAX;
 /// For edge k of each triangle (from vertex k to k + 1) the other triangle with that edge; [`NO_NEIGHBOUR`] at borders
 /// and where more than two triangles meet.
 pub fn neighbours(triangles: &[[u32; 3]], class: &[u32]) -> Vec<[u32; 3]> {
-    let mut edges: HashMap<(u32, u32), Vec<(u32, u8)>> = HashMap::with_capacity(triangles.len() * 2);
-    for (t, corners) in triangles.iter().enumerate() {
-        for k in 0..3 {
-            let (a, b) = (class[corners[k] as usize], class[corners[(k + 1) % 3] as usize]);
-            edges.entry((a.min(b), a.max(b))).or_default().push((t as u32, k as u8));
-        }
-    }
+    // Edges as (smaller class, larger class, corner where it starts).
+    let edge = |corner: u32| {
+        let t = triangles[corner as usize / 3].map(|v| class[v as usize]);
+        let (a, b) = (t[corner as usize % 3], t[(corner as usize + 1) % 3]);
+        (a.min(b), a.max(b), corner)
+    };
+    let mut edges: Vec<_> = (0..3 * triangles.len() as u32).map(edge).collect();
+    edges.par_sort_unstable();
     let mut out = vec![[NO_NEIGHBOUR; 3]; triangles.len()];
-    for sides in edges.values() {
-        if let [(a, i), (b, j)] = sides[..] {
-            out[a as usize][i as usize] = b;
-            out[b as usize][j as usize] = a;
+    for sides in edges.chunk_by(|p, q| (p.0, p.1) == (q.0, q.1)) {
+        if let [(.., i), (.., j)] = *sides {
+            out[i as usize / 3][i as usize % 3] = j / 3;
+            out[j as usize / 3][j as usize % 3] = i / 3;
         }
     }
     out

@@ -10,6 +10,7 @@ use lumigrad_core::{DType, Device, Tensor};
 use lumigrad_scene::environment::Environment;
 use lumigrad_scene::{AlphaMode, Material, Scene};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Layers peeled at most where surfaces are transparent or alpha-tested.
 const MAX_LAYERS: usize = 8;
@@ -41,7 +42,7 @@ pub struct Renderer {
     materials: Vec<MaterialSlot>,
     factor_rows: Vec<Vec<f32>>,
     textures: HashMap<(usize, bool), TextureVars>,
-    lighting: Lighting,
+    lighting: Arc<Lighting>,
     pub(super) layers: usize,
 }
 
@@ -51,15 +52,7 @@ impl Renderer {
         let dtype = options.dtype.unwrap_or(DType::F32);
         let geometry = Geometry::new(scene, device, dtype)?;
         let default = Material::default();
-        let n = scene.materials().len();
-        let materials = geometry
-            .draws
-            .iter()
-            .map(|draw| {
-                let material = draw.instance.material.map_or(&default, |m| &scene.materials()[m]);
-                material_slot(scene, material, draw, draw.instance.material.unwrap_or(n))
-            })
-            .collect::<Vec<_>>();
+        let materials = material_slots(scene, &geometry);
         let mut textures = HashMap::new();
         for image in materials.iter().flat_map(|m| m.images.iter().flatten()) {
             if !textures.contains_key(image) {
@@ -71,13 +64,32 @@ impl Renderer {
         Ok(Self {
             layers: if peeled { MAX_LAYERS } else { 1 },
             factor_rows: scene.materials().iter().chain([&default]).map(factors).collect(),
-            lighting: Lighting::new(scene, options.environment.as_ref(), device, dtype)?,
+            lighting: Arc::new(Lighting::new(scene, options.environment.as_ref(), device, dtype)?),
             scene: scene.clone(),
             device: device.clone(),
             dtype,
             geometry,
             materials,
             textures,
+        })
+    }
+
+    /// The same scene with other geometry in its primitives; lights, textures and factors are shared, not made anew.
+    ///
+    /// # Errors
+    /// Positions that are not finite in the world.
+    pub fn with_geometry(&self, scene: &Scene) -> Result<Self> {
+        let geometry = Geometry::new(scene, &self.device, self.dtype)?;
+        Ok(Self {
+            materials: material_slots(scene, &geometry),
+            geometry,
+            scene: scene.clone(),
+            device: self.device.clone(),
+            dtype: self.dtype,
+            factor_rows: self.factor_rows.clone(),
+            textures: self.textures.clone(),
+            lighting: self.lighting.clone(),
+            layers: self.layers,
         })
     }
 
@@ -156,6 +168,16 @@ impl Renderer {
         }
         bound
     }
+}
+
+/// The material of each draw.
+fn material_slots(scene: &Scene, geometry: &Geometry) -> Vec<MaterialSlot> {
+    let (default, n) = (Material::default(), scene.materials().len());
+    let slot = |draw: &Draw| {
+        let material = draw.instance.material.map_or(&default, |m| &scene.materials()[m]);
+        material_slot(scene, material, draw, draw.instance.material.unwrap_or(n))
+    };
+    geometry.draws.iter().map(slot).collect()
 }
 
 fn material_slot(scene: &Scene, material: &Material, draw: &Draw, row: usize) -> MaterialSlot {

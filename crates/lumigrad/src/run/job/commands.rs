@@ -73,7 +73,8 @@ job_keys! {
         /// What kind of scene the pictures show.
         scene_type: String, Choice(&["auto", "bounded", "forward-facing", "unbounded"]), default "\"auto\"";
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
-        /// none where the scene has lights of its own. It lights the scene and is not drawn.
+        /// none where the scene has lights of its own; with flexicubes and `target` another colour from each of six sides. It lights the
+        /// scene and is not drawn.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
         /// Where the environment is optimised (--param /environment): over how many texels, squared, each step is spread.
         environment_smoothness: f64, Amount, default "1.0";
@@ -96,8 +97,12 @@ job_keys! {
         gradient: String, Choice(&["analytic", "stochastic"]), default "\"analytic\"";
         /// How pictures are compared.
         loss: String, Choice(&loss::NAMES), default "\"l1\"";
-        /// What shape is made of.
+        /// What shape is made of: mesh moves the vertices of the scene's, where a --param names them; flexicubes replaces the
+        /// scene's only mesh by the surface of a signed distance on a grid, which starts at the mesh, is optimised whatever
+        /// else is, and can change its topology and get sharp edges (Shen et al. 2023).
         representation: String, Choice(&["mesh", "flexicubes"]), default "\"mesh\"";
+        /// With flexicubes: cells of the grid along the longest side of the scene, 16 to 256.
+        grid_resolution: usize, Count(2), default "64";
         /// Let the number and the connections of triangles change.
         topology: bool, Flag, default "false";
         /// Give optimised shapes even triangles, and more of them, after 20, 40 and 60 % of the run (Botsch & Kobbelt 2004).

@@ -1,59 +1,8 @@
-use super::*;
-use crate::Topology;
+use super::{area_and_volume, sampled, topology};
+use crate::isosurface::{Border, SampleGrid, marching_cubes};
 use crate::random::{number, unit};
+use crate::{Error, Topology};
 use glam::DVec3;
-
-fn sampled(n: usize, half: f64, f: impl Fn(DVec3) -> f64) -> (Vec<f32>, SampleGrid) {
-    let grid = SampleGrid::over([-half; 3], [half; 3], [n; 3]);
-    ((0..n * n * n).map(|s| f(DVec3::from_array(grid.point(s))) as f32).collect(), grid)
-}
-
-fn mesh(n: usize, half: f64, f: impl Fn(DVec3) -> f64) -> Indexed {
-    let (samples, grid) = sampled(n, half, f);
-    marching_cubes(&samples, &grid, 0.0, Border::Open).unwrap()
-}
-
-fn topology(m: &Indexed) -> Topology {
-    Topology::new(m.0.len(), &m.1).unwrap()
-}
-
-fn area_and_volume((positions, triangles): &Indexed) -> (f64, f64) {
-    let mut sum = (0.0, 0.0);
-    for t in triangles {
-        let [a, b, c] = t.map(|v| DVec3::from_array(positions[v as usize].map(f64::from)));
-        sum.0 += 0.5 * (b - a).cross(c - a).length();
-        sum.1 += a.dot(b.cross(c)) / 6.0;
-    }
-    sum
-}
-
-#[test]
-fn a_sphere_is_closed_and_its_errors_fall_with_the_square_of_the_spacing() {
-    use std::f64::consts::PI;
-    let mut last: Option<[f64; 2]> = None;
-    for n in [17, 33, 65] {
-        let m = mesh(n, 1.5, |p| p.length() - 1.0);
-        let t = topology(&m);
-        assert!(t.watertight() && t.manifold() && t.n_degenerate == 0);
-        assert_eq!((t.euler_characteristic(), t.n_parts, t.n_vertices), (2, 1, m.0.len()));
-        let (area, volume) = area_and_volume(&m);
-        let errors = [(area / (4.0 * PI) - 1.0).abs(), (volume / (4.0 / 3.0 * PI) - 1.0).abs()];
-        // Outwards: the volume is positive.
-        let h = 3.0 / (n - 1) as f64;
-        assert!(volume > 0.0 && errors.iter().all(|e| *e < h * h), "{errors:?}");
-        if let Some(last) = last {
-            assert!((0..2).all(|k| last[k] / errors[k] > 3.0), "{last:?} {errors:?}");
-        }
-        last = Some(errors);
-    }
-}
-
-#[test]
-fn a_torus_has_one_handle() {
-    let m = mesh(40, 1.5, |p| (p.x.hypot(p.y) - 1.0).hypot(p.z) - 0.3);
-    assert_eq!((topology(&m).genus(), topology(&m).n_parts), (Some(1), 1));
-    assert!((area_and_volume(&m).1 / (2.0 * std::f64::consts::PI.powi(2) * 0.09) - 1.0).abs() < 0.02);
-}
 
 #[test]
 fn a_gyroid_is_manifold_and_closed_at_the_border_when_asked() {

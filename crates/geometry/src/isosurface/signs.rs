@@ -2,7 +2,7 @@ use super::table::offset;
 use rayon::prelude::*;
 
 /// Samples per word.
-const BITS: usize = 64;
+pub(super) const BITS: usize = 64;
 
 /// A bit per sample: whether it is negative. Rows along x, each beginning a word of its own.
 pub(super) struct Signs {
@@ -10,7 +10,8 @@ pub(super) struct Signs {
     pub size: [usize; 3],
     /// Layers added around.
     pub pad: usize,
-    words: usize,
+    /// Words of a row.
+    pub words: usize,
     bits: Vec<u64>,
 }
 
@@ -36,14 +37,18 @@ impl Signs {
         if word < self.words { self.bits[row * self.words + word] } else { 0 }
     }
 
-    /// Edges along `axis` from samples of a word that have a sign at each end.
-    fn crossed(&self, row: usize, axis: usize, word: usize) -> u64 {
-        let here = self.word(row, word);
-        match axis {
-            0 => (here ^ (here >> 1 | self.word(row, word + 1) << 63)) & self.cells(word),
-            1 if row % self.size[1] + 1 < self.size[1] => here ^ self.word(row + 1, word),
-            2 if row / self.size[1] + 1 < self.size[2] => here ^ self.word(row + self.size[1], word),
-            _ => 0,
+    /// Edges from samples of a word that have a sign at each end. Bit c of `direction`, which is not 0, says whether they go
+    /// along axis c.
+    pub fn crossed(&self, row: usize, direction: usize, word: usize) -> u64 {
+        let (along, up, on) = (direction & 1 == 1, direction >> 1 & 1, direction >> 2);
+        if up == 1 && row % self.size[1] + 1 == self.size[1] || on == 1 && row / self.size[1] + 1 == self.size[2] {
+            return 0;
+        }
+        let to = row + up + on * self.size[1];
+        let (here, there) = (self.word(row, word), self.word(to, word));
+        match along {
+            true => (here ^ (there >> 1 | self.word(to, word + 1) << 63)) & self.cells(word),
+            false => here ^ there,
         }
     }
 
@@ -57,13 +62,13 @@ impl Signs {
 
     /// Edges of each axis that are crossed and begin in a row.
     pub fn count(&self, row: usize) -> [usize; 3] {
-        std::array::from_fn(|axis| (0..self.words).map(|w| self.crossed(row, axis, w).count_ones() as usize).sum())
+        std::array::from_fn(|axis| (0..self.words).map(|w| self.crossed(row, 1 << axis, w).count_ones() as usize).sum())
     }
 
-    /// Calls `each(x)` for the edges along `axis` that are crossed and begin in a row.
-    pub fn for_crossings(&self, row: usize, axis: usize, mut each: impl FnMut(usize)) {
+    /// Calls `each(x)` for the edges in a direction that are crossed and begin in a row.
+    pub fn for_crossings(&self, row: usize, direction: usize, mut each: impl FnMut(usize)) {
         for word in 0..self.words {
-            let mut left = self.crossed(row, axis, word);
+            let mut left = self.crossed(row, direction, word);
             while left != 0 {
                 each(word * BITS + left.trailing_zeros() as usize);
                 left &= left - 1;
@@ -75,6 +80,18 @@ impl Signs {
     fn rows(&self, y: usize, z: usize) -> [usize; 4] {
         let row = z * self.size[1] + y;
         [row, row + 1, row + self.size[1], row + self.size[1] + 1]
+    }
+
+    /// Whether a sample is negative.
+    pub fn is_negative(&self, [x, y, z]: [usize; 3]) -> bool {
+        self.word(z * self.size[1] + y, x / BITS) >> (x % BITS) & 1 == 1
+    }
+
+    /// The signs at the corners of a cell, which exists.
+    pub fn pattern(&self, [x, y, z]: [usize; 3]) -> usize {
+        let rows = self.rows(y, z);
+        let sign = |k: usize| self.word(rows[k >> 1], (x + (k & 1)) / BITS) >> ((x + (k & 1)) % BITS) & 1;
+        (0..8).fold(0, |bits, k| bits | (sign(k) as usize) << k)
     }
 
     /// Calls `each(word, bit, pattern)` for the cells of a row that have corners of both signs.
@@ -103,7 +120,7 @@ impl Signs {
         let edge = |edge: usize| {
             let [x, y, z] = offset(edge);
             let (row, axis) = (rows[y + 2 * z], edge / 4);
-            Rank { row, axis, x: x as u32, before: firsts[row][axis], crossed: self.crossed(row, axis, 0) }
+            Rank { row, axis, x: x as u32, before: firsts[row][axis], crossed: self.crossed(row, 1 << axis, 0) }
         };
         Ranks { signs: self, word: 0, edges: std::array::from_fn(edge) }
     }
@@ -134,7 +151,7 @@ impl Ranks<'_> {
             self.word += 1;
             for e in &mut self.edges {
                 e.before += e.crossed.count_ones();
-                e.crossed = self.signs.crossed(e.row, e.axis, self.word);
+                e.crossed = self.signs.crossed(e.row, 1 << e.axis, self.word);
             }
         }
     }

@@ -33,16 +33,9 @@ pub(super) fn cases() -> &'static [Case; 256] {
 }
 
 fn case(negative: usize) -> Case {
-    let mut next = successors(negative);
     let mut out = Case::default();
-    for start in 0..12 {
-        let mut polygon = vec![];
-        let mut at = start;
-        while let Some(to) = next[at].take() {
-            out.edges |= 1 << at;
-            polygon.push(at as u8);
-            at = to;
-        }
+    for polygon in polygons(negative, None) {
+        out.edges |= polygon.iter().fold(0, |bits, edge| bits | 1 << edge);
         for t in triangulate(&polygon).unwrap_or_default() {
             out.triangles[out.n] = t;
             out.n += 1;
@@ -51,12 +44,29 @@ fn case(negative: usize) -> Case {
     out
 }
 
+/// The outlines of the surface in a cell, as edges. On the face `turned`, which has two diagonal pairs, the positive corners
+/// are cut off from each other.
+pub(super) fn polygons(negative: usize, turned: Option<u8>) -> Vec<Vec<u8>> {
+    let mut next = successors(negative, turned);
+    let outline = |start: usize| {
+        let mut polygon = vec![];
+        let mut at = start;
+        while let Some(to) = next[at].take() {
+            polygon.push(at as u8);
+            at = to;
+        }
+        polygon
+    };
+    (0..12).map(outline).filter(|polygon| !polygon.is_empty()).collect()
+}
+
 /// The edge that the cell's outline goes on to from each edge that is crossed, with the positive side to its right when
 /// seen from outside.
 ///
 /// On every face, a stretch of negative corners is cut off from the rest. Where two such corners face each other
 /// diagonally both are cut off, whatever the rest of the cell is like: so both cells of a face draw the same lines on it.
-fn successors(negative: usize) -> [Option<usize>; 12] {
+/// On the face `turned` the two others are.
+fn successors(negative: usize, turned: Option<u8>) -> [Option<usize>; 12] {
     let mut next = [None; 12];
     for (axis, side) in (0..3).flat_map(|axis| [(axis, 0), (axis, 1)]) {
         // Corners around the face, counter-clockwise from outside.
@@ -69,10 +79,16 @@ fn successors(negative: usize) -> [Option<usize>; 12] {
         let edge = |k: usize| between(around[k % 4], around[(k + 1) % 4]);
         for k in (0..4).filter(|&k| !is(k) && is(k + 1)) {
             let end = (k + 1..k + 4).find(|&j| is(j) && !is(j + 1)).unwrap_or(k + 1);
-            next[edge(k)] = Some(edge(end));
+            let turned = turned == Some(face(axis, side));
+            next[edge(k)] = Some(edge(if turned { k + 3 } else { end }));
         }
     }
     next
+}
+
+/// Number of the face across an axis on one side.
+pub(super) fn face(axis: usize, side: usize) -> u8 {
+    (2 * axis + side) as u8
 }
 
 /// The edge between two corners.
@@ -101,7 +117,7 @@ fn triangulate(polygon: &[u8]) -> Option<Vec<[u8; 3]>> {
 }
 
 /// A bit for each of the two faces of an edge.
-fn faces(edge: usize) -> u8 {
+pub(super) fn faces(edge: usize) -> u8 {
     let at = offset(edge);
     (0..3).filter(|&axis| axis != edge / 4).map(|axis| 1 << (2 * axis + at[axis])).sum()
 }

@@ -1,0 +1,85 @@
+//! Surfaces of sources, by every method.
+
+use super::extract;
+use super::place::Place;
+use super::source::{Depths, Source};
+use crate::{Error, Result};
+use glam::DVec3;
+use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Subset, Tsdf, Unseen};
+use lumigrad_scene::camera::{Framing, View, sphere_views};
+
+/// Every way to take a surface out of a field: those of samples, and fusion of depth maps.
+pub const METHODS: &[&str] = &["mc", "mt", "dc", "flexicubes", "tsdf"];
+/// Views of a fusion.
+const VIEWS: usize = 48;
+/// Rows and columns of a view over the cells of the grid along its longest side, at least so many.
+const PIXELS: (f64, usize) = (1.5, 64);
+/// Distances that count in a fusion, in spacings.
+const TRUNCATION: f64 = 3.0;
+
+/// A surface in a source's domain.
+pub struct Extracted {
+    pub positions: Vec<[f32; 3]>,
+    pub triangles: Vec<[u32; 3]>,
+    /// sRGB encoded.
+    pub colours: Option<Vec<[f32; 3]>>,
+}
+
+impl Extracted {
+    /// A part of it.
+    pub fn kept(&self, part: Subset) -> Self {
+        let (positions, colours) = (part.rows(&self.positions), self.colours.as_ref().map(|c| part.rows(c)));
+        Self { positions, triangles: part.triangles, colours }
+    }
+}
+
+/// Takes the surface out of a source, closed at its box, on a grid of about so many cells along the longest side.
+///
+/// # Errors
+/// A method that there is none of; what the source cannot do.
+pub fn extracted(source: &dyn Source, method: &str, resolution: usize) -> Result<Extracted> {
+    let grid = extract::grid(source.half(), resolution);
+    if method == "tsdf" {
+        return fused(source.place(), &grid, |view| source.depths(view));
+    }
+    let unknown = || Error::usage("--method", format!("{method:?}"), format!("one of {METHODS:?}"));
+    let method = Method::from_name(method).ok_or_else(unknown)?;
+    let samples = extract::sampled(&grid, &mut |points| source.values(points))?;
+    let tangents = |points: &[[f32; 3]]| source.tangents(points);
+    let (positions, triangles) = lumigrad_geometry::extract(method, &samples, &grid, 0.0, Border::Closed, tangents)?;
+    let colours = source.colours(&positions)?;
+    Ok(Extracted { positions, triangles, colours })
+}
+
+/// The surface of depth maps from views all around a box, which is a grid around 0 of a domain that lies somewhere in the world.
+///
+/// # Errors
+/// What `depths`, which says what views of the world see, cannot do.
+pub fn fused(place: Place, grid: &SampleGrid, mut depths: impl FnMut(&View) -> Result<Depths>) -> Result<Extracted> {
+    // In the world, where views are.
+    let world = SampleGrid {
+        origin: std::array::from_fn(|c| grid.origin[c] * place.scale + place.centre[c]),
+        spacing: grid.spacing.map(|s| s * place.scale),
+        ..*grid
+    };
+    let cells = grid.size.iter().max().map_or(0, |n| n - 1);
+    let side = ((PIXELS.0 * cells as f64) as usize).max(PIXELS.1);
+    // Of the sphere around the box: what no view sees is taken for solid.
+    let radius = DVec3::from(grid.origin).length() * place.scale;
+    let mut tsdf = Tsdf::new(world, TRUNCATION * world.spacing[0])?;
+    for view in sphere_views(VIEWS, &Framing::of_sphere(place.centre, radius, (side, side))) {
+        let seen = depths(&view)?;
+        tsdf.add(&DepthView {
+            viewmat: view.viewmat,
+            intrinsics: view.intrinsics,
+            width: view.width,
+            height: view.height,
+            depths: &seen.depths,
+            colours: &seen.colours,
+            weights: &[],
+        })?;
+    }
+    let found = tsdf.surface(Unseen::Solid)?;
+    let positions = found.positions.iter().map(|&p| place.inwards(p)).collect();
+    Ok(Extracted { positions, triangles: found.triangles, colours: found.colours })
+}
