@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 
 /// The file of a field in a run folder.
 pub const FILE: &str = "field.safetensors";
+/// And of voxel grids.
+pub const GRID: &str = "grid.safetensors";
 
 /// The field's file that a path means: a .safetensors file, or that of a run folder.
 pub fn find(path: &Path) -> Option<PathBuf> {
-    let inside = path.join(FILE);
     let is_file = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
-    if is_file { Some(path.to_owned()) } else { inside.is_file().then_some(inside) }
+    let inside = || [FILE, GRID].iter().map(|name| path.join(name)).find(|file| file.is_file());
+    if is_file { Some(path.to_owned()) } else { inside() }
 }
 
 /// What a file holds.

@@ -9,6 +9,7 @@ use crate::run::Summary;
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
+use crate::train::radiance::Trained;
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_geometry::{Keep, Subset, Topology, simplify};
@@ -21,7 +22,8 @@ job_keys! {
     /// Take the surface out of a field as triangles.
     MeshJob {
         include common: Common;
-        /// The field: the field.safetensors of fit sdf, fit eikonal, fit slices or fit evolve, or its run folder.
+        /// The field: the field.safetensors of fit sdf, fit eikonal, fit slices, fit evolve or train field, the grid.safetensors of
+        /// train voxels, or a run folder.
         field: Option<PathBuf>, Path, example "\"runs/sdf-bunny\"";
         /// How: mc is marching cubes and mt marching tetrahedra, whose surfaces are manifold for any field; dc is dual
         /// contouring, which keeps edges and corners; flexicubes is dual marching cubes, manifold with even triangles; tsdf
@@ -58,7 +60,14 @@ pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()>
     let write = writer(&job.out)?;
     let help = format!("give a {FILE}, or the folder of a run that has one");
     let file = find(&path).ok_or_else(|| Error::file(path.display(), "no field", help))?;
-    let file = FieldFile::load(&file, device)?;
+    let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
+    if let Some(trained) = Trained::read(&file, &bytes, device)? {
+        let mesh = surface(&trained, job, summary)?;
+        write(&job.out, &mesh)?;
+        summary.output("mesh", &job.out);
+        return Ok(());
+    }
+    let file = FieldFile::read(&file, &bytes, device)?;
     let solid = file.solid(job.time)?;
     let operators = file.operators(&solid, job.polyfit_sigma, job.common.seed)?;
     let source = FieldSource::new(file.name(), &solid, operators, Derivation::from_name(&job.normals));

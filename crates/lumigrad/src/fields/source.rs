@@ -39,9 +39,14 @@ pub trait Source {
     /// What a view of the world sees: for fusion.
     fn depths(&self, view: &View) -> Result<Depths>;
 
+    /// Half of what differences are taken over, in the domain.
+    fn step(&self) -> f32 {
+        STEP * self.half().max_element() as f32
+    }
+
     /// The field and its gradient, (f, ∂x, ∂y, ∂z), at points of the domain. By differences, where nothing better is known.
     fn tangents(&self, points: &[[f32; 3]]) -> Result<Vec<[f32; 4]>> {
-        let step = STEP * self.half().max_element() as f32;
+        let step = self.step();
         let moved = |p: &[f32; 3], k: usize| {
             let mut p = *p;
             if k > 0 {

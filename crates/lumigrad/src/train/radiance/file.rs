@@ -68,13 +68,14 @@ pub fn to_bytes<M: Kept>(medium: &M, scene: &Scene, values: &[Tensor]) -> Result
 
 /// A trained medium.
 pub(crate) struct Trained {
-    medium: Box<dyn Medium>,
-    values: Vec<Tensor>,
-    domain: Domain,
-    march: March,
-    grid: Occupancy,
-    background: [f32; 3],
-    device: Device,
+    pub(super) name: String,
+    pub(super) medium: Box<dyn Medium>,
+    pub(super) values: Vec<Tensor>,
+    pub(super) domain: Domain,
+    pub(super) march: March,
+    pub(super) grid: Occupancy,
+    pub(super) background: [f32; 3],
+    pub(super) device: Device,
 }
 
 impl Trained {
@@ -108,7 +109,8 @@ impl Trained {
         let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
         let Place { step, ratio, range, most, unbounded, background, .. } = place;
         let march = March { step, ratio, range, most, total: usize::MAX, unbounded };
-        Ok(Self { medium: Box::new(field), values, domain, march, grid, background, device: device.clone() })
+        let name = path.display().to_string();
+        Ok(Self { name, medium: Box::new(field), values, domain, march, grid, background, device: device.clone() })
     }
 
     /// Renders pictures into the job's folder, over the background that it was trained with, and gives what was written.

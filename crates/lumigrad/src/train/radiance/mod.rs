@@ -6,6 +6,7 @@ mod occupied;
 mod pixels;
 mod scene;
 mod space;
+mod surface;
 
 pub(crate) use file::Trained;
 pub use keys::SpaceKeys;
