@@ -136,13 +136,7 @@ fn one_per_cell(dual: Dual) -> Dual {
 }
 
 /// Where the vertex of a cell is.
-fn place(
-    field: &Field,
-    edges: &Edges<3>,
-    planes: &[(DVec3, DVec3)],
-    cell: [usize; 3],
-    crossed: u16,
-) -> [f32; 3] {
+fn place(field: &Field, edges: &Edges<3>, planes: &[(DVec3, DVec3)], cell: [usize; 3], crossed: u16) -> [f32; 3] {
     let crossings = (0..12).filter(|edge| crossed >> edge & 1 == 1).map(|edge| {
         let from = offset(edge);
         planes[edges.number(std::array::from_fn(|c| cell[c] + from[c]), edge / 4) as usize]

@@ -5,8 +5,8 @@
 
 mod contouring;
 mod dual;
-mod edges;
 mod dual_marching_cubes;
+mod edges;
 mod grid;
 mod loops;
 mod marching_cubes;
