@@ -221,8 +221,11 @@ mod tests {
     use crate::Topology;
     use std::f64::consts::PI;
 
+    /// A viewmat, intrinsics, depths and colours.
+    type Seen = ([[f64; 4]; 4], [f64; 4], Vec<f32>, Vec<[f32; 3]>);
+
     /// Depths of a unit sphere from a distance along a direction; colours by the place that is seen.
-    fn seen(direction: DVec3, size: usize) -> ([[f64; 4]; 4], [f64; 4], Vec<f32>, Vec<[f32; 3]>) {
+    fn seen(direction: DVec3, size: usize) -> Seen {
         let (forward, distance) = (-direction.normalize(), 4.0);
         let right = forward.cross(DVec3::new(0.1, 1.0, 0.2)).normalize();
         let down = forward.cross(right);
