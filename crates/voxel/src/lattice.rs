@@ -69,15 +69,7 @@ impl Lattice {
     /// # Errors
     /// A table of another size; memory.
     pub fn resample(&self, table: &Tensor, other: &Lattice, to_here: impl Fn([f64; 3]) -> [f64; 3]) -> Result<Tensor> {
-        let channels = table.shape().get(1).copied().unwrap_or(1);
-        let mut found = Vec::with_capacity(other.len() * channels);
-        let corners: Vec<usize> = (0..other.len()).collect();
-        for chunk in corners.chunks(CHUNK) {
-            let points: Vec<f32> = chunk.iter().flat_map(|&k| to_here(other.place(k)).map(|x| x as f32)).collect();
-            let points = Tensor::from_slice(table.device(), &points, &[chunk.len(), 3])?;
-            found.extend(self.sample(&points.into(), &Var::from(table.clone()))?.tensor().to_vec::<f32>()?);
-        }
-        Ok(Tensor::from_slice(table.device(), &found, &[other.len(), channels])?)
+        resampled(table, other, to_here, |points, table| self.sample(points, table))
     }
 
     /// Total variation at some corners: the mean over corners, axes and channels of the squared difference to the next one.
@@ -104,6 +96,24 @@ impl Lattice {
             |list: &[u32]| -> Result<Var> { Ok(table.gather(&Tensor::from_slice(device, list, &[list.len()])?)?) };
         Ok(rows(&there)?.sub(&rows(&here)?)?.square()?.mean()?)
     }
+}
+
+/// A table over a lattice of what `sample` finds at its corners' places.
+pub(crate) fn resampled(
+    table: &Tensor,
+    other: &Lattice,
+    to_here: impl Fn([f64; 3]) -> [f64; 3],
+    sample: impl Fn(&Var, &Var) -> Result<Var>,
+) -> Result<Tensor> {
+    let channels = table.shape().get(1).copied().unwrap_or(1);
+    let mut found = Vec::with_capacity(other.len() * channels);
+    let corners: Vec<usize> = (0..other.len()).collect();
+    for chunk in corners.chunks(CHUNK) {
+        let points: Vec<f32> = chunk.iter().flat_map(|&k| to_here(other.place(k)).map(|x| x as f32)).collect();
+        let points = Tensor::from_slice(table.device(), &points, &[chunk.len(), 3])?;
+        found.extend(sample(&points.into(), &Var::from(table.clone()))?.tensor().to_vec::<f32>()?);
+    }
+    Ok(Tensor::from_slice(table.device(), &found, &[other.len(), channels])?)
 }
 
 /// Corners that are resampled at a time.

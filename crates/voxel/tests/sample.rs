@@ -2,7 +2,7 @@
 
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_testkit::{Check, real, real_in};
-use lumigrad_voxel::Lattice;
+use lumigrad_voxel::{Lattice, Sparse};
 
 fn core<T>(found: lumigrad_voxel::Result<T>) -> lumigrad_core::Result<T> {
     found.map_err(|e| match e {
@@ -23,6 +23,36 @@ fn both_derivative_modes_on_both_devices() {
     let corners: Vec<usize> = (0..lattice.len()).step_by(7).chain([lattice.len() - 1]).collect();
     Check::new("voxel/roughness", |x| Ok(vec![core(lattice.roughness(&x[0], &corners))?]))
         .run(&[real(&[lattice.len(), 3], 5)]);
+}
+
+#[test]
+fn corners_that_are_not_kept_are_zero() {
+    let lattice = Lattice::new([5, 4, 6]).unwrap();
+    let points = real_in(&[40, 3], 1, -1.2, 1.2);
+    let keep = |k: usize| k % 3 != 1;
+    let n = Sparse::new(lattice, keep, &Device::cpu()).unwrap().len();
+    for channels in [1, 12] {
+        Check::new("voxel/sample, sparse", |x| {
+            let sparse = core(Sparse::new(lattice, keep, x[0].device()))?;
+            Ok(vec![core(sparse.sample(&x[0], &x[1]))?])
+        })
+        .run(&[points.clone(), real(&[n, channels], 2)]);
+    }
+    // The same as a whole table with zeros.
+    let device = Device::cpu();
+    let sparse = Sparse::new(lattice, keep, &device).unwrap();
+    let whole: Vec<f64> = (0..lattice.len()).map(|k| if keep(k) { (k as f64).sin() } else { 0.0 }).collect();
+    let whole = Tensor::from_slice(&device, &whole, &[lattice.len(), 1]).unwrap();
+    let found = sparse.sample(&points.clone().into(), &sparse.gather(&whole).unwrap().into()).unwrap();
+    let expected = lattice.sample(&points.into(), &whole.into()).unwrap();
+    assert_eq!(found.tensor().to_vec::<f64>().unwrap(), expected.tensor().to_vec::<f64>().unwrap());
+    // Files tell the same, and a corner's neighbours are kept with it.
+    let again = Sparse::from_bits(lattice, &sparse.to_bits(), &device).unwrap().unwrap();
+    assert_eq!(again.kept(), sparse.kept());
+    assert!(Sparse::from_bits(lattice, &[0; 3], &device).unwrap().is_none());
+    let middle = 2 + 5 * (1 + 4 * 3);
+    assert_eq!(Sparse::around(lattice, |k| k == middle, &device).unwrap().len(), 27);
+    assert_eq!(Sparse::around(lattice, |k| k == 0, &device).unwrap().len(), 8);
 }
 
 #[test]

@@ -13,14 +13,21 @@ use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Map, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
 use lumigrad_optim::Schedule;
-use lumigrad_voxel::Lattice;
+use lumigrad_voxel::{Lattice, Sparse};
 
 /// Rays of a step at most, and samples of them.
 const BATCH: usize = 8192;
 const SAMPLES: usize = 1 << 17;
 const ITERATIONS: usize = 6000;
-/// Parts of a run at whose ends the grid grows; the box shrinks to the scene at the first.
-const GROWTH: [f64; 4] = [0.06, 0.12, 0.2, 0.3];
+/// Parts of a run at whose ends the grid is made anew, and how often its corners are halved then; the box shrinks to the
+/// scene at the first.
+const STAGES: [(f64, u32); 4] = [(0.06, 3), (0.12, 2), (0.2, 1), (0.3, 0)];
+/// The same of sparse grids, which leave out what is empty each time.
+const SPARSE_STAGES: [(f64, u32); 6] = [(0.06, 3), (0.12, 2), (0.2, 1), (0.3, 0), (0.5, 0), (0.75, 0)];
+/// Halvings of the first grid.
+const FIRST: u32 = 4;
+/// Optical length of a cell around which a sparse grid is kept.
+const KEPT: f64 = 0.01;
 /// Opacity of a cell of the first grid at the start: nearly nothing, for what explains one picture must not grow in front
 /// of its camera before all have been seen.
 const FIRST_OPACITY: f64 = 1e-3;
@@ -40,10 +47,6 @@ const TV: [f64; 2] = [1e-5, 1e-6];
 const TV_CORNERS: usize = 1 << 14;
 /// Bytes of a number of the grids: value, gradient, two moments, and a copy of these to go back to.
 const NUMBER_BYTES: u64 = 28;
-/// Layers of the network.
-const DEPTH: usize = 2;
-/// Degree of the directions' harmonics.
-const DEGREE: usize = 3;
 /// Distance of the nearest sample of a ray, in half sides of the box.
 const NEAREST: f64 = 0.05;
 
@@ -76,6 +79,8 @@ struct Dvgo<'a> {
     /// How often the grid has grown.
     grown: usize,
     progress: f64,
+    /// When it grows.
+    stages: &'static [(f64, u32)],
     /// Rates of corners of the first grid.
     rates: Option<Var>,
 }
@@ -91,14 +96,13 @@ impl<'a> Dvgo<'a> {
         require_memory(bytes, "--resolution", "choose a coarser grid")?;
         // As in a cell of the last grid, whose side is about this in the cube.
         let scale = (side - 1) as f64 / 2.0;
-        let lattice = Lattice::of_box(domain.half, corners_of(corners, 0))?;
+        let lattice = Lattice::of_box(domain.half, corners >> FIRST)?;
         let cell = lattice.spacing()[0] * scale;
         let shift = ((FIRST_OPACITY / cell).exp() - 1.0).ln();
-        let (width, features) = (0, 3);
-        let grids =
-            Grids { lattice, features, width, depth: DEPTH, degree: DEGREE, shift, scale, least_weight: LEAST[0] };
+        let grids = Grids::plain(lattice, (shift, scale), LEAST[0]);
+        let stages: &[_] = if job.method == "sparse" { &SPARSE_STAGES } else { &STAGES };
         let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), device)?;
-        let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, rates: None };
+        let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, stages, rates: None };
         task.count()?;
         Ok(task)
     }
@@ -135,11 +139,12 @@ impl<'a> Dvgo<'a> {
         Ok(around)
     }
 
-    /// Settles on a box and a lattice in it.
+    /// Settles on a box and a whole lattice in it.
     fn settle(&mut self, domain: Domain, grown: usize) -> Result<()> {
-        let lattice = Lattice::of_box(domain.half, corners_of(self.corners, grown))?;
+        let halvings = grown.checked_sub(1).map_or(FIRST, |k| self.stages[k].1);
+        let lattice = Lattice::of_box(domain.half, self.corners >> halvings)?;
         self.grids.scale *= domain.unit() / self.space.domain.unit();
-        self.grids.lattice = lattice;
+        self.grids.settle(lattice, None);
         (self.space.domain, self.space.march, self.grown) = (domain, march(&domain, &lattice), grown);
         (self.grids.features, self.grids.width, self.grids.least_weight) =
             (self.job.features, self.job.width, LEAST[1]);
@@ -171,8 +176,19 @@ impl<'a> Dvgo<'a> {
         let back = |p: [f64; 3]| {
             [0, 1, 2].map(|a| (domain.centre[a] + p[a] * domain.half[a] - before.centre[a]) / before.half[a])
         };
-        let density = old.lattice.resample(&density, &self.grids.lattice, back)?;
-        let mut features = old.lattice.resample(&values[1], &self.grids.lattice, back)?;
+        let mut density = old.resample(&density, &self.grids.lattice, back)?;
+        let mut features = old.resample(&values[1], &self.grids.lattice, back)?;
+        if self.job.method == "sparse" {
+            let (lattice, device) = (self.grids.lattice, &self.space.device);
+            let found = self.grids.activate(&density.clone().into())?.tensor().to_vec::<f32>()?;
+            let least = (KEPT / (lattice.spacing()[0] * domain.half[0] / domain.unit())) as f32;
+            let sparse = Sparse::around(lattice, |k| found[k] >= least, device)?;
+            if sparse.is_empty() {
+                return Err(Error::job("the voxel grid is empty: nothing of the pictures was learnt; train it longer"));
+            }
+            (density, features) = (sparse.gather(&density)?, sparse.gather(&features)?);
+            self.grids.settle(lattice, Some(sparse));
+        }
         if old.features < self.grids.features {
             let (n, more) = (features.shape()[0], self.grids.features - old.features);
             let zeros = Tensor::zeros(features.device(), DType::F32, &[n, more])?;
@@ -202,16 +218,12 @@ impl<'a> Dvgo<'a> {
         let weights = self.job.tv_weight.map_or(usual, |w| [w, w * TV[1] / TV[0]]);
         let n = self.grids.lattice.len() as u64;
         let corners: Vec<usize> = (0..TV_CORNERS as u64).map(|k| (random::hash(seed, k) % n) as usize).collect();
-        for (table, weight) in parameters.iter().zip(weights).filter(|(_, w)| *w > 0.0) {
+        let whole = self.grids.sparse(&self.space.device)?.is_none();
+        for (table, weight) in parameters.iter().zip(weights).filter(|(_, w)| whole && *w > 0.0) {
             loss = loss.add(&self.grids.lattice.roughness(table, &corners)?.scale(weight)?)?;
         }
         Ok(loss)
     }
-}
-
-/// Corners of the grid that has grown so often.
-fn corners_of(last: usize, grown: usize) -> usize {
-    last >> (GROWTH.len() - grown)
 }
 
 /// How samples are placed in a lattice.
@@ -230,7 +242,7 @@ impl Task for Dvgo<'_> {
     }
 
     fn regrown(&mut self, values: &[Tensor]) -> Result<Option<Vec<Parameter>>> {
-        let due = self.grown < GROWTH.len() && self.progress >= GROWTH[self.grown];
+        let due = self.stages.get(self.grown).is_some_and(|(at, _)| self.progress >= *at);
         due.then(|| self.grow(values)).transpose()
     }
 
@@ -256,21 +268,23 @@ impl Task for Dvgo<'_> {
     fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
         let Domain { centre, half, .. } = self.space.domain;
         let place = centre.into_iter().chain(half).map(|x| x as f32);
-        vec![
+        let mut state = vec![
             ("occupancy", self.space.occupied.grid.densities().to_vec()),
             ("box", place.chain([self.grown as f32]).collect()),
-        ]
+        ];
+        if let Ok(Some(sparse)) = self.grids.sparse(&self.space.device) {
+            state.push(("kept", sparse.to_bits().into_iter().map(f32::from).collect()));
+        }
+        state
     }
 
     fn restore(&mut self, find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<Option<Vec<Parameter>>> {
         let mut parameters = None;
         if let Some(&[x, y, z, a, b, c, grown]) = find("box").as_deref() {
             let grown = grown as usize;
-            if grown > GROWTH.len() {
-                return Err(Error::job(format!(
-                    "the checkpoint's grid has grown {grown} times, at most {}",
-                    GROWTH.len()
-                )));
+            let most = self.stages.len();
+            if grown > most {
+                return Err(Error::job(format!("the checkpoint's grid has grown {grown} times, at most {most}")));
             }
             if grown > 0 {
                 let [centre, half] = [[x, y, z], [a, b, c]].map(|v| v.map(f64::from));
@@ -280,6 +294,11 @@ impl Task for Dvgo<'_> {
                     Domain { centre, half, ..self.space.domain }
                 };
                 self.settle(domain, grown)?;
+                if let Some(kept) = find("kept") {
+                    let bits: Vec<u8> = kept.iter().map(|b| *b as u8).collect();
+                    let sparse = Sparse::from_bits(self.grids.lattice, &bits, &self.space.device)?;
+                    self.grids.settle(self.grids.lattice, sparse);
+                }
                 parameters = Some(self.grids.start(self.job.run.common.seed, &self.space.device)?);
             }
         }

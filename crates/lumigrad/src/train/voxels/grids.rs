@@ -1,22 +1,29 @@
 //! Voxel grids of density and colour (DVGO, Sun et al. 2022).
 
 use super::super::radiance::Medium;
-use crate::Result;
+use crate::{Error, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use lumigrad_core::{CallParams, DType, Device, Map, Tensor, Var, ops};
 use lumigrad_field::{Activation, Derivatives, Description, Encoding, Jet, Mlp, Omega, Parameter, init};
-use lumigrad_voxel::Lattice;
+use lumigrad_voxel::{Lattice, Sparse};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A grid of densities before their activation, and one of features, of which the first three are a colour's logits that
 /// a small network, if there is one, adds to by what it sees of all features and of the direction.
 ///
 /// σ = scale · ln(1 + exp(d + shift)) of interpolated d (post-activation): one cell can hold a sharp surface.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grids {
     /// The corners that both grids have.
     pub lattice: Lattice,
+    /// Which of them have rows, eight to a byte in base64; all where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+    /// The same, ready for use.
+    #[serde(skip)]
+    sparse: OnceLock<Sparse>,
     /// Numbers at a corner beside the density: 3 at least.
     pub features: usize,
     /// Units of a hidden layer of the network, and hidden layers; 0: there is none.
@@ -33,12 +40,73 @@ pub struct Grids {
     pub least_weight: f64,
 }
 
+/// Hidden layers of the network, and degree of the directions' harmonics.
+const DEPTH: usize = 2;
+const DEGREE: usize = 3;
 /// Names of its arrays.
 pub const DENSITY: &str = "density";
 const FEATURES: &str = "features";
 const NETWORK: &str = "colour.";
 
 impl Grids {
+    /// Whole grids on a lattice, with a colour at each corner and no network.
+    pub fn plain(lattice: Lattice, (shift, scale): (f64, f64), least_weight: f64) -> Self {
+        let (features, width, depth, degree) = (3, 0, DEPTH, DEGREE);
+        let (kept, sparse) = (None, OnceLock::new());
+        Self { lattice, kept, sparse, features, width, depth, degree, shift, scale, least_weight }
+    }
+
+    /// The same on another lattice, of which some corners have rows, or all.
+    pub fn settle(&mut self, lattice: Lattice, sparse: Option<Sparse>) {
+        self.lattice = lattice;
+        self.kept = sparse.as_ref().map(|s| BASE64.encode(s.to_bits()));
+        self.sparse = sparse.map_or_else(OnceLock::new, OnceLock::from);
+    }
+
+    /// The corners that have rows, where not all do.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn sparse(&self, device: &Device) -> Result<Option<&Sparse>> {
+        let Some(text) = &self.kept else { return Ok(None) };
+        if self.sparse.get().is_none() {
+            let bits = BASE64.decode(text).unwrap_or_default();
+            let wrong = || Error::job("which corners of the voxel grid are kept cannot be read");
+            let found = Sparse::from_bits(self.lattice, &bits, device)?.ok_or_else(wrong)?;
+            let _ = self.sparse.set(found);
+        }
+        Ok(self.sparse.get())
+    }
+
+    /// Rows of the tables.
+    pub fn rows(&self) -> usize {
+        let ones = |text: &String| BASE64.decode(text).map(|b| b.iter().map(|b| b.count_ones() as usize).sum());
+        match (&self.kept, self.sparse.get()) {
+            (None, _) => self.lattice.len(),
+            (_, Some(sparse)) => sparse.len(),
+            (Some(text), None) => ones(text).unwrap_or(0),
+        }
+    }
+
+    /// A table at points of the cube.
+    fn sample(&self, points: &Var, table: &Var) -> Result<Var> {
+        Ok(match self.sparse(points.device())? {
+            Some(sparse) => sparse.sample(points, table)?,
+            None => self.lattice.sample(points, table)?,
+        })
+    }
+
+    /// A table at the corners of another lattice, whose cube lies in this one's by `to_here`.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn resample(&self, table: &Tensor, other: &Lattice, to_here: impl Fn([f64; 3]) -> [f64; 3]) -> Result<Tensor> {
+        Ok(match self.sparse(table.device())? {
+            Some(sparse) => sparse.resample(table, other, to_here)?,
+            None => self.lattice.resample(table, other, to_here)?,
+        })
+    }
+
     fn directions(&self) -> Encoding {
         Encoding::SphericalHarmonics { degree: self.degree }
     }
@@ -73,7 +141,7 @@ impl Grids {
     /// # Errors
     /// Memory.
     pub fn start(&self, seed: u64, device: &Device) -> Result<Vec<Parameter>> {
-        let zeros = |n: usize| Tensor::zeros(device, DType::F32, &[self.lattice.len(), n]);
+        let zeros = |n: usize| Tensor::zeros(device, DType::F32, &[self.rows(), n]);
         self.parameters(zeros(1)?, zeros(self.features)?, seed)
     }
 
@@ -94,7 +162,7 @@ impl Grids {
 
 impl Medium for Grids {
     fn densities(&self, parameters: &[Var], points: &Var) -> Result<Var> {
-        self.activate(&self.lattice.sample(points, &parameters[0])?)
+        self.activate(&self.sample(points, &parameters[0])?)
     }
 
     fn encode_directions(&self, directions: &Var) -> Result<Var> {
@@ -102,7 +170,7 @@ impl Medium for Grids {
     }
 
     fn evaluate(&self, parameters: &[Var], points: &Var, directions: &Var) -> Result<(Var, Var)> {
-        let features = self.lattice.sample(points, &parameters[1])?;
+        let features = self.sample(points, &parameters[1])?;
         let mut logits = features.slice(1, 0, 3)?;
         if let Some(network) = self.network() {
             let input = ops::concat(&[&features, directions], 1)?;
@@ -121,7 +189,7 @@ impl Description for Grids {
     const KEY: &'static str = "lumigrad.grids";
 
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        let grid = |name: &str, n: usize| (name.to_owned(), vec![self.lattice.len(), n]);
+        let grid = |name: &str, n: usize| (name.to_owned(), vec![self.rows(), n]);
         let mut shapes = vec![grid(DENSITY, 1), grid(FEATURES, self.features)];
         if let Some(network) = self.network() {
             shapes.extend(network.shapes().into_iter().map(|(name, shape)| (format!("{NETWORK}{name}"), shape)));
@@ -133,6 +201,10 @@ impl Description for Grids {
         let fails = |what: String| Err(lumigrad_field::Error::Description(what));
         if let Err(e) = Lattice::new(self.lattice.size) {
             return fails(e.to_string());
+        }
+        let bits = self.lattice.len().div_ceil(8);
+        if self.kept.as_ref().is_some_and(|text| BASE64.decode(text).map_or(0, |b| b.len()) != bits) {
+            return fails(format!("which corners of the grid are kept: expected {bits} bytes in base64"));
         }
         let sizes = (3..=256).contains(&self.features) && self.width <= 1 << 12 && self.depth <= 32 && self.degree <= 8;
         let numbers = self.shift.is_finite() && self.scale.is_finite() && self.scale > 0.0;

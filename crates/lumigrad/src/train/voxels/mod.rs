@@ -17,8 +17,9 @@ job_keys! {
     TrainVoxelsJob {
         include run: RunKeys;
         include space: SpaceKeys;
-        /// dvgo: dense grids of density and features with a small network that sees the direction.
-        method: String, Choice(&["dvgo"]), default "\"dvgo\"";
+        /// dvgo: dense grids of density and features with a small network that sees the direction. sparse: the same grids with
+        /// rows for corners around what is not empty only.
+        method: String, Choice(&["dvgo", "sparse"]), default "\"dvgo\"";
         /// Corners of the grid at the end, as if it were a cube: so many along each side. Without it what suits the pictures.
         resolution: Option<usize>, Count(8), example "160";
         /// Numbers at a corner beside the density.
@@ -48,7 +49,7 @@ pub const FIT: Fit = Fit {
 type Train = fn(&TrainVoxelsJob, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
 
 /// Every method.
-const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train)];
+const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train), ("sparse", dvgo::train)];
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainVoxelsJob = document.parse()?;

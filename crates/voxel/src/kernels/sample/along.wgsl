@@ -1,6 +1,6 @@
-@group(0) @binding(2) var<storage, read> table: array<f32>;
-@group(0) @binding(3) var<storage, read> directions: array<f32>;
-@group(0) @binding(4) var<storage, read_write> changes: array<f32>;
+@group(0) @binding(3) var<storage, read> table: array<f32>;
+@group(0) @binding(4) var<storage, read> directions: array<f32>;
+@group(0) @binding(5) var<storage, read_write> changes: array<f32>;
 
 @compute @workgroup_size(64)
 fn sample_along(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -11,7 +11,8 @@ fn sample_along(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
     for (var c = 0u; c < params.channels; c++) {
         var sum = 0.0;
         for (var bits = 0u; bits < 8u; bits++) {
-            sum += dot(weight_slope(cell, bits), direction) * table[row_of(cell, bits) * params.channels + c];
+            let row = row_of(cell, bits);
+            if row != NONE { sum += dot(weight_slope(cell, bits), direction) * table[row * params.channels + c]; }
         }
         changes[k * params.channels + c] = sum;
     }

@@ -1,8 +1,11 @@
 // The cell of a point and weights of its corners; shared by the kernels of this folder.
 #import dispatch
-struct Params { points: u32, channels: u32, nx: u32, ny: u32, nz: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct Params { points: u32, channels: u32, nx: u32, ny: u32, nz: u32, sparse: u32, unused0: u32, unused1: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> points: array<f32>;
+@group(0) @binding(2) var<storage, read> index: array<u32>;
+
+const NONE = 0xffffffffu;
 
 struct Cell { row: u32, upper: vec3<f32>, slope: vec3<f32> }
 
@@ -21,9 +24,11 @@ fn cell_of(k: u32) -> Cell {
     return cell;
 }
 
-// Row of a corner; bit a of its number tells its side along axis a.
+// Row of a corner, or NONE; bit a of its number tells its side along axis a.
 fn row_of(cell: Cell, bits: u32) -> u32 {
-    return cell.row + (bits & 1u) + ((bits >> 1u) & 1u) * params.nx + (bits >> 2u) * params.nx * params.ny;
+    let corner = cell.row + (bits & 1u) + ((bits >> 1u) & 1u) * params.nx + (bits >> 2u) * params.nx * params.ny;
+    if params.sparse == 0u { return corner; }
+    return index[corner];
 }
 
 fn side(cell: Cell, bits: u32, a: u32) -> f32 {

@@ -11,25 +11,30 @@ const PIECE: usize = 1 << 10;
 
 /// A lattice, and how its rows lie.
 #[derive(Clone, Copy)]
-struct Lattice {
+struct Lattice<'a> {
     size: [usize; 3],
-    /// Rows from the first corner of a cell to its others.
-    rows: [usize; 8],
+    /// From the first corner of a cell to its others.
+    others: [usize; 8],
+    /// Rows of corners, where not all have one.
+    index: Option<&'a [u32]>,
 }
 
-/// A cell of the lattice: its first row, how far a point lies in it, and slopes of that.
+/// The row of a corner that has none.
+const NONE: u32 = u32::MAX;
+
+/// A cell of the lattice: its first corner, how far a point lies in it, and slopes of that.
 struct Cell<R> {
-    row: usize,
+    corner: usize,
     upper: [R; 3],
     slope: [R; 3],
 }
 
-impl Lattice {
-    fn new(p: &Params) -> Self {
+impl<'a> Lattice<'a> {
+    fn new(p: &Params, index: &'a [u32]) -> Self {
         let size = [p.nx, p.ny, p.nz].map(|n| n as usize);
         let strides = [1, size[0], size[0] * size[1]];
-        let rows = std::array::from_fn(|bits: usize| (0..3).map(|a| (bits >> a & 1) * strides[a]).sum());
-        Self { size, rows }
+        let others = std::array::from_fn(|bits: usize| (0..3).map(|a| (bits >> a & 1) * strides[a]).sum());
+        Self { size, others, index: (p.sparse == 1).then_some(index) }
     }
 
     #[inline(always)]
@@ -45,12 +50,22 @@ impl Lattice {
             upper[a] = p - R::from_f64(corner[a] as f64);
             slope[a] = if p == inside { half * most } else { R::ZERO };
         }
-        Cell { row: (corner[2] * self.size[1] + corner[1]) * self.size[0] + corner[0], upper, slope }
+        Cell { corner: (corner[2] * self.size[1] + corner[1]) * self.size[0] + corner[0], upper, slope }
+    }
+
+    /// Rows of a cell's corners; [`NONE`] of those that have none.
+    #[inline(always)]
+    fn rows<R>(&self, cell: &Cell<R>) -> [u32; 8] {
+        let corners = self.others.map(|o| cell.corner + o);
+        match self.index {
+            None => corners.map(|c| c as u32),
+            Some(index) => corners.map(|c| index[c]),
+        }
     }
 
     /// The layer of cells that a point lies in.
     fn layer<R: Real>(&self, point: &[R]) -> usize {
-        self.cell(point).row / (self.size[0] * self.size[1])
+        self.cell(point).corner / (self.size[0] * self.size[1])
     }
 }
 
@@ -87,12 +102,15 @@ impl<R: Real> Cell<R> {
 #[inline(always)]
 fn blend<R: Real, const C: usize>(
     (table, channels, first): (&[R], usize, usize),
-    (row, rows): (usize, &[usize; 8]),
+    rows: [u32; 8],
     weights: &[R; 8],
 ) -> [R; C] {
     let mut sum = [R::ZERO; C];
     for bits in 0..8 {
-        let from = &table[(row + rows[bits]) * channels + first..][..C];
+        if rows[bits] == NONE {
+            continue;
+        }
+        let from = &table[rows[bits] as usize * channels + first..][..C];
         for c in 0..C {
             sum[c] += weights[bits] * from[c];
         }
@@ -123,13 +141,13 @@ fn fill<R: Real, const C: usize>(
 ) {
     for (i, (point, out)) in points.chunks_exact(3).zip(out.chunks_exact_mut(channels)).enumerate() {
         let cell = lattice.cell(point);
-        let sum = blend::<R, C>((table, channels, first), (cell.row, &lattice.rows), &weights(i, &cell));
+        let sum = blend::<R, C>((table, channels, first), lattice.rows(&cell), &weights(i, &cell));
         out[first..first + C].copy_from_slice(&sum);
     }
 }
 
 pub fn sample<R: Real>(p: &Params, _items: usize, b: SampleBuffers<'_, R>) {
-    let (lattice, channels, table) = (Lattice::new(p), p.channels as usize, b.table);
+    let (lattice, channels, table) = (Lattice::new(p, b.index), p.channels as usize, b.table);
     let pieces = b.points.par_chunks(3 * PIECE).zip(b.values.par_chunks_mut(channels * PIECE));
     pieces.for_each(|(points, values)| {
         vectorized(
@@ -147,7 +165,7 @@ pub fn sample<R: Real>(p: &Params, _items: usize, b: SampleBuffers<'_, R>) {
 }
 
 pub fn along<R: Real>(p: &Params, _items: usize, b: SampleAlongBuffers<'_, R>) {
-    let (lattice, channels, table) = (Lattice::new(p), p.channels as usize, b.table);
+    let (lattice, channels, table) = (Lattice::new(p, b.index), p.channels as usize, b.table);
     let pieces = b.points.par_chunks(3 * PIECE).zip(b.directions.par_chunks(3 * PIECE));
     pieces.zip(b.changes.par_chunks_mut(channels * PIECE)).for_each(|((points, directions), changes)| {
         let weights = |i: usize, cell: &Cell<R>| {
@@ -163,12 +181,16 @@ pub fn along<R: Real>(p: &Params, _items: usize, b: SampleAlongBuffers<'_, R>) {
 }
 
 pub fn points<R: Real>(p: &Params, _items: usize, b: SamplePointsBuffers<'_, R>) {
-    let (lattice, channels, table) = (Lattice::new(p), p.channels as usize, b.table);
+    let (lattice, channels, table) = (Lattice::new(p, b.index), p.channels as usize, b.table);
     let rows = b.points.par_chunks(3).zip(b.cotangents.par_chunks(channels)).zip(b.gradient.par_chunks_mut(3));
     rows.with_min_len(PIECE).for_each(|((point, cotangents), gradient)| {
         let cell = lattice.cell(point);
+        let rows = lattice.rows(&cell);
         let pulls: [R; 8] = std::array::from_fn(|bits| {
-            let row = &table[(cell.row + lattice.rows[bits]) * channels..][..channels];
+            if rows[bits] == NONE {
+                return R::ZERO;
+            }
+            let row = &table[rows[bits] as usize * channels..][..channels];
             row.iter().zip(cotangents).fold(R::ZERO, |sum, (&x, &g)| sum + x * g)
         });
         for a in 0..3 {
@@ -188,14 +210,20 @@ impl<R> Rows<R> {
     /// # Safety
     /// In bounds, and nobody else has this row.
     #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
     unsafe fn at(&self, at: usize, n: usize) -> &mut [R] {
         unsafe { std::slice::from_raw_parts_mut(self.0.add(at), n) }
     }
 }
 
 pub fn table<R: Real>(p: &Params, _items: usize, b: SampleTableBuffers<'_, R>) {
-    let (lattice, channels) = (Lattice::new(p), p.channels as usize);
-    assert_eq!(b.gradient.len(), lattice.size.iter().product::<usize>() * channels);
+    let (lattice, channels) = (Lattice::new(p, b.index), p.channels as usize);
+    let n = lattice.size.iter().product::<usize>();
+    let most = lattice.index.map_or(n, |index| {
+        assert_eq!(index.len(), n, "a row or none for every corner");
+        index.iter().filter(|row| **row != NONE).map(|row| *row as usize + 1).max().unwrap_or(0)
+    });
+    assert!(most * channels <= b.gradient.len(), "rows of the gradient");
     let layers: Vec<u32> = b.points.par_chunks(3).with_min_len(PIECE).map(|x| lattice.layer(x) as u32).collect();
     let (starts, order) = sorted(&layers, lattice.size[2] - 1);
     let rows = Rows(b.gradient.as_mut_ptr());
@@ -243,9 +271,10 @@ fn scatter<R: Real, const C: usize>(
         let cell = lattice.cell(&points[3 * i as usize..][..3]);
         let weights = cell.weights();
         let g: [R; C] = std::array::from_fn(|c| cotangents[i as usize * channels + first + c]);
-        for bits in 0..8 {
-            // SAFETY: rows of a lattice by the assertion of `table`; layers of the same parity share none.
-            let row = unsafe { rows.at((cell.row + lattice.rows[bits]) * channels + first, C) };
+        for (bits, row) in lattice.rows(&cell).into_iter().enumerate().filter(|(_, row)| *row != NONE) {
+            // SAFETY: rows by the assertions of `table`; layers of the same parity have no corner in common, and no two
+            // corners a row.
+            let row = unsafe { rows.at(row as usize * channels + first, C) };
             for c in 0..C {
                 row[c] += weights[bits] * g[c];
             }

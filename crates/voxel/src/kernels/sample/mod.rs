@@ -16,7 +16,9 @@ params! {
         pub nx: u32,
         pub ny: u32,
         pub nz: u32,
-        pub unused: [u32; 3],
+        /// 1: rows of corners are found in `index`, and corners that have none are 0.
+        pub sparse: u32,
+        pub unused: [u32; 2],
     }
 }
 
@@ -24,6 +26,7 @@ kernel! {
     /// One point per item: its values, [points, channels].
     pub struct Sample(SampleBuffers) {
         points: read real,
+        index: read u32,
         table: read real,
         values: write real,
     }
@@ -35,6 +38,7 @@ kernel! {
     /// One point per item: the change of its values along a direction, [points, channels].
     pub struct SampleAlong(SampleAlongBuffers) {
         points: read real,
+        index: read u32,
         table: read real,
         directions: read real,
         changes: write real,
@@ -47,6 +51,7 @@ kernel! {
     /// One point per item: its cotangent, [points, 3].
     pub struct SamplePoints(SamplePointsBuffers) {
         points: read real,
+        index: read u32,
         table: read real,
         cotangents: read real,
         gradient: write real,
@@ -60,6 +65,7 @@ kernel! {
     /// fixed.
     pub struct SampleTable(SampleTableBuffers) {
         points: read real,
+        index: read u32,
         cotangents: read real,
         gradient: update real,
     }
