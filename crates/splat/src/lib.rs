@@ -13,6 +13,7 @@ mod init;
 mod lanes;
 mod loss;
 mod project;
+pub mod raycast;
 mod render;
 #[cfg(test)]
 mod render_tests;
@@ -32,4 +33,4 @@ pub use render::{Renderer, render, render_views};
 pub use robust::{Robust, RobustTrainer};
 pub use strategy::Strategy;
 pub use train::{Background, Remembered, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
-pub use view::{Image, Projection, RenderOptions, View};
+pub use view::{Image, Projection, RenderOptions, Technique, View};

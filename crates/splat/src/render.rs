@@ -5,8 +5,9 @@ use crate::device::{CameraVars, DeviceOptions, GaussianVars, SURFEL_PLANES, surf
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
 use crate::project::Camera;
+use crate::raycast::{PLANES as RAY_PLANES, RaycastOptions, raycast_vars};
 use crate::rows::Rows;
-use crate::{Error, Gaussians, Image, Kernel, RenderOptions, View, view};
+use crate::{Error, Gaussians, Image, Kernel, RenderOptions, Technique, View, view};
 use lumigrad_core::{DType, Device};
 use rayon::prelude::*;
 
@@ -37,10 +38,10 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
 /// Colour = Σ wᵢ cᵢ + T · background, front to back with wᵢ = αᵢ Π (1 − αⱼ); alphas are at most 0.99 and those below 1/255
 /// are left out, as are Gaussians with non-finite parameters or without a rotation.
 ///
-/// Surfels are drawn as [`surfels_vars`] draws them.
+/// Surfels are drawn as [`surfels_vars`] draws them; with [`Technique::Raycast`] it is [`raycast_vars`] that draws.
 ///
-/// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with
-/// orthographic cameras. **Determinism**: the same bits for any number of threads.
+/// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels and rays with
+/// orthographic cameras; rays through surfels. **Determinism**: the same bits for any number of threads.
 /// **Source**: Kerbl et al. 2023, 3D Gaussian Splatting.
 pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Image, Error> {
     Renderer::new(gaussians)?.render(view, options)
@@ -64,6 +65,8 @@ pub struct Renderer {
     len: usize,
     /// Surfels are drawn where the tape draws them.
     surfels: Option<GaussianVars>,
+    /// As is what is ray cast, once it is.
+    cast: Option<GaussianVars>,
 }
 
 impl Renderer {
@@ -76,6 +79,7 @@ impl Renderer {
         let surfels = (kernel == Kernel::Surfel).then(|| GaussianVars::new(gaussians, &Device::cpu(), DType::F32));
         Ok(Self {
             surfels: surfels.transpose().map_err(core)?,
+            cast: None,
             kernel,
             sh_degree,
             rows: Rows::new(gaussians),
@@ -112,24 +116,52 @@ impl Renderer {
         Ok(Some(picture.tensor().to_vec::<f32>().map_err(core)?))
     }
 
+    /// Pixels of a view by [`raycast_vars`].
+    fn cast(&mut self, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
+        view::check_view(view)?;
+        let cast = match self.cast.take() {
+            Some(vars) => vars,
+            None => {
+                let like = Gaussians { kernel: self.kernel, sh_degree: self.sh_degree, ..Default::default() };
+                GaussianVars::new(&self.rows.gaussians(&like), &Device::cpu(), DType::F32).map_err(core)?
+            }
+        };
+        let near = f64::from(options.near);
+        let camera = CameraVars { near, ..CameraVars::new(view, &Device::cpu(), DType::F32).map_err(core)? };
+        let how = RaycastOptions::new(self.kernel, self.sh_degree);
+        let pixels = raycast_vars(&cast, &camera, &how).and_then(|p| p.tensor().to_vec::<f32>()).map_err(core);
+        self.cast = Some(cast);
+        pixels
+    }
+
     /// The picture of a view, as [`render`].
     ///
-    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with orthographic cameras.
+    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels; surfels and rays with orthographic cameras; rays
+    /// through surfels.
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
+        if options.technique == Technique::Raycast {
+            let pixels = self.cast(view, options)?;
+            return Ok(of_pixels::<RAY_PLANES>(&pixels, view, options.background));
+        }
         if let Some(pixels) = self.surfels(view, options)? {
-            let pixels = pixels.as_chunks::<SURFEL_PLANES>().0;
-            let over = |p: &[f32; SURFEL_PLANES]| [0, 1, 2].map(|ch| p[ch] + p[9] * options.background[ch]);
-            return Ok(Image {
-                width: view.width,
-                height: view.height,
-                colour: pixels.iter().map(over).collect(),
-                alpha: pixels.iter().map(|p| 1.0 - p[9]).collect(),
-                depth: pixels.iter().map(|p| p[3]).collect(),
-            });
+            return Ok(of_pixels::<SURFEL_PLANES>(&pixels, view, options.background));
         }
         self.list(view, options)?;
         self.drawn.update(&self.frame, true, false);
         Ok(image(&self.drawn, [view.width, view.height], options.background))
+    }
+}
+
+/// The picture over a background, of pixels that begin with red, green, blue, depth and end with the transmittance.
+fn of_pixels<const N: usize>(pixels: &[f32], view: &View, background: [f32; 3]) -> Image {
+    let pixels = pixels.as_chunks::<N>().0;
+    let over = |p: &[f32; N]| [0, 1, 2].map(|ch| p[ch] + p[N - 1] * background[ch]);
+    Image {
+        width: view.width,
+        height: view.height,
+        colour: pixels.iter().map(over).collect(),
+        alpha: pixels.iter().map(|p| 1.0 - p[N - 1]).collect(),
+        depth: pixels.iter().map(|p| p[3]).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod adc;
 mod mcmc;
 
+use crate::Technique;
 use crate::rows::{OPACITY, ROTATION, Rows};
 
 /// A way to place Gaussians where they are needed.
@@ -42,6 +43,8 @@ pub(crate) struct State<'a> {
     pub seed: u64,
     /// Present rate of the means.
     pub means_rate: f32,
+    /// What Gaussians look like together.
+    pub technique: Technique,
 }
 
 impl Strategy {
