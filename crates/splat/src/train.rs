@@ -6,12 +6,12 @@ use crate::composite::{Drawn, Tiled};
 use crate::frame::Frame;
 use crate::loss::{Planes, Scratch};
 use crate::project::{Camera, Moments};
-use crate::raycast::host::Rays;
+use crate::raycast::{self, host::Rays};
 use crate::render::camera;
 use crate::rows::{BLOCK, Rows};
 use crate::strategy::{Pulls, State, Strategy};
 use crate::update::{Adam, pull, update};
-use crate::{Error, Gaussians, Projection, Technique, View, smoothing, view};
+use crate::{Error, Gaussians, Technique, View, smoothing, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use pictures::{by_tiles, hide, ignore, over, target};
 use std::collections::BTreeMap;
@@ -262,7 +262,11 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
 }
 
 /// Whether pictures can be ray cast in training, where they are to be.
-pub(crate) fn check_rays(options: &TrainOptions, pictures: &[TrainingPicture]) -> Result<(), Error> {
+pub(crate) fn check_rays(
+    gaussians: &Gaussians,
+    options: &TrainOptions,
+    pictures: &[TrainingPicture],
+) -> Result<(), Error> {
     let refuse = |message: &str| Err(Error::Rays { message: message.into() });
     if options.technique == Technique::Splat {
         return Ok(());
@@ -270,13 +274,10 @@ pub(crate) fn check_rays(options: &TrainOptions, pictures: &[TrainingPicture]) -
     if options.strategy.pulls().is_some() {
         return refuse("adaptive density control counts pulls at splats; take another strategy");
     }
-    if pictures.iter().any(|p| p.view.projection == Projection::Orthographic) {
-        return refuse("rays are cast by perspective cameras only");
-    }
     if options.smoothing {
         return refuse("smoothed Gaussians are splatted only");
     }
-    Ok(())
+    pictures.iter().try_for_each(|p| raycast::check(gaussians.kernel, &p.view))
 }
 
 /// Trains Gaussians on the host: one picture per step, (1 − λ) L1 + λ (1 − SSIM) with λ = 0.2, exact Adam.
@@ -324,7 +325,7 @@ impl Trainer {
         let pictures = pictures.into();
         check(&gaussians, &pictures)?;
         view::check_ellipsoids(&gaussians)?;
-        check_rays(&options, &pictures)?;
+        check_rays(&gaussians, &options, &pictures)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
@@ -416,7 +417,7 @@ impl Trainer {
         let size = [picture.view.width, picture.view.height];
         let (casts, w) = (self.casts(), &mut self.work);
         if casts {
-            w.rays.draw(&self.rows, &self.smoothing, &camera, size)?;
+            w.rays.draw(&self.rows, &self.smoothing, &camera, size, true)?;
         } else {
             w.frame.update(&self.rows, &self.smoothing, &camera, size, true)?;
             w.drawn.update(&w.frame, false, true);

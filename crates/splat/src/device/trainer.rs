@@ -82,7 +82,7 @@ impl DeviceTrainer {
         device: &Device,
     ) -> Result<Self> {
         check(&state.gaussians, pictures)?;
-        check_rays(&options, pictures)?;
+        check_rays(&state.gaussians, &options, pictures)?;
         let shots: Vec<Shot> = pictures.iter().map(|p| Shot::new(p, device)).collect::<Result<_>>()?;
         let all: Vec<View> = pictures.iter().map(|p| p.view.clone()).collect();
         let mut out = Self::bare(&state, (shots.into(), all.into()), extent(pictures), options, device)?;

@@ -50,11 +50,18 @@ impl<T: Precision> Rays<T> {
         }
     }
 
-    /// Draws the Gaussians of a camera.
+    /// Draws the Gaussians of a camera; [`Rays::backward`] needs what `keep` keeps.
     ///
     /// **Errors**: Gaussians that cover too much.
-    pub fn draw(&mut self, rows: &Rows<T>, smoothing: &[T], camera: &Camera<T>, size: [usize; 2]) -> Result<(), Error> {
-        self.frame.update(rows, smoothing, camera, size, true)?;
+    pub fn draw(
+        &mut self,
+        rows: &Rows<T>,
+        smoothing: &[T],
+        camera: &Camera<T>,
+        size: [usize; 2],
+        keep: bool,
+    ) -> Result<(), Error> {
+        self.frame.update(rows, smoothing, camera, size, keep)?;
         let [fx, fy, cx, cy] = camera.intrinsics;
         let square = |k: usize, f: T, c: T| {
             let slope = (T::from_f64(k as f64 + 0.5) - c) / f;

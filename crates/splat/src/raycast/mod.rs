@@ -23,14 +23,14 @@ mod tests;
 use crate::device::lists::{Lists, lists};
 use crate::device::{CameraVars, GaussianVars};
 use crate::frame::TILE;
-use crate::{Kernel, Projection};
+use crate::{Kernel, Projection, View};
 use blob::ROW;
 use kernels::{RayComposite, RayGradient, RayParams, RayTangent};
 use lumigrad_core::{CallParams, Error, Map, Operator, Result, Tensor, Var, apply};
 use std::sync::Arc;
 
 /// Numbers of a pixel.
-pub(crate) const PLANES: usize = 5;
+const PLANES: usize = 5;
 
 /// How Gaussians are ray cast.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +63,23 @@ pub(crate) fn footprint(kernel: Kernel) -> f64 {
     if kernel == Kernel::Mip { 0.1 } else { 0.3 }
 }
 
+/// Why rays cannot be cast.
+fn refusal(kernel: Kernel, projection: Projection) -> Option<&'static str> {
+    match (kernel, projection) {
+        (_, Projection::Orthographic) => Some("rays are cast by perspective cameras only; splat"),
+        (Kernel::Surfel, _) => {
+            Some("surfels (2DGS) have no density to cast rays through; choose the classic or mip kernel")
+        }
+        _ => None,
+    }
+}
+
+/// Whether rays of a view can be cast.
+pub(crate) fn check(kernel: Kernel, view: &View) -> std::result::Result<(), crate::Error> {
+    let refused = |reason: &str| Err(crate::Error::Rays { message: reason.into() });
+    refusal(kernel, view.projection).map_or(Ok(()), refused)
+}
+
 /// The ray cast picture [H, W, 5]: red, green, blue and depth (of the middles of intervals), each summed with its weights, and
 /// the transmittance behind all.
 ///
@@ -74,15 +91,9 @@ pub(crate) fn footprint(kernel: Kernel) -> f64 {
 /// **Determinism**: the same bits from run to run on both devices. **Cost**: as [`crate::device::render_vars`], and per ray and Gaussian
 /// about five intervals.
 pub fn raycast_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &RaycastOptions) -> Result<Var> {
-    let refuse = |reason: &str| {
+    if let Some(reason) = refusal(options.kernel, camera.projection) {
         let device = gaussians.means.device().to_string();
-        Err(Error::Unsupported { kernel: "splat/raycast".into(), device, reason: reason.into() })
-    };
-    if camera.projection == Projection::Orthographic {
-        return refuse("rays are cast by perspective cameras only");
-    }
-    if options.kernel == Kernel::Surfel {
-        return refuse("surfels (2DGS) have no density; choose the classic or the mip kernel");
+        return Err(Error::Unsupported { kernel: "splat/raycast".into(), device, reason: reason.into() });
     }
     let rest = gaussians.rest.as_ref().map_or(0, |r| r.shape()[1]);
     let [width, height] = camera.size;

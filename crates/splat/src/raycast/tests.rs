@@ -8,7 +8,7 @@ use crate::render_tests::{scene, seen};
 use crate::rows::{BLOCK, Rows};
 use crate::train::tests::start;
 use crate::update::Learnt;
-use crate::{Gaussians, Strategy, Technique, Train, TrainOptions, Trainer, View};
+use crate::{Gaussians, Strategy, Technique, Train, TrainOptions, Trainer};
 use fearless_simd::{Simd, SimdBase, dispatch};
 use lumigrad_core::{DType, Device, Tape};
 use lumigrad_testkit::{Check, devices};
@@ -230,7 +230,7 @@ fn the_host_has_the_tapes_pictures_and_derivatives() {
         let rows = Rows::<f64>::new(&gaussians);
         let camera = Rays::<f64>::camera(camera::<f64>(kernel, sh_degree, &view, 0.01));
         let mut rays = Rays::<f64>::default();
-        rays.draw(&rows, &[], &camera, size).unwrap();
+        rays.draw(&rows, &[], &camera, size, true).unwrap();
         let pixels = picture.tensor().to_vec::<f64>().unwrap();
         let mut grads = vec![[[0.0; PIXELS]; 5]; rays.picture.len()];
         for_pixels(size, |pixel, tile, at| {
