@@ -123,6 +123,17 @@ impl Default for TrainOptions {
     }
 }
 
+impl TrainOptions {
+    /// Rates that suit a technique: rays find the places of densities by larger steps than splats those of their means.
+    pub fn of(technique: Technique) -> Self {
+        let own = Self { technique, ..Self::default() };
+        match technique {
+            Technique::Splat => own,
+            Technique::Raycast => Self { means_rate: own.means_rate.map(|r| 12.0 * r), scales_rate: 1.5e-2, ..own },
+        }
+    }
+}
+
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {

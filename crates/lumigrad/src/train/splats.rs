@@ -72,7 +72,6 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let weight = if job.strategy == "mcmc" { 0.01 } else { 0.0 };
     let technique = technique(&job.renderer);
     let options = TrainOptions {
-        technique,
         seed: job.common.seed,
         background,
         strategy,
@@ -86,7 +85,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         smoothing: job.smoothing,
         distortion_weight: job.distortion_weight as f32,
         normal_weight: job.normal_weight as f32,
-        ..TrainOptions::default()
+        ..TrainOptions::of(technique)
     };
     // Training pictures are held once, but where they are what is scored.
     let keep = dataset.test.is_empty();

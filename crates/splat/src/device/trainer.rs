@@ -422,7 +422,7 @@ impl DeviceTrainer {
 
     /// The noise of the strategy.
     pub(super) fn explore(&mut self, means_rate: f32) -> Result<()> {
-        match self.options.strategy.noise(means_rate) {
+        match self.options.strategy.noise(means_rate, self.options.technique) {
             Some(size) => self.shake(size),
             None => Ok(()),
         }

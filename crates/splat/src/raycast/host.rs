@@ -4,7 +4,7 @@
 use super::blob::{Blob, ROW};
 use super::march::{Cast, backward, forward};
 use super::profile::{Grid, REACH};
-use super::{BITS, DEPTH_MIN};
+use super::{BITS, DEPTH_MIN, FOOTPRINT};
 use crate::composite::{PIXELS, Tiled};
 use crate::frame::{Frame, InPicture, TILE};
 use crate::lanes::{Mask, Precision, V, exp};
@@ -135,7 +135,7 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     }
     let raw = [dot(v[0], v[0]), dot(v[0], v[1]), dot(v[1], v[1])];
     let mip = camera.kernel == Kernel::Mip;
-    let footprint = c(super::footprint(camera.kernel));
+    let footprint = c(FOOTPRINT);
     let cov = [raw[0] + footprint, raw[1], raw[2] + footprint];
     let det = cov[0] * cov[2] - cov[1] * cov[1];
     visible &= det.simd_gt(c(0.0)) & det.simd_lt(c(1e36));

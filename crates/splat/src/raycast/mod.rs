@@ -50,18 +50,15 @@ pub struct RaycastOptions {
 impl RaycastOptions {
     /// Those that trainers and renderers take.
     pub fn new(kernel: Kernel, sh_degree: usize) -> Self {
-        Self { kernel, sh_degree, depth_min: DEPTH_MIN, bits: BITS, footprint: footprint(kernel) }
+        Self { kernel, sh_degree, depth_min: DEPTH_MIN, bits: BITS, footprint: FOOTPRINT }
     }
 }
 
 /// What [`RaycastOptions::new`] takes.
-pub(crate) const DEPTH_MIN: f64 = 0.01;
+pub(crate) const DEPTH_MIN: f64 = 0.02;
 pub(crate) const BITS: u32 = 6;
-
-/// As the kernels' low-pass filters.
-pub(crate) fn footprint(kernel: Kernel) -> f64 {
-    if kernel == Kernel::Mip { 0.1 } else { 0.3 }
-}
+/// Of a square.
+pub(crate) const FOOTPRINT: f64 = 1.0 / 12.0;
 
 /// Why rays cannot be cast.
 fn refusal(kernel: Kernel, projection: Projection) -> Option<&'static str> {

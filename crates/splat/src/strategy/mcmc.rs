@@ -19,6 +19,8 @@ const GROWTH: f64 = 1.05;
 const MOST: usize = 51;
 /// Noise in units of the rate of the means.
 pub const NOISE: f32 = 5e5;
+/// Less of it for densities, which are fainter than opacities, and whose means have larger rates.
+pub const OF_DENSITIES: f32 = 1.0 / 120.0;
 
 /// Whether Gaussians jump after this step.
 pub fn is_due(step: usize, progress: f64) -> bool {
