@@ -272,21 +272,19 @@ impl<T: Precision, P: InPicture<T>> Frame<T, P> {
 }
 
 impl Part {
-    fn clear(&mut self, tiles: usize) {
-        self.tiles.clear();
-        self.counts.clear();
-        self.next.clear();
-        self.next.resize(tiles, 0);
-    }
-}
-
-impl Part {
     /// Adds all tiles between first and last columns and rows.
     fn fill(&mut self, [x0, x1, y0, y1]: [usize; 4], columns: usize) {
         for tile in (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| y * columns + x)) {
             self.tiles.push(tile as u32);
             self.next[tile] += 1;
         }
+    }
+
+    fn clear(&mut self, tiles: usize) {
+        self.tiles.clear();
+        self.counts.clear();
+        self.next.clear();
+        self.next.resize(tiles, 0);
     }
 }
 

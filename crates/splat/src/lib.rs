@@ -1,5 +1,6 @@
 //! Gaussian splatting: scenes of [`Gaussians`] on the host, their pictures ([`render`]), and their training on pictures
-//! with known cameras ([`Trainer`]). All of it runs on the CPU.
+//! with known cameras ([`Trainer`]). All of it runs on the CPU. [`device`] has the same on any device, on a tape; [`raycast`]
+//! lets light fade in Gaussians along rays, of which no order is visible.
 
 mod aov;
 mod composite;
