@@ -483,23 +483,26 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         gp[a] += inside.select(-(f / zz * gj[a][2]), zero);
         gp[2] += inside.select(zero, -(f * s.t[a] / zzz * gj[a][2]));
     }
-    place_backward(simd, row, camera, (s.to_mean, s.distance), (gp, g.channels), visible, out);
+    let [red, green, blue, _] = g.channels;
+    place_backward(simd, row, camera, s.to_mean, [gp[0], gp[1], gp[2], red, green, blue], visible, out);
 }
 
-/// Derivatives by means and harmonics, given those by places before the camera and by colours; what is not `visible` has none
-/// of any number.
+/// Derivatives by means and harmonics, given those by places before the camera and by colours, three numbers each; what is not
+/// `visible` has none of any number.
 #[inline(always)]
 pub(crate) fn place_backward<S: Simd, T: Precision>(
     simd: S,
     row: Lanes<T>,
     camera: &Camera<V<S, T>>,
-    (to_mean, distance): ([V<S, T>; 3], V<S, T>),
-    (by_p, by_colour): ([V<S, T>; 3], [V<S, T>; 4]),
+    to_mean: [V<S, T>; 3],
+    by: [V<S, T>; 6],
     mut visible: Mask<S, T>,
     out: &mut [V<S, T>],
 ) {
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let zero = c(0.0);
+    let distance = dot(to_mean, to_mean).sqrt();
+    let (by_p, by_colour) = ([by[0], by[1], by[2]], [by[3], by[4], by[5]]);
     let mut by_dir = [zero; 3];
     let dir = direction(to_mean, distance, c(1.0));
     let basis = sh::basis(camera.sh_degree, dir, c);

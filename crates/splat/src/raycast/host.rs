@@ -369,7 +369,7 @@ impl<T: Precision> Learnt<T, ROW> for Blob<T> {
         for (l, x) in rotation_backward(s.placed.q, s.placed.q_norm, &by_world, two).into_iter().enumerate() {
             out[ROTATION + l] = x;
         }
-        let colour = [g[6], g[7], g[8], zero];
-        place_backward(simd, row, camera, (s.placed.to_mean, s.placed.distance), (by_p, colour), visible, out);
+        let by = [by_p[0], by_p[1], by_p[2], g[6], g[7], g[8]];
+        place_backward(simd, row, camera, s.placed.to_mean, by, visible, out);
     }
 }
