@@ -50,6 +50,39 @@ fn photographs_become_splats_that_every_command_takes() {
 }
 
 #[test]
+fn rays_are_cast_in_training_and_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 9);
+    let rays = ["--renderer", "raycast", "--device", "cpu"];
+    let run = |more: &[&str]| Run::new(folder.path(), &train(&[&rays, more].concat()));
+    let whole = run(&["--out", "run"]);
+    assert_eq!(whole.code, 0, "{}", whole.err);
+    let psnr = whole.json()["metrics"]["test_psnr"].as_f64().unwrap();
+    assert!(psnr > 17.0, "{psnr} dB");
+    let one = run(&["--threads", "1", "--out", "one"]);
+    assert_eq!(one.code, 0, "{}", one.err);
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("splats.ply")).unwrap();
+    assert!(bytes("run") == bytes("one"), "one thread and two differ");
+    // The held-out views, ray cast from the saved file, score what training said.
+    let view = ["render", "run", "--renderer", "raycast", "--camera", "run/views/transforms_test.json", "--json"];
+    let again = Run::new(folder.path(), &[&view[..], &["--aov", "depth,mask", "-o", "again"]].concat());
+    assert_eq!(again.code, 0, "{}", again.err);
+    let scored = Run::new(folder.path(), &["eval", "again", "--against", "run/views", "--json"]);
+    assert!(scored.json()["metrics"]["psnr"].as_f64().unwrap() > 45.0, "{}", scored.out);
+    // What is not cast is refused, with what to do.
+    for (more, help) in [
+        (&["--kernel", "surfel"][..], "classic"),
+        (&["--strategy", "adc"], "mcmc"),
+        (&["--kernel", "mip", "--smoothing"], "smoothing"),
+    ] {
+        let refused = run(more);
+        assert!(refused.code == 2 && refused.err.contains(help), "{more:?}: {}", refused.err);
+    }
+    let refused = Run::new(folder.path(), &[&view[..], &["--aov", "normal"]].concat());
+    assert!(refused.code == 2 && refused.err.contains("splat"), "{}", refused.err);
+}
+
+#[test]
 fn variants_of_training_end() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 9);

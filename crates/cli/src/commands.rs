@@ -117,6 +117,7 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     let model = need(job.model.clone(), "render", "MODEL")?;
     // A run of splats or of a scene has no field.
     if let Some(field) = lumigrad::fields::find(&model) {
+        only_splats(&job)?;
         let settings = RenderSettings { aov: job.aov.clone(), ..RenderSettings::default() };
         let written = lumigrad::fields::render(&field, &job, device, summary)?;
         // A sound is no picture.
@@ -127,20 +128,32 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     let splats = run::run_splats(&model).unwrap_or(model.clone());
     if lumigrad::splat::formats::is_splats(&splats) {
         let gaussians = run::load_splats(&splats)?;
-        let settings = RenderSettings { aov: job.aov.clone(), exr: job.format == "exr", environment: None };
+        let technique = run::technique(job.renderer.as_deref().unwrap_or_default());
+        let exr = job.format == "exr";
+        let settings = RenderSettings { aov: job.aov.clone(), exr, technique, ..RenderSettings::default() };
         let written = run::render_splats(&gaussians, job.camera.as_deref(), size, &settings, &job.out)?;
         summary.metric("n_splats", gaussians.len() as f64);
         return rendered(&written, &settings, &job, summary);
     }
+    only_splats(&job)?;
     let model = if model.is_dir() { run_scene(&model)? } else { model };
     let environment = job.environment.as_ref().map(EnvironmentChoice::load).transpose()?;
     let scene = lumigrad::files::load_scene(&model)?;
     summary.warnings.extend(scene.warnings.clone());
     let views = run::cameras(&scene, job.camera.as_deref(), size)?;
-    let settings = RenderSettings { aov: job.aov.clone(), exr: job.format == "exr", environment };
+    let exr = job.format == "exr";
+    let settings = RenderSettings { aov: job.aov.clone(), exr, environment, ..RenderSettings::default() };
     let written = run::render(&scene, &views, &settings, device, &job.out)?;
     summary.metric("n_views", views.len() as f64);
     rendered(&written, &settings, &job, summary)
+}
+
+/// Refuses what only splats have.
+fn only_splats(job: &RenderJob) -> Result<()> {
+    match job.renderer {
+        Some(_) => Err(Error::usage("--renderer", "only splats have a use for it", "leave it out")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what only fields have.

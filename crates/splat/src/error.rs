@@ -29,6 +29,12 @@ pub enum Error {
     /// Something that needs ellipsoids.
     #[error("this cannot be done with surfels (2DGS); choose the classic or the mip kernel")]
     Surfels,
+    /// Something that is not ray cast.
+    #[error("{message}")]
+    Rays {
+        /// What, and what to do.
+        message: String,
+    },
     /// The camera is not a camera.
     #[error("the view has non-finite numbers or a focal length that is not positive; check its camera")]
     Camera,

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::lanes::{Precision, level};
-use crate::project::{Camera, Splat, project};
+use crate::project::{Camera, Seen, Splat, project};
 use crate::rows::{BLOCK, Rows};
 use fearless_simd::{Simd, dispatch};
 use rayon::prelude::*;
@@ -16,18 +16,64 @@ const MOST: usize = 1 << 27;
 const PARTS: usize = 64;
 const COUNTS: usize = 1 << 22;
 
+/// A Gaussian as a camera sees it.
+pub(crate) trait InPicture<T>: Copy + Default + Send + Sync {
+    /// Those of a block of rows, and what they are smoothed with.
+    fn project<S: Simd>(simd: S, block: (&[T], &[T]), camera: &Camera<T>, out: &mut [Self; BLOCK]) -> Seen<T>;
+
+    /// What lists are sorted by; positive.
+    fn order(&self) -> f32;
+
+    /// Its quadratic form about a mean, where it is cut off by one.
+    fn outline(&self) -> Option<&Splat<T>> {
+        None
+    }
+}
+
+impl<T: Precision> InPicture<T> for Splat<T> {
+    #[inline(always)]
+    fn project<S: Simd>(simd: S, block: (&[T], &[T]), camera: &Camera<T>, out: &mut [Self; BLOCK]) -> Seen<T> {
+        project(simd, block, camera, out)
+    }
+
+    fn order(&self) -> f32 {
+        self.channels[3].to_f64() as f32
+    }
+
+    fn outline(&self) -> Option<&Splat<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Precision, P> Default for Frame<T, P> {
+    fn default() -> Self {
+        Self {
+            size: [0; 2],
+            least: T::ZERO,
+            splats: vec![],
+            seen: vec![],
+            ids: vec![],
+            starts: vec![],
+            slots: vec![],
+            owners: vec![],
+            places: vec![],
+            entries: vec![],
+            parts: vec![],
+        }
+    }
+}
+
 /// Splats and, per tile, those that touch it.
 ///
 /// Every entry of a list has one writer, and sums run over the entries of a splat in the order of tiles: results are the
 /// same bits for any number of threads.
-#[derive(Default)]
-pub(crate) struct Frame<T> {
+pub(crate) struct Frame<T, P = Splat<T>> {
     /// Columns and rows of the picture.
     pub size: [usize; 2],
     /// log₂ of the least alpha that is drawn.
     pub least: T,
     /// Of each Gaussian; what is not seen has none of meaning.
-    pub splats: Vec<Splat<T>>,
+    pub splats: Vec<P>,
     /// For each block a bit for each Gaussian that is seen.
     pub seen: Vec<u16>,
     /// Gaussians of all tiles, one tile after the other, by depth.
@@ -81,7 +127,9 @@ impl<T: Precision> Frame<T> {
             ..Default::default()
         }
     }
+}
 
+impl<T: Precision, P: InPicture<T>> Frame<T, P> {
     /// Projects all rows and lists the splats, in the memory of an earlier frame. Where there is `smoothing`, whole blocks
     /// of it, Gaussians are [`crate::Gaussians::smoothed`]. [`Frame::sum`] needs what `keep` keeps.
     ///
@@ -97,7 +145,7 @@ impl<T: Precision> Frame<T> {
         self.size = size;
         self.least = camera.least;
         let blocks = rows.n.div_ceil(BLOCK);
-        self.splats.resize(blocks * BLOCK, Splat::default());
+        self.splats.resize(blocks * BLOCK, P::default());
         self.seen.resize(blocks, 0);
         let [columns, lines] = self.tiles();
         let most = (COUNTS / (columns * lines).max(1)).clamp(1, PARTS);
@@ -179,7 +227,7 @@ impl<T: Precision> Frame<T> {
                     continue;
                 }
                 // Depths are positive: their bits are in the order of their values.
-                let depth = ((splats[i].channels[3].to_f64() as f32).to_bits() as u64) << 32;
+                let depth = (splats[i].order().to_bits() as u64) << 32;
                 let (now, rest) = tiles.split_at(counts.next().map_or(0, |&n| n as usize));
                 for &tile in now {
                     let at = &mut part.next[tile as usize];
@@ -224,6 +272,14 @@ impl<T: Precision> Frame<T> {
 }
 
 impl Part {
+    /// Adds all tiles between first and last columns and rows.
+    fn fill(&mut self, [x0, x1, y0, y1]: [usize; 4], columns: usize) {
+        for tile in (y0..=y1).flat_map(|y| (x0..=x1).map(move |x| y * columns + x)) {
+            self.tiles.push(tile as u32);
+            self.next[tile] += 1;
+        }
+    }
+
     fn clear(&mut self, tiles: usize) {
         self.tiles.clear();
         self.counts.clear();
@@ -239,15 +295,15 @@ pub(crate) fn smoothing_of<T>(smoothing: &[T], block: usize) -> &[T] {
 
 /// Projects a block and adds the tiles of its splats; gives a bit for each Gaussian that is seen.
 #[inline(always)]
-fn fill_block<S: Simd, T: Precision>(
+fn fill_block<S: Simd, T: Precision, P: InPicture<T>>(
     simd: S,
     columns: usize,
     block: (&[T], &[T]),
     camera: &Camera<T>,
-    splats: &mut [Splat<T>; BLOCK],
+    splats: &mut [P; BLOCK],
     part: &mut Part,
 ) -> u16 {
-    let seen = project(simd, block, camera, splats);
+    let seen = P::project(simd, block, camera, splats);
     let (mut rest, mut bits) = (seen.bits, 0);
     while rest != 0 {
         let k = rest.trailing_zeros() as usize;
@@ -258,7 +314,10 @@ fn fill_block<S: Simd, T: Precision>(
         for (place, tiles) in about.iter_mut().zip(&seen.tiles) {
             *place = tiles[k].to_f64() as i32 as usize;
         }
-        tiles_of(&splats[k], about, columns, camera.least, part);
+        match splats[k].outline() {
+            Some(splat) => tiles_of(splat, about, columns, camera.least, part),
+            None => part.fill(about, columns),
+        }
         if part.tiles.len() > count {
             bits |= 1 << k;
             part.counts.push((part.tiles.len() - count) as u32);

@@ -1,5 +1,6 @@
 //! Gaussian splatting: scenes of [`Gaussians`] on the host, their pictures ([`render`]), and their training on pictures
-//! with known cameras ([`Trainer`]). All of it runs on the CPU.
+//! with known cameras ([`Trainer`]). All of it runs on the CPU. [`device`] has the same on any device, on a tape; [`raycast`]
+//! lets light fade in Gaussians along rays, of which no order is visible.
 
 mod aov;
 mod composite;
@@ -13,6 +14,7 @@ mod init;
 mod lanes;
 mod loss;
 mod project;
+pub mod raycast;
 mod render;
 #[cfg(test)]
 mod render_tests;
@@ -32,4 +34,4 @@ pub use render::{Renderer, render, render_views};
 pub use robust::{Robust, RobustTrainer};
 pub use strategy::Strategy;
 pub use train::{Background, Remembered, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
-pub use view::{Image, Projection, RenderOptions, View};
+pub use view::{Image, Projection, RenderOptions, Technique, View};

@@ -9,7 +9,7 @@ use crate::sh::{self, Number};
 use crate::{Kernel, Projection};
 use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask};
 
-type Mat<N> = [[N; 3]; 3];
+pub(crate) type Mat<N> = [[N; 3]; 3];
 
 /// What projection needs to know of camera and scene; N is a number, or a vector that holds it in all lanes.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) struct Camera<N> {
 
 impl<T: Precision> Camera<T> {
     #[inline(always)]
-    fn spread<S: Simd>(&self, simd: S) -> Camera<V<S, T>> {
+    pub fn spread<S: Simd>(&self, simd: S) -> Camera<V<S, T>> {
         let of = |x: T| V::<S, T>::splat(simd, x);
         Camera {
             rotation: self.rotation.map(|row| row.map(of)),
@@ -111,12 +111,12 @@ struct Terms<N> {
 }
 
 #[inline(always)]
-fn dot<N: Number>(a: [N; 3], b: [N; 3]) -> N {
+pub(crate) fn dot<N: Number>(a: [N; 3], b: [N; 3]) -> N {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 #[inline(always)]
-fn column<N: Copy>(m: &Mat<N>, k: usize) -> [N; 3] {
+pub(crate) fn column<N: Copy>(m: &Mat<N>, k: usize) -> [N; 3] {
     [m[0][k], m[1][k], m[2][k]]
 }
 
@@ -147,24 +147,47 @@ pub(crate) const MIN_RATIO: f64 = 0.005 * 0.005;
 
 /// A vector of rows of a block, from lane `lane`.
 #[derive(Clone, Copy)]
-struct Lanes<'a, T> {
-    block: &'a [T],
-    lane: usize,
+pub(crate) struct Lanes<'a, T> {
+    pub block: &'a [T],
+    pub lane: usize,
     /// Standard deviations of what each Gaussian is smoothed with; none: they are not.
-    smoothing: &'a [T],
+    pub smoothing: &'a [T],
 }
 
 impl<T: Precision> Lanes<'_, T> {
     #[inline(always)]
-    fn get<S: Simd>(&self, simd: S, k: usize) -> V<S, T> {
+    pub fn get<S: Simd>(&self, simd: S, k: usize) -> V<S, T> {
         let at = k * BLOCK + self.lane;
         V::<S, T>::from_slice(simd, &self.block[at..at + V::<S, T>::LEN])
     }
 }
 
-/// The terms, and which lanes can be seen by their position and shape.
+/// Where a vector of Gaussians is, how large and how turned.
+pub(crate) struct Placed<N> {
+    /// As the camera sees it.
+    pub p: [N; 3],
+    pub q: [N; 4],
+    pub q_norm: N,
+    /// Its axes as the camera sees them.
+    pub turned: Mat<N>,
+    /// After smoothing.
+    pub scale: [N; 3],
+    /// Part of each variance that was there before.
+    pub own: [N; 3],
+    /// Part of the opacity that smoothing leaves.
+    pub share: N,
+    /// From the eye to the mean; parallel rays go along the axis.
+    pub to_mean: [N; 3],
+    pub distance: N,
+}
+
+/// The places, and which lanes have finite numbers and are before the camera.
 #[inline(always)]
-fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>) -> (Terms<V<S, T>>, Mask<S, T>) {
+pub(crate) fn placed<S: Simd, T: Precision>(
+    simd: S,
+    row: Lanes<T>,
+    camera: &Camera<V<S, T>>,
+) -> (Placed<V<S, T>>, Mask<S, T>) {
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let get = |k: usize| row.get(simd, k);
     let mean = [get(0), get(1), get(2)];
@@ -172,24 +195,13 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     for i in 0..3 {
         p[i] += dot(camera.rotation[i], mean);
     }
-    let z = p[2];
-    let mut visible = z.simd_ge(camera.near);
+    let mut visible = p[2].simd_ge(camera.near);
     // NaN and infinity times zero are NaN.
     let mut finite = c(0.0);
     for k in 0..SH {
         finite = get(k).mul_add(c(0.0), finite);
     }
     visible &= finite.simd_eq(c(0.0));
-    let [fx, fy, cx, cy] = camera.intrinsics;
-    let per_z = c(1.0) / z;
-    let slope = [p[0] * per_z, p[1] * per_z];
-    let mut clamped = slope;
-    for (k, (f, centre)) in [(fx, cx), (fy, cy)].into_iter().enumerate() {
-        let margin = camera.size[k] * c(0.15) / f;
-        let (low, high) = (-(centre / f) - margin, (camera.size[k] - centre) / f + margin);
-        clamped[k] = slope[k].max(low).min(high);
-    }
-    let t = [z * clamped[0], z * clamped[1]];
     let raw_q = [get(ROTATION), get(ROTATION + 1), get(ROTATION + 2), get(ROTATION + 3)];
     let norm2 = raw_q[0] * raw_q[0] + raw_q[1] * raw_q[1] + raw_q[2] * raw_q[2] + raw_q[3] * raw_q[3];
     visible &= norm2.simd_ge(c(1e-6));
@@ -211,6 +223,34 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
         }
     }
     let turned = product(&camera.rotation, &rotation(q, c(1.0), c(2.0)));
+    // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t). Parallel rays go along the axis.
+    let mut to_mean = camera.rotation[2];
+    if camera.projection != Projection::Orthographic {
+        for k in 0..3 {
+            to_mean[k] = dot(column(&camera.rotation, k), p);
+        }
+    }
+    let distance = dot(to_mean, to_mean).sqrt();
+    (Placed { p, q, q_norm, turned, scale, own, share, to_mean, distance }, visible)
+}
+
+/// The terms, and which lanes can be seen by their position and shape.
+#[inline(always)]
+fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>) -> (Terms<V<S, T>>, Mask<S, T>) {
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let (placed, mut visible) = placed(simd, row, camera);
+    let Placed { p, q, q_norm, turned, scale, own, share, to_mean, distance } = placed;
+    let z = p[2];
+    let [fx, fy, cx, cy] = camera.intrinsics;
+    let per_z = c(1.0) / z;
+    let slope = [p[0] * per_z, p[1] * per_z];
+    let mut clamped = slope;
+    for (k, (f, centre)) in [(fx, cx), (fy, cy)].into_iter().enumerate() {
+        let margin = camera.size[k] * c(0.15) / f;
+        let (low, high) = (-(centre / f) - margin, (camera.size[k] - centre) / f + margin);
+        clamped[k] = slope[k].max(low).min(high);
+    }
+    let t = [z * clamped[0], z * clamped[1]];
     let mut m = turned;
     for i in 0..3 {
         for k in 0..3 {
@@ -239,16 +279,8 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
     visible &= det.simd_gt(c(0.0)) & det.simd_lt(c(1e36));
     let ratio = (raw[0] * raw[2] - raw[1] * raw[1]) / det;
     let rho = if mip { ratio.max(c(MIN_RATIO)).sqrt() } else { c(1.0) };
-    let given = c(1.0) / (exp::<S, T>(simd, -get(OPACITY)) + c(1.0));
+    let given = c(1.0) / (exp::<S, T>(simd, -row.get(simd, OPACITY)) + c(1.0));
     let opacity = given * share;
-    // The eye is −Qᵀt, so mean − eye = Qᵀ(Q mean + t). Parallel rays go along the axis.
-    let mut to_mean = camera.rotation[2];
-    if !parallel {
-        for k in 0..3 {
-            to_mean[k] = dot(column(&camera.rotation, k), p);
-        }
-    }
-    let distance = dot(to_mean, to_mean).sqrt();
     #[rustfmt::skip]
     let terms = Terms {
         p, slope, clamped, t, q, q_norm, turned, scale, own, m, j, v, raw, cov, det, ratio, rho, given, opacity, to_mean, distance,
@@ -258,9 +290,9 @@ fn terms<S: Simd, T: Precision>(simd: S, row: Lanes<T>, camera: &Camera<V<S, T>>
 
 /// The direction from the eye to the mean.
 #[inline(always)]
-fn direction<N: Number + std::ops::Div<Output = N>>(s: &Terms<N>, one: N) -> [N; 3] {
-    let per_distance = one / s.distance;
-    [s.to_mean[0] * per_distance, s.to_mean[1] * per_distance, s.to_mean[2] * per_distance]
+fn direction<N: Number + std::ops::Div<Output = N>>(to_mean: [N; 3], distance: N, one: N) -> [N; 3] {
+    let per_distance = one / distance;
+    [to_mean[0] * per_distance, to_mean[1] * per_distance, to_mean[2] * per_distance]
 }
 
 /// Colours before the clamp; NaN where a harmonic, used or not, is not finite.
@@ -280,6 +312,22 @@ fn colour<S: Simd, T: Precision>(simd: S, row: Lanes<T>, sh_degree: usize, basis
     // Infinity minus itself is NaN.
     let excess = sum[0] * c(0.0) + sum[1] * c(0.0) + sum[2] * c(0.0);
     [sum[0] + excess, sum[1] + excess, sum[2] + excess]
+}
+
+/// Colours in the direction of the means, and in which lanes they are finite.
+#[inline(always)]
+pub(crate) fn seen_colour<S: Simd, T: Precision>(
+    simd: S,
+    row: Lanes<T>,
+    camera: &Camera<V<S, T>>,
+    to_mean: [V<S, T>; 3],
+    distance: V<S, T>,
+) -> ([V<S, T>; 3], Mask<S, T>) {
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let basis = sh::values(camera.sh_degree, direction(to_mean, distance, c(1.0)), c);
+    let colour = colour(simd, row, camera.sh_degree, &basis);
+    let known = (colour[0] * c(0.0)).simd_eq(c(0.0));
+    ([colour[0].max(c(0.0)), colour[1].max(c(0.0)), colour[2].max(c(0.0))], known)
 }
 
 /// What is seen of a block.
@@ -330,10 +378,8 @@ pub(crate) fn project<S: Simd, T: Precision>(
         if !seen.any_true() {
             continue;
         }
-        let basis = sh::values(camera.sh_degree, direction(&s, c(1.0)), c);
-        let colour = colour(simd, row, camera.sh_degree, &basis);
-        seen &= (colour[0] * c(0.0)).simd_eq(c(0.0));
-        let colour = [colour[0].max(c(0.0)), colour[1].max(c(0.0)), colour[2].max(c(0.0))];
+        let (colour, known) = seen_colour(simd, row, &camera, s.to_mean, s.distance);
+        seen &= known;
         // The largest number that is squared later on.
         let far = mean[0].abs().max(mean[1].abs()).max(colour[0]).max(colour[1]).max(colour[2]).max(s.p[2]);
         seen &= far.simd_lt(c(1e18));
@@ -365,7 +411,7 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
 ) {
     let camera = &camera.spread(simd);
     let row = Lanes { block, lane, smoothing };
-    let (s, mut visible) = terms(simd, row, camera);
+    let (s, visible) = terms(simd, row, camera);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let (zero, two) = (c(0.0), c(2.0));
     let [fx, fy, ..] = camera.intrinsics;
@@ -419,7 +465,7 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
             by_world[i][l] = dot(column(&camera.rotation, i), by_turned);
         }
     }
-    for (l, x) in rotation_backward(&s, &by_world, two).into_iter().enumerate() {
+    for (l, x) in rotation_backward(s.q, s.q_norm, &by_world, two).into_iter().enumerate() {
         out[ROTATION + l] = x;
     }
     let z = s.p[2];
@@ -437,8 +483,28 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
         gp[a] += inside.select(-(f / zz * gj[a][2]), zero);
         gp[2] += inside.select(zero, -(f * s.t[a] / zzz * gj[a][2]));
     }
+    let [red, green, blue, _] = g.channels;
+    place_backward(simd, row, camera, s.to_mean, [gp[0], gp[1], gp[2], red, green, blue], visible, out);
+}
+
+/// Derivatives by means and harmonics, given those by places before the camera and by colours, three numbers each; what is not
+/// `visible` has none of any number.
+#[inline(always)]
+pub(crate) fn place_backward<S: Simd, T: Precision>(
+    simd: S,
+    row: Lanes<T>,
+    camera: &Camera<V<S, T>>,
+    to_mean: [V<S, T>; 3],
+    by: [V<S, T>; 6],
+    mut visible: Mask<S, T>,
+    out: &mut [V<S, T>],
+) {
+    let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
+    let zero = c(0.0);
+    let distance = dot(to_mean, to_mean).sqrt();
+    let (by_p, by_colour) = ([by[0], by[1], by[2]], [by[3], by[4], by[5]]);
     let mut by_dir = [zero; 3];
-    let dir = direction(&s, c(1.0));
+    let dir = direction(to_mean, distance, c(1.0));
     let basis = sh::basis(camera.sh_degree, dir, c);
     let mut values = [zero; 25];
     for b in 0..25 {
@@ -447,25 +513,25 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
     let mut colour = colour(simd, row, camera.sh_degree, &values);
     visible &= (colour[0] * zero).simd_eq(zero);
     for ch in 0..3 {
-        colour[ch] = colour[ch].simd_gt(zero).select(g.channels[ch], zero);
+        colour[ch] = colour[ch].simd_gt(zero).select(by_colour[ch], zero);
     }
     for b in 0..(camera.sh_degree + 1).pow(2) {
-        for (ch, by_colour) in colour.into_iter().enumerate() {
-            out[SH + 3 * b + ch] = by_colour * values[b];
-            let weight = by_colour * row.get(simd, SH + 3 * b + ch);
+        for (ch, by) in colour.into_iter().enumerate() {
+            out[SH + 3 * b + ch] = by * values[b];
+            let weight = by * row.get(simd, SH + 3 * b + ch);
             for l in 0..3 {
                 by_dir[l] = weight.mul_add(basis[b].d[l], by_dir[l]);
             }
         }
     }
-    for b in (camera.sh_degree + 1).pow(2)..(block.len() / BLOCK - SH) / 3 {
+    for b in (camera.sh_degree + 1).pow(2)..(row.block.len() / BLOCK - SH) / 3 {
         (0..3).for_each(|ch| out[SH + 3 * b + ch] = zero);
     }
     let along = dot(dir, by_dir);
     for l in 0..3 {
-        out[l] = dot(column(&camera.rotation, l), gp);
-        if !parallel {
-            out[l] += (by_dir[l] - along * dir[l]) / s.distance;
+        out[l] = dot(column(&camera.rotation, l), by_p);
+        if camera.projection != Projection::Orthographic {
+            out[l] += (by_dir[l] - along * dir[l]) / distance;
         }
     }
     for x in out {
@@ -475,11 +541,11 @@ pub(crate) fn project_backward<S: Simd, T: Precision>(
 
 /// Rotation matrix → quaternion before normalisation.
 #[inline(always)]
-fn rotation_backward<N>(s: &Terms<N>, d: &Mat<N>, two: N) -> [N; 4]
+pub(crate) fn rotation_backward<N>(q: [N; 4], q_norm: N, d: &Mat<N>, two: N) -> [N; 4]
 where
     N: Number + std::ops::Div<Output = N>,
 {
-    let [w, x, y, z] = s.q;
+    let [w, x, y, z] = q;
     let g = [
         two * (x * (d[2][1] - d[1][2]) + y * (d[0][2] - d[2][0]) + z * (d[1][0] - d[0][1])),
         two * (y * (d[0][1] + d[1][0]) + z * (d[0][2] + d[2][0]) + w * (d[2][1] - d[1][2])
@@ -489,7 +555,7 @@ where
         two * (x * (d[0][2] + d[2][0]) + y * (d[1][2] + d[2][1]) + w * (d[1][0] - d[0][1])
             - two * z * (d[0][0] + d[1][1])),
     ];
-    let along = g[0] * s.q[0] + g[1] * s.q[1] + g[2] * s.q[2] + g[3] * s.q[3];
-    let share = |k: usize| (g[k] - along * s.q[k]) / s.q_norm;
+    let along = g[0] * q[0] + g[1] * q[1] + g[2] * q[2] + g[3] * q[3];
+    let share = |k: usize| (g[k] - along * q[k]) / q_norm;
     [share(0), share(1), share(2), share(3)]
 }

@@ -1,12 +1,14 @@
 //! Rendering Gaussians on the host.
 
-use crate::composite::{Drawn, place};
+use crate::composite::{Drawn, Tiled, place};
 use crate::device::{CameraVars, DeviceOptions, GaussianVars, SURFEL_PLANES, surfels_vars};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
 use crate::project::Camera;
+use crate::raycast;
+use crate::raycast::host::Rays;
 use crate::rows::Rows;
-use crate::{Error, Gaussians, Image, Kernel, RenderOptions, View, view};
+use crate::{Error, Gaussians, Image, Kernel, RenderOptions, Technique, View, view};
 use lumigrad_core::{DType, Device};
 use rayon::prelude::*;
 
@@ -37,10 +39,10 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
 /// Colour = Σ wᵢ cᵢ + T · background, front to back with wᵢ = αᵢ Π (1 − αⱼ); alphas are at most 0.99 and those below 1/255
 /// are left out, as are Gaussians with non-finite parameters or without a rotation.
 ///
-/// Surfels are drawn as [`surfels_vars`] draws them.
+/// Surfels are drawn as [`surfels_vars`] draws them; with [`Technique::Raycast`] as [`raycast::raycast_vars`] does.
 ///
-/// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with
-/// orthographic cameras. **Determinism**: the same bits for any number of threads.
+/// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels and rays with
+/// orthographic cameras; rays through surfels. **Determinism**: the same bits for any number of threads.
 /// **Source**: Kerbl et al. 2023, 3D Gaussian Splatting.
 pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Image, Error> {
     Renderer::new(gaussians)?.render(view, options)
@@ -64,6 +66,7 @@ pub struct Renderer {
     len: usize,
     /// Surfels are drawn where the tape draws them.
     surfels: Option<GaussianVars>,
+    rays: Rays<f32>,
 }
 
 impl Renderer {
@@ -76,6 +79,7 @@ impl Renderer {
         let surfels = (kernel == Kernel::Surfel).then(|| GaussianVars::new(gaussians, &Device::cpu(), DType::F32));
         Ok(Self {
             surfels: surfels.transpose().map_err(core)?,
+            rays: Rays::default(),
             kernel,
             sh_degree,
             rows: Rows::new(gaussians),
@@ -114,8 +118,17 @@ impl Renderer {
 
     /// The picture of a view, as [`render`].
     ///
-    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels; surfels with orthographic cameras.
+    /// **Errors**: cameras that are not finite, pictures beyond 2²⁸ pixels; surfels and rays with orthographic cameras; rays
+    /// through surfels.
     pub fn render(&mut self, view: &View, options: &RenderOptions) -> Result<Image, Error> {
+        let size = [view.width, view.height];
+        if options.technique == Technique::Raycast {
+            view::check_view(view)?;
+            raycast::check(self.kernel, view)?;
+            let camera = Rays::<f32>::camera(camera(self.kernel, self.sh_degree, view, options.near));
+            self.rays.draw(&self.rows, &[], &camera, size, false)?;
+            return Ok(image(&self.rays.picture, size, options.background));
+        }
         if let Some(pixels) = self.surfels(view, options)? {
             let pixels = pixels.as_chunks::<SURFEL_PLANES>().0;
             let over = |p: &[f32; SURFEL_PLANES]| [0, 1, 2].map(|ch| p[ch] + p[9] * options.background[ch]);
@@ -129,12 +142,12 @@ impl Renderer {
         }
         self.list(view, options)?;
         self.drawn.update(&self.frame, true, false);
-        Ok(image(&self.drawn, [view.width, view.height], options.background))
+        Ok(image(&self.drawn.picture, size, options.background))
     }
 }
 
 /// The picture over a background.
-fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
+fn image(drawn: &Tiled<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
     let (n, width, columns) = (size[0] * size[1], size[0], size[0].div_ceil(TILE));
     let mut out = Image { width, height: size[1], colour: vec![[0.0; 3]; n], alpha: vec![0.0; n], depth: vec![0.0; n] };
     let strip = (TILE * width).max(1);
@@ -142,7 +155,7 @@ fn image(drawn: &Drawn<f32>, size: [usize; 2], background: [f32; 3]) -> Image {
     strips.zip(out.depth.par_chunks_mut(strip)).enumerate().for_each(|(line, ((colour, alpha), depth))| {
         for (i, colour) in colour.iter_mut().enumerate() {
             let (x, y) = (i % width, i / width);
-            let (planes, at) = (&drawn.picture[line * columns + x / TILE], place(x % TILE, y));
+            let (planes, at) = (&drawn[line * columns + x / TILE], place(x % TILE, y));
             let left = planes[4][at];
             *colour = std::array::from_fn(|ch| planes[ch][at] + left * background[ch]);
             alpha[i] = 1.0 - left;

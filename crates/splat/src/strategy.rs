@@ -3,6 +3,7 @@
 mod adc;
 mod mcmc;
 
+use crate::Technique;
 use crate::rows::{OPACITY, ROTATION, Rows};
 
 /// A way to place Gaussians where they are needed.
@@ -42,6 +43,8 @@ pub(crate) struct State<'a> {
     pub seed: u64,
     /// Present rate of the means.
     pub means_rate: f32,
+    /// What Gaussians look like together.
+    pub technique: Technique,
 }
 
 impl Strategy {
@@ -78,7 +81,8 @@ impl Strategy {
     }
 
     /// Size of the noise that means are moved by after every step, in units of their covariances.
-    pub(crate) fn noise(self, means_rate: f32) -> Option<f32> {
+    pub(crate) fn noise(self, means_rate: f32, technique: Technique) -> Option<f32> {
+        let means_rate = means_rate * if technique == Technique::Raycast { mcmc::OF_DENSITIES } else { 1.0 };
         matches!(self, Strategy::Mcmc { .. }).then_some(means_rate * mcmc::NOISE)
     }
 
@@ -87,7 +91,7 @@ impl Strategy {
         if self.resizes(state.step, state.progress) {
             self.resize(state);
         }
-        if let Some(size) = self.noise(state.means_rate) {
+        if let Some(size) = self.noise(state.means_rate, state.technique) {
             mcmc::shake(state, size);
         }
     }

@@ -6,11 +6,12 @@ use crate::composite::{Drawn, Tiled};
 use crate::frame::Frame;
 use crate::loss::{Planes, Scratch};
 use crate::project::{Camera, Moments};
+use crate::raycast::{self, host::Rays};
 use crate::render::camera;
 use crate::rows::{BLOCK, Rows};
 use crate::strategy::{Pulls, State, Strategy};
 use crate::update::{Adam, pull, update};
-use crate::{Error, Gaussians, View, smoothing, view};
+use crate::{Error, Gaussians, Technique, View, smoothing, view};
 use lumigrad_core::ops::random::{hash, uniform};
 use pictures::{by_tiles, hide, ignore, over, target};
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub enum Background {
 /// How to train. Learning rates are those of Adam.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
+    /// Splatting or ray casting.
+    pub technique: Technique,
     /// How the number of Gaussians changes.
     pub strategy: Strategy,
     /// Seed of the order of pictures and of random backgrounds.
@@ -93,6 +96,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
+            technique: Technique::Splat,
             strategy: Strategy::Fixed,
             seed: 0,
             background: Background::Colour([0.0; 3]),
@@ -115,6 +119,17 @@ impl Default for TrainOptions {
             distortion_weight: 0.0,
             normal_weight: 0.05,
             exposure_rate: 2e-3,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Rates that suit a technique: rays find the places of densities by larger steps than splats those of their means.
+    pub fn of(technique: Technique) -> Self {
+        let own = Self { technique, ..Self::default() };
+        match technique {
+            Technique::Splat => own,
+            Technique::Raycast => Self { means_rate: own.means_rate.map(|r| 12.0 * r), scales_rate: 1.5e-2, ..own },
         }
     }
 }
@@ -257,6 +272,25 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
     Ok(())
 }
 
+/// Whether pictures can be ray cast in training, where they are to be.
+pub(crate) fn check_rays(
+    gaussians: &Gaussians,
+    options: &TrainOptions,
+    pictures: &[TrainingPicture],
+) -> Result<(), Error> {
+    let refuse = |message: &str| Err(Error::Rays { message: message.into() });
+    if options.technique == Technique::Splat {
+        return Ok(());
+    }
+    if options.strategy.pulls().is_some() {
+        return refuse("adaptive density control counts pulls at splats; take another strategy");
+    }
+    if options.smoothing {
+        return refuse("smoothed Gaussians are splatted only");
+    }
+    pictures.iter().try_for_each(|p| raycast::check(gaussians.kernel, &p.view))
+}
+
 /// Trains Gaussians on the host: one picture per step, (1 − λ) L1 + λ (1 − SSIM) with λ = 0.2, exact Adam.
 ///
 /// **Determinism**: the same seed gives the same bits for any number of threads, interrupted or not.
@@ -286,13 +320,14 @@ pub(crate) struct Work {
     pub(crate) by_picture: Planes<f32>,
     grads: Tiled<f32>,
     sums: Vec<[f32; Moments::<f32>::COUNT]>,
+    rays: Rays<f32>,
 }
 
 impl Trainer {
     /// Prepares training.
     ///
     /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses; surfels, which device
-    /// trainers train.
+    /// trainers train; rays with orthographic cameras, or with strategies that count pulls.
     pub fn new(
         gaussians: Gaussians,
         pictures: impl Into<Arc<[TrainingPicture]>>,
@@ -301,6 +336,7 @@ impl Trainer {
         let pictures = pictures.into();
         check(&gaussians, &pictures)?;
         view::check_ellipsoids(&gaussians)?;
+        check_rays(&gaussians, &options, &pictures)?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);
@@ -373,10 +409,14 @@ impl Trainer {
     }
 
     fn camera(&self, plan: &Plan) -> Camera<f32> {
-        let mut camera =
-            camera::<f32>(self.like.kernel, self.like.sh_degree, &self.pictures[plan.picture].view, self.options.near);
-        camera.sh_degree = camera.sh_degree.min(plan.sh_degree);
-        camera
+        let sh_degree = self.like.sh_degree.min(plan.sh_degree);
+        let view = &self.pictures[plan.picture].view;
+        let camera = camera::<f32>(self.like.kernel, sh_degree, view, self.options.near);
+        if self.casts() { Rays::<f32>::camera(camera) } else { camera }
+    }
+
+    fn casts(&self) -> bool {
+        self.options.technique == Technique::Raycast
     }
 
     /// Draws the picture and compares it; gives the loss.
@@ -386,10 +426,14 @@ impl Trainer {
         let camera = self.camera(plan);
         let picture = &self.pictures[plan.picture];
         let size = [picture.view.width, picture.view.height];
-        let w = &mut self.work;
-        w.frame.update(&self.rows, &self.smoothing, &camera, size, true)?;
-        w.drawn.update(&w.frame, false, true);
-        over(&w.drawn.picture, size, plan.background, &mut w.picture);
+        let (casts, w) = (self.casts(), &mut self.work);
+        if casts {
+            w.rays.draw(&self.rows, &self.smoothing, &camera, size, true)?;
+        } else {
+            w.frame.update(&self.rows, &self.smoothing, &camera, size, true)?;
+            w.drawn.update(&w.frame, false, true);
+        }
+        over(if casts { &w.rays.picture } else { &w.drawn.picture }, size, plan.background, &mut w.picture);
         target(picture, plan.background, &mut w.target);
         ignore(picture, &w.picture, &mut w.target);
         let loss = w.loss.loss(&w.picture, &w.target, size[0], &mut w.by_picture);
@@ -401,25 +445,34 @@ impl Trainer {
     pub(crate) fn learn(&mut self, plan: &Plan, progress: f64, loss: f32) -> StepReport {
         let camera = self.camera(plan);
         let view = &self.pictures[plan.picture].view;
-        let w = &mut self.work;
+        let (casts, w) = (self.casts(), &mut self.work);
         by_tiles(&w.by_picture, [view.width, view.height], plan.background, &mut w.grads);
         let pulls = self.options.strategy.pulls();
-        w.drawn.backward(&w.frame, &w.grads, (false, pulls == Some(Pulls::OfPixels)), &mut w.sums);
-        if let Some(pulls) = pulls {
-            pull(&mut self.growth, pulls, &w.frame, &mut w.sums);
+        if casts {
+            w.rays.backward(&w.grads, &camera);
+        } else {
+            w.drawn.backward(&w.frame, &w.grads, (false, pulls == Some(Pulls::OfPixels)), &mut w.sums);
+            if let Some(pulls) = pulls {
+                pull(&mut self.growth, pulls, &w.frame, &mut w.sums);
+            }
         }
         self.step += 1;
         let adam = self.adam(plan.means_rate);
-        let work = &self.work;
-        update(&mut self.rows, &mut self.moments, &self.smoothing, &camera, &work.frame, &work.sums, &adam);
+        let (work, rows, moments, smoothing) = (&self.work, &mut self.rows, &mut self.moments, &self.smoothing);
+        match casts {
+            true => update(rows, moments, smoothing, &camera, &work.rays.frame, &work.rays.sums, &adam),
+            false => update(rows, moments, smoothing, &camera, &work.frame, &work.sums, &adam),
+        }
+        let n_visible = if casts { work.rays.frame.drawn().count() } else { work.frame.drawn().count() };
         let (rows, moments, growth, extent) = (&mut self.rows, &mut self.moments, &mut self.growth, self.extent);
         let (step, seed, means_rate) = (self.step, self.options.seed, plan.means_rate);
-        let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate };
+        let technique = self.options.technique;
+        let mut state = State { rows, moments, growth, extent, step, progress, seed, means_rate, technique };
         self.options.strategy.act(&mut state);
         if smoothing::is_due(self.step, self.options.strategy.resizes(self.step, progress)) {
             self.smooth();
         }
-        StepReport { step, loss, n_visible: self.work.frame.drawn().count() }
+        StepReport { step, loss, n_visible }
     }
 }
 

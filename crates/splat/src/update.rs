@@ -1,9 +1,9 @@
 //! Reverse mode of the projection and Adam, in one pass over the Gaussians.
 
 use crate::MAX_SH_DEGREE;
-use crate::frame::{Frame, smoothing_of};
-use crate::lanes::{exp, level};
-use crate::project::{Camera, Moments, project_backward};
+use crate::frame::{Frame, InPicture, smoothing_of};
+use crate::lanes::{Precision, V, exp, level};
+use crate::project::{Camera, Moments, Splat, project_backward};
 use crate::rows::{BLOCK, OPACITY, ROTATION, Rows, SCALE, SH};
 use crate::strategy::Pulls;
 use crate::train::{BETAS, EPSILON};
@@ -40,15 +40,42 @@ impl Adam {
     }
 }
 
-/// Moves all rows by exact Adam, those that were not seen too. `sums` are [`Moments`] for each entry of the frame's lists.
+/// A Gaussian in a picture of which sums over pixels, `C` numbers, tell the derivative.
+pub(crate) trait Learnt<T: Precision, const C: usize>: InPicture<T> {
+    /// As [`project_backward`].
+    fn backward<S: Simd>(
+        simd: S,
+        block: (&[T], &[T]),
+        lane: usize,
+        camera: &Camera<T>,
+        g: &[V<S, T>; C],
+        out: &mut [V<S, T>],
+    );
+}
+
+impl<T: Precision> Learnt<T, { Moments::<f32>::COUNT }> for Splat<T> {
+    #[inline(always)]
+    fn backward<S: Simd>(
+        simd: S,
+        block: (&[T], &[T]),
+        lane: usize,
+        camera: &Camera<T>,
+        g: &[V<S, T>; Moments::<f32>::COUNT],
+        out: &mut [V<S, T>],
+    ) {
+        project_backward::<S, T>(simd, block, lane, camera, &Moments::from_array(*g), out);
+    }
+}
+
+/// Moves all rows by exact Adam, those that were not seen too. `sums` are those for each entry of the frame's lists.
 /// Numbers that are not finite change nothing.
-pub(crate) fn update(
+pub(crate) fn update<P: Learnt<f32, C>, const C: usize>(
     rows: &mut Rows<f32>,
     moments: &mut [Rows<f32>; 2],
     smoothing: &[f32],
     camera: &Camera<f32>,
-    frame: &Frame<f32>,
-    sums: &[[f32; Moments::<f32>::COUNT]],
+    frame: &Frame<f32, P>,
+    sums: &[[f32; C]],
     adam: &Adam,
 ) {
     let size = rows.width * BLOCK;
@@ -57,7 +84,7 @@ pub(crate) fn update(
     let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.seen).with_min_len(16).enumerate();
     let rates = adam.rates();
     all.for_each(|(at, (((row, first), second), &bits))| {
-        let mut g = [[0.0; BLOCK]; Moments::<f32>::COUNT];
+        let mut g = [[0.0; BLOCK]; C];
         let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
         for k in seen {
             for (to, x) in g.iter_mut().zip(frame.sum(at * BLOCK + k, sums)) {
@@ -66,19 +93,19 @@ pub(crate) fn update(
         }
         let state = [first, second];
         let smoothing = smoothing_of(smoothing, at);
-        dispatch!(level(), simd => block(simd, (row, smoothing), state, camera, bits != 0, &g, adam, &rates));
+        dispatch!(level(), simd => block::<_, P, C>(simd, (row, smoothing), state, camera, bits != 0, &g, adam, &rates));
     });
 }
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn block<S: Simd>(
+fn block<S: Simd, P: Learnt<f32, C>, const C: usize>(
     simd: S,
     (row, smoothing): (&mut [f32], &[f32]),
     [first, second]: [&mut [f32]; 2],
     camera: &Camera<f32>,
     seen: bool,
-    g: &[[f32; BLOCK]; Moments::<f32>::COUNT],
+    g: &[[f32; BLOCK]; C],
     adam: &Adam,
     rates: &[f32; WIDEST],
 ) {
@@ -90,8 +117,11 @@ fn block<S: Simd>(
     for lane in (0..BLOCK).step_by(len) {
         let mut grads = [c(0.0); WIDEST];
         if seen {
-            let moments = Moments::from_array(g.map(|x| S::f32s::from_slice(simd, &x[lane..lane + len])));
-            project_backward::<S, f32>(simd, (row, smoothing), lane, camera, &moments, &mut grads[..width]);
+            let mut sums = [c(0.0); C];
+            for k in 0..C {
+                sums[k] = S::f32s::from_slice(simd, &g[k][lane..lane + len]);
+            }
+            P::backward::<S>(simd, (row, smoothing), lane, camera, &sums, &mut grads[..width]);
         }
         let get = |k: usize| S::f32s::from_slice(simd, &row[k * BLOCK + lane..][..len]);
         let opacity = c(1.0) / (exp::<S, f32>(simd, -get(OPACITY)) + 1.0);

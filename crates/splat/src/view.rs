@@ -35,9 +35,21 @@ impl View {
     }
 }
 
+/// How Gaussians become pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Technique {
+    /// They are projected and composited in the order of their depths.
+    #[default]
+    Splat,
+    /// They are densities that light fades in ([`crate::raycast`]).
+    Raycast,
+}
+
 /// How a picture is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RenderOptions {
+    /// Splatting or ray casting.
+    pub technique: Technique,
     /// Colour behind everything, display-encoded.
     pub background: [f32; 3],
     /// Gaussians whose centre is nearer than this (along the viewing axis) are left out.
@@ -46,7 +58,7 @@ pub struct RenderOptions {
 
 impl Default for RenderOptions {
     fn default() -> Self {
-        Self { background: [0.0; 3], near: 0.01 }
+        Self { technique: Technique::Splat, background: [0.0; 3], near: 0.01 }
     }
 }
 

@@ -32,6 +32,6 @@ pub(crate) use render::{ELEVATION, choose, file_name, make_folder};
 pub use render::{RenderSettings, SIZE, cameras, render};
 pub use saves::Saves;
 pub use sphere::sphere;
-pub use splats::{convert_splats, load_splats, render_splats, run_splats};
+pub use splats::{convert_splats, load_splats, render_splats, run_splats, technique};
 pub use summary::{Record, Summary};
 pub use video::video;

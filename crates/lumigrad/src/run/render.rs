@@ -11,6 +11,7 @@ use lumigrad_scene::environment::Environment;
 use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
 use lumigrad_scene::views::load_cameras;
 use lumigrad_scene::{Projection, Scene};
+use lumigrad_splat::Technique;
 use std::path::{Path, PathBuf};
 
 /// Elevation of orbits above the horizon, radians.
@@ -28,6 +29,8 @@ pub struct RenderSettings {
     pub exr: bool,
     /// Light from all around; `None`: a constant 1 where the scene has no lights of its own.
     pub environment: Option<Environment>,
+    /// How splats are drawn.
+    pub technique: Technique,
 }
 
 /// The cameras of a `--camera` argument: the name of one in the scene, `orbit:N`, a `transforms.json`; without one the

@@ -8,12 +8,17 @@ use crate::train::camera;
 use crate::{Error, Result};
 use lumigrad_scene::camera::{Framing, View, orbit};
 use lumigrad_scene::picture::{Picture, Precision, Transfer, save_exr};
-use lumigrad_splat::{Gaussians, RenderOptions, Renderer, formats, importance, render_views};
+use lumigrad_splat::{Gaussians, RenderOptions, Renderer, Technique, formats, importance, render_views};
 use std::path::{Path, PathBuf};
 
 /// Views that tell what Gaussians add to pictures, and their size.
 const JUDGES: usize = 24;
 const JUDGED: Size = Size { width: 400, height: 400 };
+
+/// The technique of the key `renderer`.
+pub fn technique(name: &str) -> Technique {
+    if name == "raycast" { Technique::Raycast } else { Technique::Splat }
+}
 
 /// The splats of a run folder.
 pub fn run_splats(folder: &Path) -> Option<PathBuf> {
@@ -60,7 +65,13 @@ pub fn render_splats(
     if let Some(other) = settings.aov.iter().find(|a| !AOVS.contains(&a.as_str())) {
         return Err(Error::usage("--aov", format!("splats have no {other}"), AOVS.join(", ")));
     }
-    let options = RenderOptions::default();
+    let options = RenderOptions { technique: settings.technique, ..RenderOptions::default() };
+    let splatted = ["median_depth", "normal"];
+    if settings.technique == Technique::Raycast
+        && let Some(aov) = settings.aov.iter().find(|a| splatted.contains(&a.as_str()))
+    {
+        return Err(Error::usage("--aov", format!("{aov} is splatted only"), "--renderer splat, or depth and mask"));
+    }
     let mut renderer = Renderer::new(gaussians).map_err(unusable)?;
     let views = choose(vec![], cameras, size, &|n| Ok(orbits(gaussians, n, size)))?;
     make_folder(folder)?;

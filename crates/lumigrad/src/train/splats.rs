@@ -8,15 +8,15 @@ use super::views::{aligned_psnr, camera, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
 use crate::run::{
-    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, background, fixed, peak_memory_bytes,
+    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, background, fixed, peak_memory_bytes, technique,
 };
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_optim::method::{Entry, find};
 use lumigrad_scene::views::Options;
 use lumigrad_splat::{
-    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Train,
-    TrainOptions, TrainState, Trainer, TrainingPicture,
+    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Technique,
+    Train, TrainOptions, TrainState, Trainer, TrainingPicture,
     device::{DeviceRobustTrainer, DeviceTrainer, LeastSquares, MethodTrainer},
     formats,
 };
@@ -70,6 +70,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     // What explores must fall where no picture needs it.
     let weight = if job.strategy == "mcmc" { 0.01 } else { 0.0 };
+    let technique = technique(&job.renderer);
     let options = TrainOptions {
         seed: job.common.seed,
         background,
@@ -84,7 +85,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         smoothing: job.smoothing,
         distortion_weight: job.distortion_weight as f32,
         normal_weight: job.normal_weight as f32,
-        ..TrainOptions::default()
+        ..TrainOptions::of(technique)
     };
     // Training pictures are held once, but where they are what is scored.
     let keep = dataset.test.is_empty();
@@ -93,6 +94,21 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         return Err(Error::usage("--smoothing", "is the 3-D filter of the mip kernel", "add --kernel mip"));
     }
     let surfels = job.kernel == "surfel";
+    let cast = technique == Technique::Raycast;
+    if cast && surfels {
+        return Err(Error::usage(
+            "--renderer",
+            "surfels (2DGS) have no density to cast rays through",
+            "--kernel classic or mip",
+        ));
+    }
+    if cast && job.smoothing {
+        return Err(Error::usage("--renderer", "smoothed Gaussians are splatted only", "leave --smoothing out"));
+    }
+    if cast && ["adc", "absgrad"].contains(&job.strategy.as_str()) {
+        let message = format!("{} counts pulls at splatted means only", job.strategy);
+        return Err(Error::usage("--strategy", message, "mcmc or fixed, or --renderer splat"));
+    }
     if surfels && ["adc", "absgrad"].contains(&job.strategy.as_str()) {
         let message = format!("{} counts pulls at ellipsoids only", job.strategy);
         return Err(Error::usage("--strategy", message, "mcmc or fixed"));
@@ -175,6 +191,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut run = Run {
         dataset: &dataset,
         background,
+        technique,
         history: vec![],
         times: vec![],
         first,
@@ -237,6 +254,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
 struct Run<'a> {
     dataset: &'a Dataset,
     background: Background,
+    technique: Technique,
     history: Vec<Record>,
     /// Milliseconds of each step.
     times: Vec<f64>,
@@ -305,7 +323,8 @@ impl Run<'_> {
 
     /// The pictures of some views.
     fn pictures(&self, gaussians: &Gaussians, shots: &[Shot]) -> Result<Vec<Image>> {
-        let options = RenderOptions { background: fixed(self.background), ..RenderOptions::default() };
+        let technique = self.technique;
+        let options = RenderOptions { technique, background: fixed(self.background), ..RenderOptions::default() };
         let views: Vec<_> = shots.iter().map(|s| camera(&s.view)).collect();
         lumigrad_splat::render_views(gaussians, &views, &options).map_err(unusable)
     }

@@ -8,7 +8,7 @@ use lumigrad_core::map::{Builder, Expr, vector};
 /// Numbers of a splat: mean, quadratic form, log₂ of the opacity, red, green, blue, depth.
 pub const SPLAT: usize = 10;
 /// Depth of what is not seen: it is sorted behind everything.
-pub(super) const NOWHERE: f64 = 3e38;
+pub(crate) const NOWHERE: f64 = 3e38;
 
 /// Splats [N, 10] and the tiles that they may touch [N, 4] (first column and row, columns, rows).
 ///
@@ -21,7 +21,7 @@ pub fn project_map(kernel: Kernel, projection: Projection, sh_degree: usize, res
 }
 
 /// The `rest` harmonics but the constant one.
-pub(super) fn others(m: &mut Builder, rest: usize) -> Vec<Expr> {
+pub(crate) fn others(m: &mut Builder, rest: usize) -> Vec<Expr> {
     match rest {
         0 => vec![],
         9 => m.item::<9>("rest").to_vec(),
@@ -32,7 +32,7 @@ pub(super) fn others(m: &mut Builder, rest: usize) -> Vec<Expr> {
 }
 
 /// Colours in a direction of any length, from the constant harmonic and the others, where there are any.
-pub(super) fn colours(sh_degree: usize, to_mean: [Expr; 3], dc: [Expr; 3], rest: &[Expr]) -> [Expr; 3] {
+pub(crate) fn colours(sh_degree: usize, to_mean: [Expr; 3], dc: [Expr; 3], rest: &[Expr]) -> [Expr; 3] {
     let sh_degree = if rest.is_empty() { 0 } else { sh_degree };
     let length = vector::dot(to_mean, to_mean).max(1e-30).sqrt();
     let basis = sh::basis(sh_degree, to_mean.map(|x| x / length), Expr::from);
@@ -46,7 +46,7 @@ pub(super) fn colours(sh_degree: usize, to_mean: [Expr; 3], dc: [Expr; 3], rest:
 }
 
 /// What is finite, else zero.
-pub(super) fn finite(x: Expr) -> Expr {
+pub(crate) fn finite(x: Expr) -> Expr {
     x.abs().less(1e30).select(x, 0.0)
 }
 

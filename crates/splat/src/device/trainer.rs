@@ -7,10 +7,13 @@ use super::composite::Watch;
 use super::shot::Shot;
 use super::surfels::surfels_vars;
 use super::{DeviceOptions, GaussianVars, render_watched, surfel_picture};
+use crate::raycast::{RaycastOptions, raycast_vars};
 use crate::rows::Rows;
 use crate::strategy::State;
-use crate::train::{BETAS, EPSILON, Plan, Train, check, extent, growth, schedule};
-use crate::{Error, Gaussians, Kernel, StepReport, TrainOptions, TrainState, TrainingPicture, View, smoothing};
+use crate::train::{BETAS, EPSILON, Plan, Train, check, check_rays, extent, growth, schedule};
+use crate::{
+    Error, Gaussians, Kernel, StepReport, Technique, TrainOptions, TrainState, TrainingPicture, View, smoothing,
+};
 use lumigrad_core::map::Expr;
 use lumigrad_core::map::random as random_in_map;
 use lumigrad_core::ops::random;
@@ -79,6 +82,7 @@ impl DeviceTrainer {
         device: &Device,
     ) -> Result<Self> {
         check(&state.gaussians, pictures)?;
+        check_rays(&state.gaussians, &options, pictures)?;
         let shots: Vec<Shot> = pictures.iter().map(|p| Shot::new(p, device)).collect::<Result<_>>()?;
         let all: Vec<View> = pictures.iter().map(|p| p.view.clone()).collect();
         let mut out = Self::bare(&state, (shots.into(), all.into()), extent(pictures), options, device)?;
@@ -247,8 +251,9 @@ impl DeviceTrainer {
         if let Some(counted) = &self.growth {
             growth.fill(&counted.to_vec::<f32>().map_err(core)?, "growth")?;
         }
-        let growth_now = &mut growth;
-        let mut state = State { rows, moments, growth: growth_now, extent, step, progress, seed, means_rate };
+        let (growth_now, technique) = (&mut growth, self.options.technique);
+        let mut state =
+            State { rows, moments, growth: growth_now, extent, step, progress, seed, means_rate, technique };
         self.options.strategy.resize(&mut state);
         self.count(&growth)
     }
@@ -317,6 +322,9 @@ impl DeviceTrainer {
         };
         let picture = match &surfels {
             Some(picture) => surfel_picture(picture).map_err(core)?,
+            None if self.options.technique == Technique::Raycast => {
+                raycast_vars(vars, &camera, &RaycastOptions::new(self.kernel, sh_degree)).map_err(core)?
+            }
             None => render_watched(vars, &camera, &options, watch).map_err(core)?,
         };
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
@@ -414,7 +422,7 @@ impl DeviceTrainer {
 
     /// The noise of the strategy.
     pub(super) fn explore(&mut self, means_rate: f32) -> Result<()> {
-        match self.options.strategy.noise(means_rate) {
+        match self.options.strategy.noise(means_rate, self.options.technique) {
             Some(size) => self.shake(size),
             None => Ok(()),
         }

@@ -129,6 +129,7 @@ mod tests {
             progress: 0.1,
             seed: 7,
             means_rate: 0.0,
+            technique: Default::default(),
         };
         resize(&mut state, cap, false);
         let [moments] = all;

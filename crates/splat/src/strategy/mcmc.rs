@@ -1,6 +1,7 @@
 //! Gaussians as a Markov chain (Kheradmand et al. 2024).
 
 use super::{State, opacity, turn};
+use crate::Technique;
 use crate::rows::{OPACITY, ROTATION, Rows, SCALE};
 use lumigrad_core::ops::random::{hash, normal, uniform};
 use rayon::prelude::*;
@@ -18,6 +19,8 @@ const GROWTH: f64 = 1.05;
 const MOST: usize = 51;
 /// Noise in units of the rate of the means.
 pub const NOISE: f32 = 5e5;
+/// Less of it for densities, which are fainter than opacities, and whose means have larger rates.
+pub const OF_DENSITIES: f32 = 1.0 / 120.0;
 
 /// Whether Gaussians jump after this step.
 pub fn is_due(step: usize, progress: f64) -> bool {
@@ -75,14 +78,20 @@ fn draw(state: &State, from: &[usize], count: usize, stream: u64) -> Vec<usize> 
 }
 
 /// Each place becomes a copy of its source; opacities and scales change such that together they look like the source alone
-/// (equation 9). Moments of sources and copies begin anew.
+/// (equation 9; ray cast, densities add up). Moments of sources and copies begin anew.
 fn split(state: &mut State, sources: &[usize], places: &[usize]) {
     let mut copies = vec![0usize; state.rows.n];
     sources.iter().for_each(|&i| copies[i] += 1);
     for (i, &count) in copies.iter().enumerate().filter(|c| *c.1 > 0) {
-        let (o, shrink) = share(opacity(state.rows, i) as f64, (count + 1).min(MOST));
-        let at = state.rows.at(i, OPACITY);
-        state.rows.data[at] = (o / (1.0 - o)).ln() as f32;
+        let (at, n) = (state.rows.at(i, OPACITY), (count + 1).min(MOST));
+        let (logit, shrink) = match state.technique {
+            Technique::Splat => {
+                let (o, shrink) = share(opacity(state.rows, i) as f64, n);
+                ((o / (1.0 - o)).ln(), shrink)
+            }
+            Technique::Raycast => (share_density(state.rows.data[at] as f64, n), 1.0),
+        };
+        state.rows.data[at] = logit as f32;
         for k in SCALE..ROTATION {
             let at = state.rows.at(i, k);
             state.rows.data[at] += shrink.ln() as f32;
@@ -112,6 +121,12 @@ fn share(o: f64, n: usize) -> (f64, f64) {
         }
     }
     (each.clamp(DEAD as f64, 1.0 - 1e-6), if sum > 0.0 { o / sum } else { 1.0 })
+}
+
+/// Logit of the opacity of each of `n` copies of a Gaussian whose optical depth, −ln(1 − o), they share.
+fn share_density(logit: f64, n: usize) -> f64 {
+    let depth = logit.max(0.0) + (-logit.abs()).exp().ln_1p();
+    (depth / n as f64).max(DEAD as f64).exp_m1().ln()
 }
 
 /// Moves means by noise in the shape of their Gaussians; those that are opaque stay.
@@ -167,6 +182,14 @@ mod tests {
     }
 
     #[test]
+    fn copies_share_their_density() {
+        for (logit, n) in [(0.3f64, 2), (12.0, 5), (-3.0, 3)] {
+            let depth = |x: f64| (1.0 + x.exp()).ln();
+            assert!((n as f64 * depth(share_density(logit, n)) - depth(logit)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
     fn dead_gaussians_jump_and_the_number_grows_to_its_cap() {
         let mut rows = Rows::<f32>::zeros(40, 14);
         for i in 0..40 {
@@ -178,12 +201,12 @@ mod tests {
             rows.data[w] = 1.0;
         }
         let mut moments = [Rows::zeros(40, 14), Rows::zeros(40, 14)];
-        let (step, progress, seed, means_rate) = (500, 0.1, 7, 0.0);
+        let (step, progress, seed, means_rate, technique) = (500, 0.1, 7, 0.0, Technique::Splat);
         let mut growth = Rows::zeros(0, 2);
         let (rows_now, moments_now, growth) = (&mut rows, &mut moments, &mut growth);
         let extent = 1.0;
         let mut state =
-            State { rows: rows_now, moments: moments_now, growth, extent, step, progress, seed, means_rate };
+            State { rows: rows_now, moments: moments_now, growth, extent, step, progress, seed, means_rate, technique };
         resize(&mut state, 41);
         assert_eq!((rows.n, moments[0].n), (41, 41));
         assert!((0..41).all(|i| opacity(&rows, i) > DEAD));

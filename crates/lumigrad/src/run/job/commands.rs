@@ -206,6 +206,9 @@ job_keys! {
         /// Kernel: classic is that of 3DGS, mip keeps the brightness of small Gaussians (Mip-Splatting), surfel makes them flat
         /// discs whose depths and normals are those of a surface (2DGS).
         kernel: String, Choice(&["classic", "mip", "surfel"]), default "\"classic\"";
+        /// How Gaussians become pictures: splat composites them in the order of their depths, raycast lets light fade in their
+        /// densities along rays, without popping (RayGauss).
+        renderer: String, Choice(RENDERERS), default "\"splat\"";
         /// With the surfel kernel: weight of how far apart along a ray is what it sees, after a tenth of the run.
         distortion_weight: f64, Amount, default "0.0";
         /// With the surfel kernel: weight of the difference between normals of surfels and of depths, after a quarter of the run.
@@ -218,6 +221,9 @@ job_keys! {
         out: Option<PathBuf>, Path, example "\"runs/photos\"";
     }
 }
+
+/// How Gaussians become pictures.
+const RENDERERS: &[&str] = &["splat", "raycast"];
 
 /// Auxiliary pictures of `render`.
 pub const AOVS: &[&str] = &["depth", "median_depth", "normal", "albedo", "metallic", "roughness", "uv", "id", "mask"];
@@ -246,6 +252,8 @@ job_keys! {
         video: Option<PathBuf>, Path, example "\"turn.mp4\"";
         /// Pictures in a second of the video, without it 30; of a sound's field samples in a second, without it the sound's.
         rate: Option<f64>, Amount, example "30.0";
+        /// How splats are drawn: splat or raycast, as they were trained. Without it splat.
+        renderer: Option<String>, Choice(RENDERERS), example "\"raycast\"";
         /// How a field's surface is shown: lit, its normals or its mean curvature (blue where it is hollow, red where it bulges)
         /// as colours, or as a mirror of `environment`, without one of bands of light, by which rough normals are seen.
         /// Without it lit.

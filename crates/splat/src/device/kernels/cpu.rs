@@ -21,20 +21,24 @@ macro_rules! with_precision {
         }
     };
 }
+pub(crate) use with_precision;
 
 pub fn composite<R: Real>(p: &Params, _items: usize, b: CompositeBuffers<'_, R>) {
     with_precision!(R, draw(p, cast_slice(b.splats), b.ids, b.starts, cast_slice_mut(b.picture)))
 }
 
+fn size(p: &Params) -> [usize; 2] {
+    [p.width as usize, p.height as usize]
+}
+
 fn frame<T: Precision>(p: &Params, splats: &[T], ids: &[u32], starts: &[u32]) -> Frame<T> {
-    let size = [p.width as usize, p.height as usize];
-    Frame::listed(splats.as_chunks::<10>().0, ids, starts, size, T::of(p.least))
+    Frame::listed(splats.as_chunks::<10>().0, ids, starts, size(p), T::of(p.least))
 }
 
 /// Pixels [H · W, 5] as tiles.
-fn tiled<T: Precision>(p: &Params, pixels: &[T]) -> Tiled<T> {
-    let (width, height, columns) = (p.width as usize, p.height as usize, p.columns as usize);
-    let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; p.tiles as usize];
+pub(crate) fn tiled<T: Precision>([width, height]: [usize; 2], pixels: &[T]) -> Tiled<T> {
+    let columns = width.div_ceil(TILE);
+    let mut out = vec![[[T::ZERO; PIXELS]; PLANES]; columns * height.div_ceil(TILE)];
     out.par_iter_mut().enumerate().for_each(|(tile, planes)| {
         let (left, top) = (tile % columns * TILE, tile / columns * TILE);
         for y in 0..TILE.min(height - top) {
@@ -48,8 +52,8 @@ fn tiled<T: Precision>(p: &Params, pixels: &[T]) -> Tiled<T> {
 }
 
 /// The inverse of [`tiled`].
-fn untiled<T: Precision>(p: &Params, tiles: &Tiled<T>, out: &mut [T]) {
-    let (width, columns) = (p.width as usize, p.columns as usize);
+pub(crate) fn untiled<T: Precision>([width, _]: [usize; 2], tiles: &Tiled<T>, out: &mut [T]) {
+    let columns = width.div_ceil(TILE);
     out.par_chunks_mut((TILE * width * PLANES).max(1)).enumerate().for_each(|(line, strip)| {
         for (i, pixel) in strip.as_chunks_mut::<PLANES>().0.iter_mut().enumerate() {
             let (x, y) = (i % width, i / width);
@@ -62,7 +66,7 @@ fn untiled<T: Precision>(p: &Params, tiles: &Tiled<T>, out: &mut [T]) {
 fn draw<T: Precision>(p: &Params, splats: &[T], ids: &[u32], starts: &[u32], picture: &mut [T]) {
     let mut drawn = Drawn::default();
     drawn.update(&frame(p, splats, ids, starts), true, false);
-    untiled(p, &drawn.picture, picture);
+    untiled(size(p), &drawn.picture, picture);
 }
 
 pub fn composite_moments<R: Real>(p: &Params, _items: usize, b: CompositeMomentsBuffers<'_, R>) {
@@ -102,7 +106,7 @@ fn pulls<T: Precision>(
 ) {
     let mut sums = vec![];
     let frame = frame(p, splats, ids, starts);
-    backward(&frame, &tiled(p, picture), None, &tiled(p, grads), (false, true), &mut sums);
+    backward(&frame, &tiled(size(p), picture), None, &tiled(size(p), grads), (false, true), &mut sums);
     sums.iter().zip(slots).for_each(|(sum, &slot)| out[slot as usize] = sum[9]);
 }
 
@@ -115,7 +119,7 @@ fn moments<T: Precision>(
 ) {
     let mut sums = vec![];
     let frame = frame(p, splats, ids, starts);
-    backward(&frame, &tiled(p, picture), None, &tiled(p, grads), (true, false), &mut sums);
+    backward(&frame, &tiled(size(p), picture), None, &tiled(size(p), grads), (true, false), &mut sums);
     let out = out.as_chunks_mut::<10>().0;
     sums.iter().zip(slots).for_each(|(sum, &slot)| out[slot as usize] = *sum);
 }
@@ -130,7 +134,7 @@ pub fn composite_tangent<R: Real>(p: &Params, _items: usize, b: CompositeTangent
 fn tangent<T: Precision>(p: &Params, splats: &[T], tangents: &[T], ids: &[u32], starts: &[u32], out: &mut [T]) {
     let frame = frame(p, splats, ids, starts);
     let change = crate::composite::tangent(&frame, tangents.as_chunks::<10>().0);
-    untiled(p, &change, out);
+    untiled(size(p), &change, out);
 }
 
 pub fn splat_gradient<R: Real>(p: &Ranks, _items: usize, b: SplatGradientBuffers<'_, R>) {

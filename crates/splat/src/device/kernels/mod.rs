@@ -3,7 +3,10 @@
 mod cpu;
 mod tiles;
 
+pub(crate) use cpu::{tiled, untiled, with_precision};
+
 use super::surfels::kernels::{SurfelComposite, SurfelGradient, SurfelTangent};
+use crate::raycast::kernels::{RayComposite, RayGradient, RayTangent};
 use lumigrad_core::kernel::KernelSpec;
 use lumigrad_core::{kernel, params};
 
@@ -152,6 +155,9 @@ pub const KERNELS: &[KernelSpec] = &[
     CompositeTangent::SPEC,
     CountTiles::SPEC,
     EmitTiles::SPEC,
+    RayComposite::SPEC,
+    RayGradient::SPEC,
+    RayTangent::SPEC,
     SplatGradient::SPEC,
     SurfelComposite::SPEC,
     SurfelGradient::SPEC,
