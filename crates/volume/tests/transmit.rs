@@ -132,4 +132,9 @@ fn samples_behind_what_is_opaque_are_left_out() {
     assert_eq!(kept.rays.to_vec::<u32>().unwrap(), [0, 2, 3, 3, 3]);
     let (all, some) = (s.middles.to_vec::<f32>().unwrap(), kept.middles.to_vec::<f32>().unwrap());
     assert_eq!(some, [all[0], all[5], all[6], all[7], all[8]]);
+    // Those without weight are left out where that is asked for: 1 − e^−0.16 of the third ray's light comes from its first.
+    let kept = s.visible(&Tensor::from_slice(&Device::cpu(), &densities, &[13]).unwrap(), 1e-3, 1e-4).unwrap();
+    assert_eq!(kept.offsets.to_vec::<u32>().unwrap(), [0, 1, 1, 2, 3]);
+    assert_eq!(kept.middles.to_vec::<f32>().unwrap(), [all[0], all[5], all[8]]);
+    assert_eq!(kept.lengths.to_vec::<f32>().unwrap()[2], s.lengths.to_vec::<f32>().unwrap()[8]);
 }

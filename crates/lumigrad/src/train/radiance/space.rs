@@ -1,6 +1,6 @@
 //! The part of space that is trained, with its photographs.
 
-use super::super::dataset::Dataset;
+use super::super::dataset::{Dataset, Shot};
 use super::super::views::{over, scores, write_views};
 use super::occupied::Occupied;
 use super::pixels::{Batch, Pixels};
@@ -35,6 +35,8 @@ pub struct Space<'a> {
     pub device: Device,
     pixels: Pixels,
     background: Background,
+    /// What stands behind pixels of a step.
+    behind: Background,
     distortion: f64,
 }
 
@@ -53,7 +55,10 @@ impl<'a> Space<'a> {
         let occupied = Occupied::new(resolution, march.step, device)?;
         let (pixels, background) = (Pixels::new(dataset)?, background(&keys.background)?);
         let distortion = keys.distortion_weight;
-        Ok(Self { dataset, domain, march, occupied, device: device.clone(), pixels, background, distortion })
+        // What is cut out by masks is opaque: nothing may shine through it.
+        let masked = |s: &Shot| !s.mask.is_empty() && s.alpha.is_empty();
+        let behind = if dataset.train.iter().any(masked) { Background::Random } else { background };
+        Ok(Self { dataset, domain, march, occupied, device: device.clone(), pixels, background, behind, distortion })
     }
 
     /// A medium in it, sampled in a way of its own.
@@ -76,7 +81,7 @@ impl<'a> Space<'a> {
     /// # Errors
     /// Memory.
     pub fn draw(&self, n: usize, seed: u64) -> Result<Batch> {
-        self.pixels.draw((n, seed), self.dataset, &self.domain, self.background, &self.device)
+        self.pixels.draw((n, seed), self.dataset, &self.domain, self.behind, &self.device)
     }
 
     /// The light of a batch's first rays, as many as have no more than `most` samples, and the mean squared difference to the

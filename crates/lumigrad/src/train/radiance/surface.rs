@@ -11,8 +11,10 @@ use lumigrad_scene::camera::View;
 
 /// Points at a time.
 const CHUNK: usize = 1 << 16;
-/// Samples of a step's length that are half opaque together where the surface is.
-const SAMPLES: f64 = 2.0;
+/// Samples that are half opaque together where the surface is.
+const SAMPLES: f64 = 8.0;
+/// Steps of samples in half of what differences are taken over.
+const REACH: f64 = 2.0;
 /// Least opacity of a pixel that sees the surface.
 const OPAQUE: f32 = 0.5;
 
@@ -53,7 +55,7 @@ impl Source for Trained {
 
     fn step(&self) -> f32 {
         // Trilinear gradients jump between cells: differences reach over one.
-        (SAMPLES * self.march.step) as f32
+        (REACH * self.march.step) as f32
     }
 
     /// Logarithms of how much thinner it is than where it is half opaque.

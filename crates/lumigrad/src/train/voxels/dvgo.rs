@@ -181,7 +181,9 @@ impl<'a> Dvgo<'a> {
         if self.job.method == "sparse" {
             let (lattice, device) = (self.grids.lattice, &self.space.device);
             let found = self.grids.activate(&density.clone().into())?.tensor().to_vec::<f32>()?;
-            let least = (KEPT / (lattice.spacing()[0] * domain.half[0] / domain.unit())) as f32;
+            // What is thinner than the mean is left out in any case, and never everything.
+            let mean = found.iter().map(|&d| d as f64).sum::<f64>() / found.len() as f64;
+            let least = (0.999 * mean).min(KEPT / (lattice.spacing()[0] * domain.half[0] / domain.unit())) as f32;
             let sparse = Sparse::around(lattice, |k| found[k] >= least, device)?;
             if sparse.is_empty() {
                 return Err(Error::job("the voxel grid is empty: nothing of the pictures was learnt; train it longer"));

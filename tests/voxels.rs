@@ -1,0 +1,113 @@
+//! Voxel grids as a user does it: train, render, mesh, resume, bad input.
+
+mod common;
+
+use common::{Run, photographs};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+const SMALL: [&str; 13] = [
+    "train",
+    "voxels",
+    "data",
+    "--resolution",
+    "40",
+    "--batch",
+    "1024",
+    "--width",
+    "16",
+    "--samples-per-step",
+    "32768",
+    "--json",
+    "--eval-every=1000",
+];
+
+fn train(folder: &Path, more: &[&str]) -> Value {
+    let run = Run::new(folder, &[&SMALL[..], more].concat());
+    assert_eq!(run.code, 0, "{more:?}: {}{}", run.out, run.err);
+    run.json()
+}
+
+#[test]
+fn photographs_become_grids_with_surfaces() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 9);
+    let cpu = ["--device", "cpu", "--iterations", "300", "--out"];
+    let mut bytes = vec![];
+    for method in ["dvgo", "sparse"] {
+        let found = train(folder.path(), &[&cpu[..], &[method, "--method", method]].concat());
+        let psnr = found["metrics"]["test_psnr"].as_f64().unwrap();
+        assert!(psnr > 17.5, "{method}: {psnr} dB");
+        bytes.push(found["metrics"]["model_bytes"].as_f64().unwrap());
+        // The held-out views, rendered from the saved file, are those of the training.
+        let cameras = format!("{method}/views/transforms_test.json");
+        let run = Run::new(folder.path(), &["render", method, "--camera", &cameras, "--device", "cpu", "-o", "again"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let run = Run::new(folder.path(), &["eval", "again", "--against", &format!("{method}/views"), "--json"]);
+        assert!(run.json()["metrics"]["psnr"].as_f64().unwrap() > 45.0, "{}", run.out);
+        let arguments = ["mesh", method, "--resolution", "32", "--device", "cpu", "-o", "surface.glb", "--json"];
+        let run = Run::new(folder.path(), &arguments);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert_eq!(run.json()["metrics"]["watertight"].as_f64(), Some(1.0), "{}", run.out);
+    }
+    assert!(bytes[1] < 0.8 * bytes[0], "sparse and dense: {bytes:?} bytes");
+}
+
+#[test]
+fn runs_are_the_same_for_any_threads_and_after_a_break() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 5);
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
+    for method in ["dvgo", "sparse"] {
+        let cpu = ["--device", "cpu", "--method", method, "--out"];
+        train(folder.path(), &[&cpu[..], &["two", "--iterations", "40"]].concat());
+        train(folder.path(), &[&cpu[..], &["one", "--iterations", "40", "--threads", "1"]].concat());
+        assert!(bytes("two") == bytes("one"), "{method}: one thread and two differ");
+    }
+}
+
+#[test]
+fn variants_end_on_both_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 4);
+    let few = ["--iterations", "20", "--out", "run", "--device", "cpu"];
+    let variants: [&[&str]; 2] = [
+        &["--scene-type", "unbounded", "--distortion-weight", "0.01"],
+        &["--tv-weight", "1e-4", "--background", "random"],
+    ];
+    for variant in variants {
+        let loss = train(folder.path(), &[&few[..], variant].concat())["metrics"]["loss"].as_f64().unwrap();
+        assert!(loss.is_finite(), "{variant:?}");
+    }
+    if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() {
+        for method in ["dvgo", "sparse"] {
+            let few = ["--iterations", "6", "--out", "run", "--device", "gpu:software", "--method", method];
+            train(folder.path(), &few);
+        }
+    } else {
+        eprintln!("skipped: train voxels on a GPU: LUMIGRAD_REQUIRE_GPU is not set");
+    }
+}
+
+#[test]
+fn mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 3);
+    for (arguments, said) in [
+        (vec!["train", "voxels"], "DATA"),
+        (vec!["train", "voxels", "nowhere"], "nowhere"),
+        (vec!["train", "voxels", "data", "--extent", "0"], "--extent"),
+        (vec!["train", "voxels", "data", "--resolution", "100000"], "--resolution"),
+        (vec!["train", "voxels", "data", "--method", "octree"], "octree"),
+    ] {
+        let run = Run::new(folder.path(), &arguments);
+        assert!(matches!(run.code, 1 | 2), "{arguments:?}: {}", run.code);
+        assert!(run.err.contains(said), "{arguments:?}: {}", run.err);
+    }
+    // One picture, and black ones: the run ends, or says what is missing.
+    let one = tempfile::tempdir().unwrap();
+    photographs(one.path(), 1);
+    let run = Run::new(one.path(), &[&SMALL[..], &["--iterations", "12", "--device", "cpu", "--out", "one"]].concat());
+    assert!(!run.err.contains("panicked"), "{}", run.err);
+}
