@@ -21,7 +21,7 @@ pub enum Cut {
 /// Surfaces of a field on a grid, with numbers that move their vertices within cells: what shapes of any topology and with
 /// sharp edges are optimised as.
 ///
-/// - `values` [N] at the samples, negative inside, x fastest. Those on the grid's outermost samples should be positive, or
+/// - `values` \[N\] at the samples, negative inside, x fastest. Those on the grid's outermost samples should be positive, or
 ///   the surface has a border there.
 /// - `deformations` [N, 3] move samples: by 0.49·tanh of them, in spacings.
 /// - `weights` [C, 21] of each cell (x fastest): eight α of its corners (corner x + 2y + 4z at (x, y, z)), twelve β of its
@@ -98,7 +98,7 @@ impl FlexiCubes {
         self.grid.size.iter().map(|n| n.saturating_sub(1)).product()
     }
 
-    /// The surface for values [N], deformations [N, 3] and weights [C, 21].
+    /// The surface for values \[N\], deformations [N, 3] and weights [C, 21].
     ///
     /// **Gradients** to all three (but see [`Cut::Diagonals`]), exact while no sign changes; that of a crossing grows as both
     /// its ends near 0, where the difference of the ends is held above 1e-8. **Determinism**: the same bits for any number of

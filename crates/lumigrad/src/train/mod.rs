@@ -11,5 +11,6 @@ mod views;
 pub mod voxels;
 
 pub(crate) use dataset::bilinear;
+pub use radiance::SpaceKeys;
 pub use splats::splats;
 pub(crate) use views::camera;

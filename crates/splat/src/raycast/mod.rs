@@ -1,9 +1,9 @@
 //! Ray casting of Gaussians (RayGauss): densities that light fades in, without an order of primitives and so without popping.
 //!
 //! The density at a point is Σ σₗ Gₗ, its colour the mean of the Gaussians' colours, weighted by their densities. Each
-//! Gaussian is one along a ray too, of a middle, width and optical depth that are known in closed form ([`blob::Blob`]). Depth is
-//! cut into intervals that do not depend on what is seen ([`profile::Grid`]); a Gaussian adds to each the part of its optical
-//! depth that is in it ([`profile::before`]), in any order, and light fades from interval to interval. What is left of the light
+//! Gaussian is one along a ray too, of a middle, width and optical depth that are known in closed form (`blob::Blob`). Depth is
+//! cut into intervals that do not depend on what is seen (`profile::Grid`); a Gaussian adds to each the part of its optical
+//! depth that is in it (`profile::before`), in any order, and light fades from interval to interval. What is left of the light
 //! is exact for intervals of any length; that colours are mixed within one is an error of second order.
 //!
 //! Source: Blanc et al. 2025, "RayGauss: Volumetric Gaussian-Based Ray Casting for Photorealistic Novel View Synthesis". There
