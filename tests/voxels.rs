@@ -1,4 +1,4 @@
-//! Voxel grids as a user does it: train, render, mesh, resume, bad input.
+//! Voxel grids as a user does it: train, render, mesh, bad input.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn photographs_become_grids_with_surfaces() {
 }
 
 #[test]
-fn runs_are_the_same_for_any_threads_and_after_a_break() {
+fn runs_are_the_same_for_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 5);
     let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();

@@ -51,8 +51,6 @@ const DEFAULTS: Defaults = Defaults {
 const CHANNELS: usize = 16;
 /// Rays of a step at most.
 const BATCH: usize = 8192;
-/// Samples of a step at most.
-const SAMPLES: usize = 1 << 17;
 const ITERATIONS: usize = 5000;
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {

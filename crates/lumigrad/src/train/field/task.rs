@@ -1,7 +1,7 @@
 //! The loss and the results of `train field`.
 
 use super::super::radiance::Space;
-use super::{BATCH, SAMPLES, TrainFieldJob, patches};
+use super::{BATCH, TrainFieldJob, patches};
 use crate::Result;
 use crate::fit::drive::{Output, Task};
 use crate::volume::March;
@@ -42,8 +42,7 @@ impl Task for FieldTask<'_> {
         let mut batch = self.space.draw(self.job.fit.run.batch.unwrap_or(BATCH), own)?;
         let march = self.annealed(step);
         let scene = self.space.scene(&self.field, &march);
-        let most = self.job.space.samples_per_step.unwrap_or(SAMPLES);
-        let (_, mut loss) = self.space.loss(&scene, parameters, &mut batch, most)?;
+        let (_, mut loss) = self.space.loss(&scene, parameters, &mut batch)?;
         if self.job.depth_smoothness > 0.0 {
             let (space, device) = (&self.space, &self.space.device);
             let rays = patches::draw(space.dataset, &space.domain, random::hash(own, 1), device)?;

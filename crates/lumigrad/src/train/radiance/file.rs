@@ -113,6 +113,12 @@ impl Trained {
         Ok(Self { name, medium: Box::new(field), values, domain, march, grid, background, device: device.clone() })
     }
 
+    /// The medium where it lies.
+    pub(super) fn scene(&self) -> Scene<'_> {
+        let (domain, march, grid) = (&self.domain, &self.march, &self.grid);
+        Scene { medium: &*self.medium, domain, march, grid, background: self.background }
+    }
+
     /// Renders pictures into the job's folder, over the background that it was trained with, and gives what was written.
     ///
     /// # Errors
@@ -130,8 +136,7 @@ impl Trained {
         let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
         require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "render smaller pictures")?;
         run::make_folder(&job.out)?;
-        let (domain, march, grid) = (&self.domain, &self.march, &self.grid);
-        let scene = Scene { medium: &*self.medium, domain, march, grid, background: self.background };
+        let scene = self.scene();
         let mut written = vec![];
         for view in &views {
             let (name, seen) = (run::file_name(&view.name), scene.picture(&self.values, view, &self.device)?);

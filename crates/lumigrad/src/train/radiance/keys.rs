@@ -25,7 +25,7 @@ job_keys! {
         /// Half of the box's side, in parts of what the cameras see where they look.
         extent: f64, Amount, default "1.0";
         /// Samples of a step at most; rays are left out of it until they fit.
-        samples_per_step: Option<usize>, Count(1024), example "131072";
+        samples_per_step: usize, Count(1024), default "131072";
         /// Cells along a side of the grid that remembers where space is empty.
         occupancy_resolution: Option<usize>, Count(1), example "128";
         /// Weight of how far apart along a ray its light comes from (distortion), in parts of the box.

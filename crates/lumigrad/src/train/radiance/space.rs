@@ -38,6 +38,8 @@ pub struct Space<'a> {
     /// What stands behind pixels of a step.
     behind: Background,
     distortion: f64,
+    /// Samples of a step at most.
+    samples: usize,
 }
 
 impl<'a> Space<'a> {
@@ -54,11 +56,22 @@ impl<'a> Space<'a> {
         let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
         let occupied = Occupied::new(resolution, march.step, device)?;
         let (pixels, background) = (Pixels::new(dataset)?, background(&keys.background)?);
-        let distortion = keys.distortion_weight;
+        let (distortion, samples) = (keys.distortion_weight, keys.samples_per_step);
         // What is cut out by masks is opaque: nothing may shine through it.
         let masked = |s: &Shot| !s.mask.is_empty() && s.alpha.is_empty();
         let behind = if dataset.train.iter().any(masked) { Background::Random } else { background };
-        Ok(Self { dataset, domain, march, occupied, device: device.clone(), pixels, background, behind, distortion })
+        Ok(Self {
+            dataset,
+            domain,
+            march,
+            occupied,
+            device: device.clone(),
+            pixels,
+            background,
+            behind,
+            distortion,
+            samples,
+        })
     }
 
     /// A medium in it, sampled in a way of its own.
@@ -84,13 +97,13 @@ impl<'a> Space<'a> {
         self.pixels.draw((n, seed), self.dataset, &self.domain, self.behind, &self.device)
     }
 
-    /// The light of a batch's first rays, as many as have no more than `most` samples, and the mean squared difference to the
+    /// The light of a batch's first rays, as many as have no more samples than a step may, and the mean squared difference to the
     /// photographs, with the distortion where it has weight. The batch is cut to these rays.
     ///
     /// # Errors
     /// Shapes that do not fit.
-    pub fn loss(&self, scene: &Scene, parameters: &[Var], batch: &mut Batch, most: usize) -> Result<(Light, Var)> {
-        let (light, done) = scene.light(parameters, &batch.rays, &batch.shifts, most)?;
+    pub fn loss(&self, scene: &Scene, parameters: &[Var], batch: &mut Batch) -> Result<(Light, Var)> {
+        let (light, done) = scene.light(parameters, &batch.rays, &batch.shifts, self.samples)?;
         let part = |t: &Tensor| Ok::<_, crate::Error>(slice_tensor(t, 0, 0, done)?);
         (batch.colours, batch.weights, batch.behind) =
             (part(&batch.colours)?, part(&batch.weights)?, part(&batch.behind)?);

@@ -1,7 +1,6 @@
 //! Surfaces of media: where they are half opaque.
 
 use super::Trained;
-use super::scene::Scene;
 use crate::Result;
 use crate::fields::place::Place;
 use crate::fields::source::{Depths, Source};
@@ -67,9 +66,7 @@ impl Source for Trained {
     }
 
     fn depths(&self, view: &View) -> Result<Depths> {
-        let (domain, march, grid) = (&self.domain, &self.march, &self.grid);
-        let scene = Scene { medium: &*self.medium, domain, march, grid, background: self.background };
-        let seen = scene.picture(&self.values, view, &self.device)?;
+        let seen = self.scene().picture(&self.values, view, &self.device)?;
         let depth = |(d, a): (&f32, &f32)| if *a > OPAQUE { d / a } else { f32::INFINITY };
         Ok(Depths { depths: seen.depth.iter().zip(&seen.alpha).map(depth).collect(), colours: seen.colour })
     }

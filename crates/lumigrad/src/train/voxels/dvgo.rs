@@ -15,9 +15,8 @@ use lumigrad_field::{Parameter, Rates};
 use lumigrad_optim::Schedule;
 use lumigrad_voxel::{Lattice, Sparse};
 
-/// Rays of a step at most, and samples of them.
+/// Rays of a step at most.
 const BATCH: usize = 8192;
-const SAMPLES: usize = 1 << 17;
 const ITERATIONS: usize = 6000;
 /// Parts of a run at whose ends the grid is made anew, and how often its corners are halved then; the box shrinks to the
 /// scene at the first.
@@ -125,6 +124,12 @@ impl<'a> Dvgo<'a> {
         Ok(all)
     }
 
+    /// The grids that these values are, without rates.
+    fn settled(&self, values: &[Tensor]) -> Result<Vec<Tensor>> {
+        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+        Ok(self.slowed(&vars)?.iter().map(|v| v.tensor().clone()).collect())
+    }
+
     /// The box of what is opaque.
     fn full_box(&self, density: &Tensor) -> Result<Option<[[f64; 3]; 2]>> {
         let lattice = &self.grids.lattice;
@@ -155,8 +160,7 @@ impl<'a> Dvgo<'a> {
     /// The next grid, with the values of the one before.
     fn grow(&mut self, values: &[Tensor]) -> Result<Vec<Parameter>> {
         let seed = self.job.run.common.seed;
-        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-        let density = self.slowed(&vars)?[0].tensor().clone();
+        let density = self.settled(values)?.remove(0);
         let (old, before) = (self.grids.clone(), self.space.domain);
         let mut domain = before;
         if self.grown == 0
@@ -256,14 +260,12 @@ impl Task for Dvgo<'_> {
         let own = random::hash(seed ^ 0x0ce1, step);
         let mut batch = self.space.draw(self.job.run.batch.unwrap_or(BATCH), own)?;
         let scene = self.space.scene(&self.grids, &self.space.march);
-        let most = self.job.space.samples_per_step.unwrap_or(SAMPLES);
-        let (light, loss) = self.space.loss(&scene, &slowed, &mut batch, most)?;
+        let (light, loss) = self.space.loss(&scene, &slowed, &mut batch)?;
         self.regularised(loss, &light, &batch, parameters, own)
     }
 
     fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {
-        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-        let values: Vec<Tensor> = self.slowed(&vars)?.iter().map(|v| v.tensor().clone()).collect();
+        let values = self.settled(values)?;
         Ok(Some(self.space.psnr(&self.grids, &values)?))
     }
 
@@ -309,8 +311,7 @@ impl Task for Dvgo<'_> {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-        let values: Vec<Tensor> = self.slowed(&vars)?.iter().map(|v| v.tensor().clone()).collect();
+        let values = self.settled(values)?;
         self.space.finish(&self.grids, &values, "grid", output)
     }
 }
