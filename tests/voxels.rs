@@ -1,4 +1,4 @@
-//! Voxel grids as a user does it: train, render, mesh, bad input.
+//! Voxel grids as a user does it: train, render, mesh, resume, bad input.
 
 mod common;
 
@@ -64,6 +64,31 @@ fn runs_are_the_same_for_any_threads() {
         train(folder.path(), &[&cpu[..], &["two", "--iterations", "40"]].concat());
         train(folder.path(), &[&cpu[..], &["one", "--iterations", "40", "--threads", "1"]].concat());
         assert!(bytes("two") == bytes("one"), "{method}: one thread and two differ");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_that_was_interrupted_ends_with_the_same_bytes() {
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 5);
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
+    for method in ["dvgo", "sparse"] {
+        let job = ["--device", "cpu", "--method", method, "--iterations", "400", "--out"];
+        train(folder.path(), &[&job[..], &["whole"]].concat());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lumigrad"));
+        command.args([&SMALL[..], &job[..], &["stopped"]].concat()).current_dir(folder.path());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Long enough for the grid to have grown, short enough not to be done.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(output.status.code(), Some(130), "{json}");
+        assert!(json["iterations"].as_u64().unwrap() < 400, "{json}");
+        train(folder.path(), &[&job[..], &["stopped", "--resume"]].concat());
+        assert!(bytes("whole") == bytes("stopped"), "{method}: the resumed run ended elsewhere");
     }
 }
 

@@ -86,7 +86,7 @@ struct Dvgo<'a> {
 
 impl<'a> Dvgo<'a> {
     fn new(job: &'a TrainVoxelsJob, dataset: &'a Dataset, device: &Device) -> Result<Self> {
-        let domain = job.space.domain(dataset)?;
+        let domain = narrowed(job.space.domain(dataset)?);
         let longest = dataset.train.iter().map(|s| s.view.width.max(s.view.height)).max().unwrap_or(0);
         let side =
             job.resolution.unwrap_or((longest + longest / 4).clamp(128, if domain.unbounded { 192 } else { 160 }));
@@ -170,11 +170,10 @@ impl<'a> Dvgo<'a> {
             let spacing = old.lattice.spacing();
             for a in 0..3 {
                 let (lo, hi) = ((lo[a] - spacing[a]).max(-1.0), (hi[a] + spacing[a]).min(1.0));
-                // Numbers that a checkpoint keeps.
-                let narrow = |x: f64| x as f32 as f64;
-                domain.centre[a] = narrow(before.centre[a] + 0.5 * (lo + hi) * before.half[a]);
-                domain.half[a] = narrow(0.5 * MARGIN * (hi - lo) * before.half[a]);
+                domain.centre[a] = before.centre[a] + 0.5 * (lo + hi) * before.half[a];
+                domain.half[a] = 0.5 * MARGIN * (hi - lo) * before.half[a];
             }
+            domain = narrowed(domain);
         }
         self.settle(domain, self.grown + 1)?;
         let back = |p: [f64; 3]| {
@@ -230,6 +229,12 @@ impl<'a> Dvgo<'a> {
         }
         Ok(loss)
     }
+}
+
+/// A box of numbers that a checkpoint keeps whole.
+fn narrowed(domain: Domain) -> Domain {
+    let [centre, half] = [domain.centre, domain.half].map(|v| v.map(|x| x as f32 as f64));
+    Domain { centre, half, ..domain }
 }
 
 /// How samples are placed in a lattice.
