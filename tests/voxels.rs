@@ -116,6 +116,36 @@ fn variants_end_on_both_devices() {
 }
 
 #[test]
+fn nothing_is_outside_of_silhouettes() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 9);
+    // The globe's alpha becomes masks, and its photographs become opaque, on grey.
+    let data = folder.path().join("data");
+    fs::create_dir(data.join("masks")).unwrap();
+    for file in pictures(&data) {
+        let photograph = image::open(&file).unwrap().to_rgba8();
+        let mask = image::GrayImage::from_fn(48, 48, |x, y| image::Luma([photograph[(x, y)].0[3]]));
+        let on_grey = image::RgbImage::from_fn(48, 48, |x, y| {
+            let [r, g, b, a] = photograph[(x, y)].0.map(f32::from);
+            image::Rgb([r, g, b].map(|c| (c * a / 255.0 + 0.4 * (255.0 - a)) as u8))
+        });
+        mask.save(data.join("masks").join(file.file_name().unwrap())).unwrap();
+        on_grey.save(&file).unwrap();
+    }
+    let job = ["--device", "cpu", "--iterations", "200", "--background", "white", "--out", "run"];
+    train(folder.path(), &job);
+    let picture = image::open(&pictures(&folder.path().join("run/views"))[0]).unwrap().to_rgb8();
+    let corners = [(0, 0), (47, 0), (0, 47), (47, 47)].map(|place| picture[place].0.into_iter().min());
+    assert!(corners.iter().all(|c| *c > Some(240)), "fog stands outside of the silhouette: {corners:?}");
+}
+
+/// Pictures in a folder.
+fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
+    all.filter(|p| p.extension().is_some_and(|e| e == "png")).collect()
+}
+
+#[test]
 fn mistakes_are_told() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 3);

@@ -85,7 +85,8 @@ fn argument(key: &Key, command: &Command) -> Arg {
         }
     };
     if let Some(place) = command.positional.iter().position(|p| *p == key.name) {
-        return arg.index(place + 1).value_name(key.name.to_uppercase());
+        let arg = arg.index(place + 1).value_name(key.name.to_uppercase());
+        return if key.kind.is_list() { arg.num_args(1..).action(ArgAction::Append) } else { arg };
     }
     let arg = match key.name {
         "out" => arg.short('o'),

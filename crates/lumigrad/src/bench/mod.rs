@@ -2,6 +2,7 @@
 
 mod core;
 mod fields;
+mod quality;
 mod raster;
 mod splats;
 mod timing;
@@ -11,6 +12,7 @@ use crate::core::Device;
 use crate::run::Summary;
 use crate::run::job::commands::BenchJob;
 use crate::{Error, Result};
+pub use quality::{BenchQualityJob, quality};
 
 /// A case measures on a device and writes its figures into the summary.
 type Case = fn(&Device, &mut Summary) -> Result<()>;

@@ -37,6 +37,7 @@ pub struct Command {
 impl Command {
     /// All commands.
     pub fn all() -> Vec<Self> {
+        use crate::bench::BenchQualityJob;
         use crate::fields::MeshJob;
         use commands::*;
         let command =
@@ -57,6 +58,7 @@ impl Command {
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),
             command("bench", BenchJob::ABOUT, &["group"], BenchJob::keys()),
+            command("bench quality", BenchQualityJob::ABOUT, &["data"], BenchQualityJob::keys()),
         ];
         all.extend(fits);
         all

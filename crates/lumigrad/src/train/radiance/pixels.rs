@@ -26,14 +26,16 @@ pub struct Batch {
 pub struct Pixels {
     /// First pixel of each picture, and of none behind the last.
     starts: Vec<u64>,
+    /// Whether nothing is where masks are 0.
+    silhouettes: bool,
 }
 
 impl Pixels {
-    /// Of a data set.
+    /// Of a data set. Pixels outside of masks do not count, or with `silhouettes` are transparent.
     ///
     /// # Errors
     /// No pixel counts.
-    pub fn new(dataset: &Dataset) -> Result<Self> {
+    pub fn new(dataset: &Dataset, silhouettes: bool) -> Result<Self> {
         let counts = |shot: &Shot| shot.mask.is_empty() || shot.mask.iter().any(|m| *m > 0.0);
         if !dataset.train.iter().any(counts) {
             return Err(Error::job("the masks of all training pictures leave no pixel"));
@@ -42,7 +44,7 @@ impl Pixels {
         for shot in &dataset.train {
             starts.push(starts[starts.len() - 1] + (shot.view.width * shot.view.height) as u64);
         }
-        Ok(Self { starts })
+        Ok(Self { starts, silhouettes })
     }
 
     /// So many, by a seed.
@@ -66,9 +68,11 @@ impl Pixels {
                 Background::Random => [1, 2, 3].map(|c| random::uniform(seed, 8 * k + c) as f32),
                 fixed_one => fixed(fixed_one),
             };
-            let alpha = shot.alpha.get(i).copied().unwrap_or(1.0);
+            let mask = shot.mask.get(i).copied().unwrap_or(1.0);
+            let (kept, weight) = if self.silhouettes { (mask, 1.0) } else { (1.0, mask) };
+            let alpha = kept * shot.alpha.get(i).copied().unwrap_or(1.0);
             colours.extend([0, 1, 2].map(|c| shot.colour[i][c] * alpha + back[c] * (1.0 - alpha)));
-            weights.push(shot.mask.get(i).copied().unwrap_or(1.0));
+            weights.push(weight);
             behind.extend(back);
             shifts.push(random::uniform(seed, 8 * k + 4) as f32);
         }

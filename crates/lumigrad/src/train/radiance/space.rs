@@ -55,9 +55,13 @@ impl<'a> Space<'a> {
     ) -> Result<Self> {
         let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
         let occupied = Occupied::new(resolution, march.step, device)?;
-        let (pixels, background) = (Pixels::new(dataset)?, background(&keys.background)?);
+        let silhouettes = match keys.masks.as_str() {
+            "auto" => !march.unbounded,
+            chosen => chosen == "silhouette",
+        };
+        let (pixels, background) = (Pixels::new(dataset, silhouettes)?, background(&keys.background)?);
         let (distortion, samples) = (keys.distortion_weight, keys.samples_per_step);
-        // What is cut out by masks is opaque: nothing may shine through it.
+        // What is cut out by masks is opaque, and outside of silhouettes is nothing: over a fixed background neither shows.
         let masked = |s: &Shot| !s.mask.is_empty() && s.alpha.is_empty();
         let behind = if dataset.train.iter().any(masked) { Background::Random } else { background };
         Ok(Self {

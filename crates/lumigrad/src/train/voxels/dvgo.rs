@@ -89,7 +89,7 @@ impl<'a> Dvgo<'a> {
         let domain = narrowed(job.space.domain(dataset)?);
         let longest = dataset.train.iter().map(|s| s.view.width.max(s.view.height)).max().unwrap_or(0);
         let side =
-            job.resolution.unwrap_or((longest + longest / 4).clamp(128, if domain.unbounded { 192 } else { 160 }));
+            job.resolution.unwrap_or(if domain.unbounded { 128 } else { (longest + longest / 4).clamp(128, 160) });
         let corners = side.saturating_pow(3);
         let bytes = (corners as u64).saturating_mul(NUMBER_BYTES * (job.features as u64 + 1));
         require_memory(bytes, "--resolution", "choose a coarser grid")?;
