@@ -95,8 +95,8 @@ pub fn write(folder: &Path, rows: &[Row], document: &Document, summary: &mut Sum
     let files = [("report", "report.html"), ("table", "quality.md"), ("metrics", "metrics.json")];
     files.iter().for_each(|(name, file)| summary.output(name, &folder.join(file)));
     report.write(&folder.join("report.html"))?;
-    write_atomically(&folder.join("quality.md"), text.as_bytes())?;
-    write_atomically(&folder.join("metrics.json"), summary.to_json().as_bytes())?;
+    write_atomically(folder.join("quality.md"), text.as_bytes())?;
+    write_atomically(folder.join("metrics.json"), summary.to_json().as_bytes())?;
     Ok(())
 }
 
