@@ -6,6 +6,7 @@ mod bvh;
 mod chamfer;
 mod curvature;
 mod flexicubes;
+mod holes;
 mod iou;
 mod isosurface;
 mod laplacian;
@@ -29,6 +30,7 @@ pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
 pub use flexicubes::{Cut, FlexiCubes, FlexiSurface};
+pub use holes::{Closed, close_holes};
 pub use iou::volume_iou;
 pub use isosurface::{
     Border, Dual, Method, SampleGrid, dual_contouring, dual_marching_cubes, extract, grid_tangents, marching_cubes,

@@ -5,7 +5,7 @@ use super::operators::{DERIVATIONS, Derivation};
 use super::source::{FieldSource, Source};
 use super::splats::SplatSource;
 use super::surface::{Extracted, METHODS, extracted};
-use super::textured::{self, Photographs, Refit, Textured};
+use super::textured::{self, Photographs};
 use super::{extract, shade};
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
@@ -14,18 +14,11 @@ use crate::run::{Summary, run_splats};
 use crate::train::radiance::Trained;
 use crate::{Error, Result};
 use lumigrad_core::Device;
-use lumigrad_geometry::{Keep, Subset, Topology, simplify};
+use lumigrad_geometry::{Keep, Subset, Topology, close_holes, simplify};
 use lumigrad_scene::Scene;
-use lumigrad_scene::camera::{Framing, sphere_views};
 use lumigrad_scene::formats::{obj, ply};
 use lumigrad_scene::mesh::TriangleMesh;
 use std::path::{Path, PathBuf};
-
-/// Parts of a surface that have less than this share of its area are nothing.
-const SPECK: f64 = 1e-4;
-/// Views that colours are baked from where there are no photographs, and their rows and columns.
-const VIEWS: usize = 64;
-const VIEW_SIZE: usize = 384;
 
 job_keys! {
     /// Take the surface out of a field as triangles.
@@ -52,6 +45,8 @@ job_keys! {
         curvature: bool, Flag, default "false";
         /// Keep the part of the surface with the largest area only.
         largest: bool, Flag, default "false";
+        /// Close holes of at most so many edges.
+        close_holes: Option<usize>, Count(3), example "64";
         /// Most triangles: edges are collapsed where that costs least (Garland & Heckbert 1997).
         triangles: Option<usize>, Count(4), example "150000";
         /// What colours are kept in: vertices, or a texture. refit learns texture and vertices from the run's photographs, through
@@ -135,69 +130,13 @@ fn written(source: &dyn Source, file: &Path, job: &MeshJob, device: &Device, sum
     if wanted == "vertices" {
         writer(&job.out)?(&job.out, &surface(source, job, summary)?)?;
     } else {
-        with_texture(source, photographs.as_ref(), job, device, summary)?.save(&job.out)?;
+        textured::textured(source, photographs.as_ref(), job, device, summary)?.save(&job.out)?;
         if let Some(photographs) = &photographs {
-            score(photographs, job, device, summary)?;
+            textured::score(photographs, job, device, summary)?;
         }
     }
     summary.output("mesh", &job.out);
     Ok(())
-}
-
-/// How near the mesh that was written comes to photographs that were held out.
-fn score(photographs: &Photographs, job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()> {
-    let scene = crate::files::load_scene(&job.out)?;
-    let (psnr, ssim) = textured::scored(&scene, photographs, device)?;
-    summary.metric("test_psnr", psnr);
-    summary.metric("test_ssim", ssim);
-    Ok(())
-}
-
-/// The surface with its texture, in the world.
-fn with_texture(
-    source: &dyn Source,
-    photographs: Option<&Photographs>,
-    job: &MeshJob,
-    device: &Device,
-    summary: &mut Summary,
-) -> Result<Textured> {
-    if job.curvature {
-        return Err(Error::usage("--curvature", "is a colour of vertices", "add --appearance vertices"));
-    }
-    let place = source.place();
-    let mut found = found(source, job)?;
-    if let Some(photographs) = photographs {
-        let world: Vec<[f32; 3]> = found.positions.iter().map(|&p| place.outwards(p)).collect();
-        let kept = textured::visible(&world, &found.triangles, photographs, device)?;
-        found = found.kept(kept);
-        found = found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Share(SPECK))?);
-    }
-    let found = fewer(found, job, summary)?;
-    let normals = source.surface_normals(&found.positions, &found.triangles)?;
-    tell(&found.positions, &found.triangles, summary)?;
-    let atlas = textured::atlas(&found.positions, &found.triangles, job.texture_size)?;
-    summary.metric("n_charts", atlas.n_charts as f64);
-    summary.metric("texture_size", atlas.size as f64);
-    let views: Vec<_> = match photographs {
-        Some(p) => p.dataset.train.iter().map(|s| s.view.clone()).collect(),
-        None => {
-            let half = source.half() * place.scale;
-            sphere_views(VIEWS, &Framing::of_sphere(place.centre, half.length(), (VIEW_SIZE, VIEW_SIZE)))
-        }
-    };
-    let colours = textured::baked(source, (&atlas, &found.positions, &normals), &views)?;
-    let positions = found.positions.iter().map(|&p| place.outwards(p)).collect();
-    let mut mesh = Textured { positions, normals, atlas, colours, normal_map: None };
-    if job.normal_map {
-        mesh.normal_map = Some(vec![[0.0, 0.0, 1.0]; mesh.colours.len()]);
-        let scene = mesh.scene()?;
-        mesh.normal_map = textured::normal_map(source, (&mesh.atlas, &found.positions, &mesh.normals), &scene)?;
-    }
-    if let Some(photographs) = photographs {
-        let how = Refit { steps: job.refit_steps, seed: job.common.seed };
-        textured::refit(&mut mesh, photographs, &how, device)?;
-    }
-    Ok(mesh)
 }
 
 /// The surface of a source as the job wants it, in the world.
@@ -219,7 +158,7 @@ pub fn surface(source: &dyn Source, job: &MeshJob, summary: &mut Summary) -> Res
 }
 
 /// The surface of a source, or its largest part.
-fn found(source: &dyn Source, job: &MeshJob) -> Result<Extracted> {
+pub(super) fn found(source: &dyn Source, job: &MeshJob) -> Result<Extracted> {
     extract::check("--resolution", source.half(), job.resolution)?;
     let found = extracted(source, &job.method, job.resolution)?;
     if found.triangles.is_empty() {
@@ -236,7 +175,12 @@ fn found(source: &dyn Source, job: &MeshJob) -> Result<Extracted> {
 }
 
 /// The same of no more triangles than the job wants.
-fn fewer(mut found: Extracted, job: &MeshJob, summary: &mut Summary) -> Result<Extracted> {
+pub(super) fn fewer(mut found: Extracted, job: &MeshJob, summary: &mut Summary) -> Result<Extracted> {
+    if let Some(longest) = job.close_holes {
+        let closed = close_holes(&found.positions, &found.triangles, longest)?;
+        summary.metric("n_closed_holes", closed.n_closed as f64);
+        found.triangles.extend(closed.triangles);
+    }
     if let Some(most) = job.triangles {
         found = found.kept(simplify(&found.positions, &found.triangles, most)?);
         let n = found.triangles.len();
@@ -248,7 +192,7 @@ fn fewer(mut found: Extracted, job: &MeshJob, summary: &mut Summary) -> Result<E
 }
 
 /// Tells how a surface is connected.
-fn tell(positions: &[[f32; 3]], triangles: &[[u32; 3]], summary: &mut Summary) -> Result<()> {
+pub(super) fn tell(positions: &[[f32; 3]], triangles: &[[u32; 3]], summary: &mut Summary) -> Result<()> {
     let topology = Topology::new(positions.len(), triangles)?;
     summary.metric("n_vertices", positions.len() as f64);
     summary.metric("n_triangles", triangles.len() as f64);

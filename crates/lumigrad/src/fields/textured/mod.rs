@@ -1,14 +1,18 @@
 //! Meshes with textures: what a source's light looks like on a surface that was taken out of it.
 
 mod bake;
+mod job;
 mod photographs;
 mod refit;
+#[cfg(test)]
+mod tests;
 mod visible;
 
-pub use bake::{baked, normal_map};
+use bake::{baked, normal_map};
+pub use job::{score, textured};
 pub use photographs::Photographs;
-pub use refit::{Refit, refit, scored};
-pub use visible::visible;
+use refit::{Refit, refit, scored};
+use visible::visible;
 
 use crate::{Error, Result};
 use lumigrad_geometry::{Atlas, AtlasOptions};

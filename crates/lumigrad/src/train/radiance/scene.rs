@@ -126,3 +126,64 @@ pub fn place(view: &View, pixel: usize, (k, n): (usize, usize)) -> [f64; 2] {
     };
     [(pixel % view.width) as f64 + spot[0], (pixel / view.width) as f64 + spot[1]]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumigrad_core::Map;
+
+    /// A wire along y that nothing shines through, seen by so many rays of a pixel.
+    struct Wire {
+        radius: f64,
+        rays: usize,
+    }
+
+    impl Medium for Wire {
+        fn densities(&self, _: &[Var], points: &Var) -> Result<Var> {
+            let map = Map::cached(&format!("test/wire {}", self.radius), |m| {
+                let [x, _, z] = m.item("points");
+                m.output("density", &[(x * x + z * z).less_eq(self.radius * self.radius).select(1e5, 0.0)]);
+            });
+            Ok(map.apply(&[points])?.remove(0))
+        }
+
+        fn encode_directions(&self, directions: &Var) -> Result<Var> {
+            Ok(directions.clone())
+        }
+
+        fn evaluate(&self, parameters: &[Var], points: &Var, _: &Var) -> Result<(Var, Var)> {
+            Ok((self.densities(parameters, points)?, points.scale(0.0)?.offset(1.0)?))
+        }
+
+        fn rays_per_pixel(&self) -> usize {
+            self.rays
+        }
+    }
+
+    #[test]
+    fn many_rays_of_a_pixel_see_what_is_thinner_than_it() {
+        let device = Device::cpu();
+        let domain = Domain::new([0.0; 3], [1.0; 3], false).unwrap();
+        let grid = Occupancy::full(8, &device).unwrap();
+        // The wire lies between two columns of pixels.
+        let view = View::look_at("wire", [0.0, 0.0, 4.0], [0.0; 3], [0.0, 1.0, 0.0], 0.3, (16, 16)).unwrap();
+        let pixel = 4.0 / view.intrinsics[0];
+        let radius = 0.2 * pixel;
+        let step = 0.25 * radius;
+        let march = March { step, ratio: 0.0, range: [0.05, 10.0], most: 1 << 14, total: usize::MAX, unbounded: false };
+        let mean = |rays: usize| -> f64 {
+            let medium = Wire { radius, rays };
+            let scene = Scene { medium: &medium, domain: &domain, march: &march, grid: &grid, background: [0.0; 3] };
+            let image =
+                scene.picture(&[Tensor::zeros(&device, lumigrad_core::DType::F32, &[1]).unwrap()], &view, &device);
+            let image = image.unwrap();
+            assert_eq!((image.colour.len(), image.depth.len()), (256, 256));
+            image.colour.iter().map(|c| f64::from(c[0])).sum::<f64>() / 256.0
+        };
+        // Of the width of a row.
+        let exact = 2.0 * radius / (16.0 * pixel);
+        let [one, many] = [1, 16].map(mean);
+        assert_eq!(one, 0.0, "no ray through a pixel's centre meets the wire");
+        assert!((many / exact - 1.0).abs() < 0.3, "{many} of {exact}");
+    }
+}

@@ -40,6 +40,27 @@ pub fn rays(progress: f64, most: usize) -> usize {
     if progress < RAMP[0] { 1 } else { most }
 }
 
+/// Opacities between these are neither nothing nor everything.
+const HALF: [f32; 2] = [0.1, 0.9];
+
+/// Opacities of the samples that are seen, [M, 1].
+fn opacities(light: &Light) -> Result<Var> {
+    let map = Map::cached("voxels/binary opacity", |m| {
+        let ([density], [length]) = (m.item("density"), m.item("length"));
+        m.output("opacity", &[1.0 - (-(density * length)).exp()]);
+    });
+    let n = light.samples.len();
+    let lengths = Var::from(light.samples.lengths.clone()).reshape(&[n, 1])?;
+    Ok(map.apply(&[&light.densities.reshape(&[n, 1])?, &lengths])?.remove(0))
+}
+
+/// Share of the samples that are seen whose opacity is nothing or everything.
+pub fn share(light: &Light) -> Result<f64> {
+    let all = opacities(light)?.tensor().to_vec::<f32>()?;
+    let decided = all.iter().filter(|a| !(HALF[0]..=HALF[1]).contains(*a)).count();
+    Ok(decided as f64 / all.len().max(1) as f64)
+}
+
 /// The entropy −α ln α − (1 − α) ln(1 − α) of the samples that are seen, per ray, with its weight; `None` where it has none.
 pub fn entropy(light: &Light, progress: f64) -> Result<Option<Var>> {
     let weight = ENTROPY * ramp(progress);
@@ -47,12 +68,10 @@ pub fn entropy(light: &Light, progress: f64) -> Result<Option<Var>> {
         return Ok(None);
     }
     let map = Map::cached("voxels/binary entropy", |m| {
-        let ([density], [length]) = (m.item("density"), m.item("length"));
-        let alpha = (1.0 - (-(density * length)).exp()).clamp(1e-5, 1.0 - 1e-5);
+        let [alpha] = m.item("opacity");
+        let alpha = alpha.clamp(1e-5, 1.0 - 1e-5);
         m.output("entropy", &[-(alpha * alpha.ln() + (1.0 - alpha) * (1.0 - alpha).ln())]);
     });
-    let n = light.samples.len();
-    let lengths = Var::from(light.samples.lengths.clone()).reshape(&[n, 1])?;
-    let each = map.apply(&[&light.densities.reshape(&[n, 1])?, &lengths])?.remove(0);
+    let each = map.apply(&[&opacities(light)?])?.remove(0);
     Ok(Some(each.sum()?.scale(weight / light.samples.n_rays().max(1) as f64)?))
 }

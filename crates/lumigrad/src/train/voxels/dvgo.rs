@@ -340,6 +340,18 @@ impl Task for Dvgo<'_> {
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         let values = self.settled(values)?;
+        if self.is_binary() {
+            let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+            let mut batch = self.space.draw(BATCH, 1, self.job.run.common.seed)?;
+            let (light, _) = self.space.loss(&self.space.scene(&self.grids, &self.space.march), &vars, &mut batch)?;
+            output.figure(
+                "binary_percent",
+                "Opacities below 0.1 or above 0.9",
+                100.0 * binary::share(&light)?,
+                2,
+                " %",
+            );
+        }
         self.space.finish(&self.grids, &values, "grid", output)
     }
 }
