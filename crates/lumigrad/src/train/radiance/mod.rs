@@ -33,6 +33,16 @@ pub trait Medium {
     fn least_weight(&self) -> f64 {
         0.0
     }
+
+    /// Whether opacity jumps and colours are the same from all sides.
+    fn is_binary(&self) -> bool {
+        false
+    }
+
+    /// Rays of a pixel of a picture, whose mean it is.
+    fn rays_per_pixel(&self) -> usize {
+        1
+    }
 }
 
 impl Medium for Radiance {

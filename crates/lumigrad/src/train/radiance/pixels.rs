@@ -20,6 +20,8 @@ pub struct Batch {
     pub weights: Tensor,
     /// What stands behind them, [N, 3].
     pub behind: Tensor,
+    /// Rays of each pixel, which are neighbours.
+    pub per_pixel: usize,
 }
 
 /// Pixels of all training pictures that count.
@@ -47,10 +49,10 @@ impl Pixels {
         Ok(Self { starts, silhouettes })
     }
 
-    /// So many, by a seed.
+    /// So many rays, by a seed, `per_pixel` of each pixel: through its centre, or anywhere in it where they are several.
     pub fn draw(
         &self,
-        (n, seed): (usize, u64),
+        (n, per_pixel, seed): (usize, usize, u64),
         dataset: &Dataset,
         domain: &Domain,
         background: Background,
@@ -58,12 +60,18 @@ impl Pixels {
     ) -> Result<Batch> {
         let all = self.starts[self.starts.len() - 1];
         let (mut places, mut colours, mut weights, mut behind, mut shifts) = (vec![], vec![], vec![], vec![], vec![]);
-        for k in 0..n as u64 {
+        let n = (n / per_pixel).max(1) * per_pixel;
+        for ray in 0..n as u64 {
+            let k = ray / per_pixel as u64;
             let pixel = random::hash(seed, 8 * k) % all;
             let picture = self.starts.partition_point(|s| *s <= pixel) - 1;
             let (shot, i) = (&dataset.train[picture], (pixel - self.starts[picture]) as usize);
             let width = shot.view.width;
-            places.push((&shot.view, [(i % width) as f64 + 0.5, (i / width) as f64 + 0.5]));
+            let spot = match per_pixel {
+                1 => [0.5; 2],
+                _ => [5, 6].map(|c| random::uniform(seed, 8 * ray + c)),
+            };
+            places.push((&shot.view, [(i % width) as f64 + spot[0], (i / width) as f64 + spot[1]]));
             let back = match background {
                 Background::Random => [1, 2, 3].map(|c| random::uniform(seed, 8 * k + c) as f32),
                 fixed_one => fixed(fixed_one),
@@ -74,7 +82,7 @@ impl Pixels {
             colours.extend([0, 1, 2].map(|c| shot.colour[i][c] * alpha + back[c] * (1.0 - alpha)));
             weights.push(weight);
             behind.extend(back);
-            shifts.push(random::uniform(seed, 8 * k + 4) as f32);
+            shifts.push(random::uniform(seed, 8 * ray + 4) as f32);
         }
         let tensor = |data: &[f32], width: usize| Tensor::from_slice(device, data, &[n, width]);
         Ok(Batch {
@@ -83,6 +91,7 @@ impl Pixels {
             colours: tensor(&colours, 3)?,
             weights: tensor(&weights, 1)?,
             behind: tensor(&behind, 3)?,
+            per_pixel,
         })
     }
 }
