@@ -13,6 +13,8 @@ mod error;
 mod level;
 mod parameterisation;
 mod prior;
+mod synchronise;
+mod tiled;
 
 pub use combine::combine;
 pub use condition::{Condition, Subject, View};
@@ -20,6 +22,8 @@ pub use error::{Error, Result};
 pub use level::{Level, Schedule};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
+pub use synchronise::{Canvas, Synchrony, ddim_step, synchronised};
+pub use tiled::Tiled;
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.
 pub fn of_picture<T>(entries: &[T], i: usize) -> &T {
