@@ -25,6 +25,7 @@ pub mod fit;
 pub mod optimize;
 pub mod priors;
 pub mod run;
+pub mod texture;
 pub mod train;
 
 pub use error::{Error, Result};

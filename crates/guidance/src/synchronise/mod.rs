@@ -1,6 +1,6 @@
 //! Several pictures that show one thing, denoised together: what they say of a place of it is averaged.
 //!
-//! A [`Canvas`] tells which place each pixel shows: a texel of a texture, a pixel of a panorama, a splat. [`synchronised`]
+//! A [`Canvas`] tells which place each pixel shows: a texel of a texture, a pixel of a panorama, a splat. [`Sampling`]
 //! samples pictures that agree on it.
 
 mod canvas;
@@ -9,4 +9,4 @@ mod sample;
 mod tests;
 
 pub use canvas::Canvas;
-pub use sample::{Synchrony, ddim_step, synchronised};
+pub use sample::{Sampling, Synchrony, ddim_step, synchronised};

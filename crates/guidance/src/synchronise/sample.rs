@@ -21,58 +21,108 @@ pub fn ddim_step(clean: &Tensor, noise: &Tensor, to: Level) -> Result<Tensor> {
     Ok(combine(&[(&clean.clone().into(), &[to.a]), (&noise.clone().into(), &[to.sigma])])?.tensor().clone())
 }
 
-/// Pictures [V, h, w, C] from noise, by DDIM through falling `levels`; with a [`Synchrony`] they agree on a canvas.
+/// DDIM of pictures [V, h, w, C] through falling levels; with a [`Synchrony`] they agree on a canvas.
 ///
 /// In every step each picture has its own ε̂ and clean estimate x̂0 = (x_t − σε̂)/a; estimates are averaged on the canvas
-/// and shown again, and each picture takes its step with the shared x̂0 and its own ε̂. The result is the last x̂0: after
-/// the last level for which `until` holds it is shared.
+/// and shown again, and each picture takes its step with the shared x̂0 and its own ε̂.
 ///
-/// `predict` gives ε̂ of a batch at a level; `each` sees every step's number and x̂0, and may end the run by `false`.
-///
-/// **Determinism**: as that of `predict`; pictures that agree everywhere are those of plain DDIM to the last bit.
+/// **Determinism**: as that of the prior; pictures that agree everywhere are those of plain DDIM to the last bit.
 /// **Source**: Kim et al. 2024, SyncTweedies, case 2; DDIM is the same without a canvas.
+#[derive(Clone, Debug)]
+pub struct Sampling {
+    levels: Vec<Level>,
+    step: usize,
+    noisy: Tensor,
+    clean: Tensor,
+}
+
+impl Sampling {
+    /// From noise, N(0, 1), at the first of some levels. A level of σ = 0 ends the sampling.
+    ///
+    /// # Errors
+    /// No level, one of nearly pure noise (a < 10⁻⁴: x̂0 would be divided by it), pictures of another shape.
+    pub fn new(noise: &Tensor, levels: &[Level]) -> Result<Self> {
+        let Some(first) = levels.first() else { return Err(Error::Setting("sampling needs at least one level".into())) };
+        // The first pictures are noise alone.
+        let deviation = (first.a * first.a + first.sigma * first.sigma).sqrt();
+        let noisy = combine(&[(&noise.clone().into(), &[deviation])])?.tensor().clone();
+        Self::resumed(noisy.clone(), noisy, 0, levels)
+    }
+
+    /// Goes on after some steps, with what [`Self::noisy`] and [`Self::clean`] were then.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; more steps than levels.
+    pub fn resumed(noisy: Tensor, clean: Tensor, step: usize, levels: &[Level]) -> Result<Self> {
+        if noisy.shape().len() != 4 || clean.shape() != noisy.shape() {
+            return Err(Error::shape("pictures", noisy.shape(), "[views, height, width, channels]"));
+        }
+        if let Some(level) = levels.iter().find(|l| !(l.a >= 1e-4)) {
+            return Err(Error::Level { a: level.a, sigma: level.sigma, reason: "the clean estimate is divided by a" });
+        }
+        if step > levels.len() {
+            return Err(Error::Setting(format!("{step} steps are done, of {}", levels.len())));
+        }
+        Ok(Self { levels: levels.to_vec(), step, noisy, clean })
+    }
+
+    /// Takes a step and tells whether there was one to take; `predict` gives ε̂ of the pictures at a level.
+    ///
+    /// # Errors
+    /// What `predict` says; a canvas of other pictures.
+    pub fn step(
+        &mut self,
+        synchrony: Option<Synchrony<'_>>,
+        predict: &mut dyn FnMut(&Tensor, Level) -> Result<Tensor>,
+    ) -> Result<bool> {
+        let n = self.levels.len();
+        let Some(level) = self.levels.get(self.step).copied().filter(|l| l.sigma > 0.0) else { return Ok(false) };
+        let noise = predict(&self.noisy, level)?;
+        let weights = [1.0 / level.a, -level.sigma / level.a];
+        let terms: [(&Var, &[f64]); 2] = [(&self.noisy.clone().into(), &weights[..1]), (&noise.clone().into(), &weights[1..])];
+        self.clean = combine(&terms)?.tensor().clone();
+        if let Some(Synchrony { canvas, until }) = synchrony
+            && (self.step as f64) < until * n as f64
+        {
+            let (shape, channels) = (self.clean.shape().to_vec(), self.clean.shape()[3]);
+            let own = Var::from(self.clean.reshape(&[self.clean.len() / channels.max(1), channels])?);
+            self.clean = canvas.show(&canvas.average(&own)?, &own)?.tensor().reshape(&shape)?;
+        }
+        self.noisy = match self.levels.get(self.step + 1) {
+            Some(next) => ddim_step(&self.clean, &noise, *next)?,
+            None => self.clean.clone(),
+        };
+        self.step += 1;
+        Ok(true)
+    }
+
+    /// Steps that are done.
+    pub fn steps(&self) -> usize {
+        self.step
+    }
+
+    /// x_t at the level of the next step.
+    pub fn noisy(&self) -> &Tensor {
+        &self.noisy
+    }
+
+    /// x̂0 of the last step, shared where it was synchronised.
+    pub fn clean(&self) -> &Tensor {
+        &self.clean
+    }
+}
+
+/// Pictures from noise: all steps of a [`Sampling`].
 ///
 /// # Errors
-/// No level, a first level of pure noise only (a < 10⁻⁴: x̂0 would be divided by it), shapes, what `predict` says.
+/// As those.
 pub fn synchronised(
     noise: &Tensor,
     levels: &[Level],
     synchrony: Option<Synchrony<'_>>,
     predict: &mut dyn FnMut(&Tensor, Level) -> Result<Tensor>,
-    each: &mut dyn FnMut(usize, &Tensor) -> Result<bool>,
 ) -> Result<Tensor> {
-    let &[_, _, _, channels] = noise.shape() else {
-        return Err(Error::shape("noise", noise.shape(), "[views, height, width, channels]"));
-    };
-    let Some(first) = levels.first() else { return Err(Error::Setting("sampling needs at least one level".into())) };
-    if let Some(level) = levels.iter().find(|l| !(l.a >= 1e-4)) {
-        return Err(Error::Level { a: level.a, sigma: level.sigma, reason: "the clean estimate is divided by a" });
-    }
-    let (shape, pixels) = (noise.shape().to_vec(), noise.len() / channels.max(1));
-    // The first picture is noise alone.
-    let mut x = combine(&[(&noise.clone().into(), &[(first.a * first.a + first.sigma * first.sigma).sqrt()])])?.tensor().clone();
-    let n = levels.len();
-    let mut clean = x.clone();
-    for (k, level) in levels.iter().enumerate() {
-        if level.sigma == 0.0 {
-            break;
-        }
-        let noise = predict(&x, *level)?;
-        let weights = [1.0 / level.a, -level.sigma / level.a];
-        clean = combine(&[(&x.into(), &weights[..1]), (&noise.clone().into(), &weights[1..])])?.tensor().clone();
-        if let Some(Synchrony { canvas, until }) = synchrony
-            && (k as f64) < until * n as f64
-        {
-            let own = Var::from(clean.reshape(&[pixels, channels])?);
-            clean = canvas.show(&canvas.average(&own)?, &own)?.tensor().reshape(&shape)?;
-        }
-        if !each(k, &clean)? {
-            break;
-        }
-        x = match levels.get(k + 1) {
-            Some(next) => ddim_step(&clean, &noise, *next)?,
-            None => clean.clone(),
-        };
-    }
-    Ok(clean)
+    let mut sampling = Sampling::new(noise, levels)?;
+    while sampling.step(synchrony, predict)? {}
+    Ok(sampling.clean)
 }

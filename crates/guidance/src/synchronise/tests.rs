@@ -67,7 +67,7 @@ fn gaussian(noisy: &Tensor, level: Level) -> Result<Tensor> {
 fn run(noise: &Tensor, canvas: Option<&Canvas>) -> Vec<f32> {
     let levels = Schedule::Cosine.levels(0.99, 0.0, 20);
     let synchrony = canvas.map(|canvas| Synchrony { canvas, until: 1.0 });
-    let found = synchronised(noise, &levels, synchrony, &mut gaussian, &mut |_, _| Ok(true)).unwrap();
+    let found = synchronised(noise, &levels, synchrony, &mut gaussian).unwrap();
     found.to_vec::<f32>().unwrap()
 }
 
@@ -109,6 +109,22 @@ fn canvases_that_are_none_are_refused() {
     assert!(canvas.average(&of(&[1.0, 2.0], 1, &cpu)).is_err());
     let noise = random_normal(&cpu, DType::F32, &[1, 2, 2, 3], 8).unwrap();
     let pure = [Level { a: 0.0, sigma: 1.0 }];
-    assert!(synchronised(&noise, &pure, None, &mut gaussian, &mut |_, _| Ok(true)).is_err());
-    assert!(synchronised(&noise, &[], None, &mut gaussian, &mut |_, _| Ok(true)).is_err());
+    assert!(synchronised(&noise, &pure, None, &mut gaussian).is_err());
+    assert!(synchronised(&noise, &[], None, &mut gaussian).is_err());
+}
+
+#[test]
+fn sampling_that_is_resumed_ends_with_the_same_bits() {
+    let noise = random_normal(&Device::cpu(), DType::F32, &[4, 5, 6, 3], 8).unwrap();
+    let (pixels, weights) = scattered();
+    let canvas = Canvas::new(&pixels, &weights, &Device::cpu()).unwrap();
+    let synchrony = Some(Synchrony { canvas: &canvas, until: 0.5 });
+    let levels = Schedule::Cosine.levels(0.99, 0.0, 12);
+    let whole = synchronised(&noise, &levels, synchrony, &mut gaussian).unwrap();
+    let mut first = Sampling::new(&noise, &levels).unwrap();
+    (0..5).for_each(|_| assert!(first.step(synchrony, &mut gaussian).unwrap()));
+    let mut rest = Sampling::resumed(first.noisy().clone(), first.clean().clone(), first.steps(), &levels).unwrap();
+    while rest.step(synchrony, &mut gaussian).unwrap() {}
+    assert_eq!(rest.clean().to_vec::<f32>().unwrap(), whole.to_vec::<f32>().unwrap());
+    assert!(Sampling::resumed(noise.clone(), noise, 99, &levels).is_err());
 }

@@ -24,8 +24,6 @@ const PULL: f64 = 0.5;
 pub struct Region {
     /// For each row.
     pub rows: Vec<bool>,
-    /// Whether that is all of them.
-    pub whole: bool,
 }
 
 impl Region {
@@ -66,7 +64,7 @@ impl Region {
             let message = format!("no corner of the grid is in it; the grid goes from {lo:?} to {hi:?}");
             return Err(Error::usage(flag, message, "choose a region that overlaps the model"));
         }
-        Ok(Self { whole: rows.iter().all(|r| *r), rows })
+        Ok(Self { rows })
     }
 
     /// Numbers of the rows that may change.
