@@ -1,6 +1,7 @@
 //! Pictures of any size by a prior over patches.
 
 use crate::{Capability, Condition, DiffusionPrior, Error, Level, PriorInfo, Result, of_picture};
+use lumigrad_core::ops::{concat_tensors, slice_tensor};
 use lumigrad_core::{Tensor, Var};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,8 @@ pub struct Tiled {
     layouts: Mutex<HashMap<[usize; 3], Arc<Layout>>>,
 }
 
+/// Patches that are predicted at a time.
+const PART: usize = 512;
 /// Layouts that are remembered.
 const REMEMBERED: usize = 8;
 
@@ -62,6 +65,20 @@ impl Tiled {
             return Err(Error::Setting(format!("{} works on latents, which are not cut into patches", own.name)));
         }
         Ok(Self { patches, side, stride, info, layouts: Mutex::new(HashMap::new()) })
+    }
+
+    /// Predictions of patches, some at a time.
+    fn by_parts(&self, patches: &Tensor, levels: &[Level], conditions: &[Condition]) -> Result<Tensor> {
+        let n = patches.shape()[0];
+        let mut found = vec![];
+        for start in (0..n).step_by(PART) {
+            let end = (start + PART).min(n);
+            let part = |many: bool| if many { start..end } else { 0..1 };
+            let cut = slice_tensor(patches, 0, start, end)?;
+            let (levels, conditions) = (&levels[part(levels.len() > 1)], &conditions[part(conditions.len() > 1)]);
+            found.push(self.patches.predict(&cut, levels, conditions)?);
+        }
+        Ok(concat_tensors(&found.iter().collect::<Vec<_>>(), 0)?)
     }
 
     fn starts(&self, length: usize, side: usize) -> Vec<usize> {
@@ -127,7 +144,7 @@ impl DiffusionPrior for Tiled {
         let cut = Var::from(noisy.reshape(&[n * h * w, c])?).gather(&layout.pixels)?;
         let cut = cut.tensor().reshape(&[n * layout.patches, side_y, side_x, c])?;
         let (levels, conditions) = (spread(levels, n, layout.patches), spread(conditions, n, layout.patches));
-        let found = self.patches.predict(&cut, &levels, &conditions)?;
+        let found = self.by_parts(&cut, &levels, &conditions)?;
         let found = Var::from(found.reshape(&[n * layout.patches * side_y * side_x, c])?);
         let sums = found.gather(&layout.order)?.segment_sum(&layout.offsets)?;
         Ok(sums.mul(&layout.shares.clone().into())?.tensor().reshape(&[n, h, w, c])?)

@@ -1,23 +1,31 @@
-//! Makes the prior over patches of materials in `assets/`: `cargo run --release -p lumigrad --example make_materials assets`.
+//! Makes the prior over patches of materials in `assets/`:
+//! `cargo run --release -p lumigrad --example make_materials assets`.
 //!
 //! Three materials are drawn as functions of the plane; patches of them at random places, turned at random, are grouped by
 //! likeness (k-means), and each group becomes a Gaussian of the mixture.
 
 use lumigrad_core::ops::random::{hash, uniform};
-use lumigrad_guidance::analytic::{Basis, Mixture, Precision, Samples};
+use lumigrad_guidance::analytic::{Basis, Component, Covariance, Mixture, Precision, Samples};
 use lumigrad_scene::picture::{Picture, Transfer};
 use std::f64::consts::TAU;
 use std::path::Path;
 
 /// Rows and columns of a patch.
-const SIDE: usize = 12;
+const SIDE: usize = 8;
 /// Patches of a material, and groups of them.
 const PATCHES: usize = 6000;
-const GROUPS: usize = 72;
+const GROUPS: usize = 64;
+/// Directions in which a group's patches vary.
+const RANK: usize = 4;
+/// Part of the variance along all other directions that is kept: samples have less noise than groups are wide.
+const KEPT: f64 = 0.1;
 /// Rounds of grouping.
 const ROUNDS: usize = 30;
 /// Columns and rows of pictures of the materials themselves.
 const SHOWN: usize = 128;
+
+/// Darkest and brightest value of patches.
+const RANGE: [f64; 2] = [-1.0, 1.0];
 
 type Colour = [f64; 3];
 
@@ -132,11 +140,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             picture.save_png(&Path::new(&show).join(format!("{}.png", material.name)))?;
         }
     }
-    let names = MATERIALS.iter().map(|m| m.name.to_owned()).collect();
-    let mixture =
-        Mixture::estimate("materials", [SIDE; 2], 3, [-1.0, 1.0], names, 0.0, Basis::Principal(1), &sets)?;
+    let names: Vec<String> = MATERIALS.iter().map(|m| m.name.to_owned()).collect();
+    let estimated =
+        Mixture::estimate("materials", [SIDE; 2], 3, RANGE, names.clone(), 0.0, Basis::Principal(RANK), &sets)?;
+    let narrowed = |c: &Component| match c.covariance.clone() {
+        Covariance::Principal { directions, variances, residual } => {
+            Component { covariance: Covariance::Principal { directions, variances, residual: KEPT * residual }, ..c.clone() }
+        }
+        Covariance::Cosine { .. } => c.clone(),
+    };
+    let components = estimated.components().iter().map(narrowed).collect();
+    let mixture = Mixture::new("materials", [SIDE; 2], 3, RANGE, names, 0.0, components)?;
     let bytes = mixture.to_bytes(Precision::Half)?;
     std::fs::write(folder.join("materials.safetensors"), &bytes)?;
-    println!("{} groups, {} bytes", sets.len(), bytes.len());
+    let residuals = estimated.components().iter().map(|c| match &c.covariance {
+        Covariance::Principal { residual, .. } => *residual,
+        Covariance::Cosine { .. } => 0.0,
+    });
+    let mean = residuals.sum::<f64>() / sets.len() as f64;
+    println!("{} groups, {} bytes; variance along other directions {mean:.4}", sets.len(), bytes.len());
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! What an edit changed, and where.
 
-use super::crops::Crops;
 use super::model::Model;
 use super::region::Region;
 use crate::Result;
@@ -14,8 +13,10 @@ use lumigrad_splat::Image;
 
 /// Part of a pixel's light that may come from the region where the pixel counts as outside.
 const OUTSIDE: f32 = 0.01;
-/// Crops of a view that the prior judges.
-const JUDGED: usize = 4;
+/// Part of a picture that the region is where it fills it.
+const FILLED: f32 = 0.98;
+/// Pictures that the prior judges at most.
+const JUDGED: usize = 256;
 
 /// A grid that shows 1 where it may change and 0 elsewhere, with its own densities.
 struct Inside<'a> {
@@ -104,18 +105,38 @@ pub fn outside(before: &[Seen], after: &[Seen]) -> Outside {
     Outside { psnr, share: n as f64 / all.max(1) as f64 }
 }
 
-/// What the prior says of crops around the region, seen by other cameras than those of the edit.
-pub fn inside(
-    guide: &Guide,
-    model: &Model,
-    values: &[Tensor],
-    crops: &Crops,
-    (seed, device): (u64, &Device),
-) -> Result<Judged> {
-    let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
-    let picked = crops.draw(JUDGED * crops.views.len(), seed);
-    let behind = vec![model.background; picked.len()];
-    let scene = model.scene(model.background);
-    let found = crops.render(&scene, &parameters, (&picked, &behind), None, device)?;
-    judge(&*guide.prior, &guide.to_range(found.colours.tensor())?, &guide.wanted)
+/// Pictures [n, h, w, 3] of the prior's size, cut out of views where the region fills them: by its share in `like`.
+///
+/// Where it fills none they are the ones that it fills most.
+pub fn filled(seen: &[Seen], like: &[Seen], [h, w]: [usize; 2]) -> Vec<f32> {
+    let mut found: Vec<(f32, usize, [usize; 2])> = vec![];
+    for (k, view) in like.iter().enumerate() {
+        let (width, height) = (view.image.width, view.image.height);
+        let along = |n: usize, side: usize| (0..=n - side.min(n)).step_by((side / 2).max(1));
+        for (y, x) in along(height, h).flat_map(|y| along(width, w).map(move |x| (y, x))) {
+            let rows = (y..y + h).flat_map(|v| (x..x + w).map(move |u| v * width + u));
+            let share = rows.map(|i| view.share[i]).sum::<f32>() / (h * w) as f32;
+            found.push((share, k, [x, y]));
+        }
+    }
+    let most = found.iter().map(|f| f.0).fold(0.0, f32::max).min(FILLED);
+    found.retain(|f| f.0 >= most);
+    let stride = found.len().div_ceil(JUDGED).max(1);
+    let cut = |&(_, k, [x, y]): &(f32, usize, [usize; 2])| {
+        let image = &seen[k].image;
+        let pixels = (y..y + h).flat_map(move |v| (x..x + w).map(move |u| v * image.width + u));
+        pixels.flat_map(|i| image.colour[i]).collect::<Vec<f32>>()
+    };
+    found.iter().step_by(stride).flat_map(cut).collect()
+}
+
+/// What the prior says of pictures that the region fills, seen by other cameras than those of the edit.
+///
+/// # Errors
+/// As the prior's.
+pub fn inside(guide: &Guide, seen: &[Seen], like: &[Seen], side: [usize; 2], device: &Device) -> Result<Judged> {
+    let pictures = filled(seen, like, side);
+    let shape = [pictures.len() / (3 * side[0] * side[1]), side[0], side[1], 3];
+    let pictures = Tensor::from_slice(device, &pictures, &shape)?;
+    judge(&*guide.prior, &guide.to_range(&pictures)?, &guide.wanted)
 }

@@ -1,11 +1,14 @@
 //! `edit voxels`: a part of a voxel grid changes until its pictures are what a prior is asked for (Vox-E, Sella et al. 2023).
 
+mod attention;
 mod crops;
 mod measure;
 mod model;
 mod pages;
 mod region;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use crate::fit::{Fit, RunKeys};
 use crate::priors::PriorKeys;
@@ -28,6 +31,11 @@ job_keys! {
         mask: Option<PathBuf>, Path, example "\"hat.glb\"";
         /// Let the edit's border follow the borders of colours and densities near that of the region (graph cut).
         refine: bool, Flag, default "false";
+        /// Word of what the edit adds, for priors with attention: at the end only what attends to it more than to `object_word`
+        /// keeps the edit.
+        edit_word: Option<String>, Text, example "\"hat\"";
+        /// Word of what is edited.
+        object_word: Option<String>, Text, example "\"dog\"";
         /// What may change.
         change: String, Choice(&["colour", "both"]), default "\"both\"";
         /// Weight of 1 − the correlation of densities before and after: keeps the shape.
@@ -41,8 +49,8 @@ job_keys! {
         cameras: usize, Count(1), default "64";
         /// Times of the prior's schedule that noise is drawn from at the start: 0 is a picture, 1 noise.
         times: [f64; 2], Numbers(2), default "[0.02, 0.98]";
-        /// Bound of the guidance at a number of a picture, in parts of the mean over all; larger ones are cut off.
-        clamp: f64, Amount, default "10.0";
+        /// Longest pull at a picture (norm of its cotangent); longer ones are scaled down.
+        clip: Option<f64>, Amount, example "1.0";
         /// Learning rate of the grids at the start.
         lr: f64, Amount, default "0.05";
         /// What stands behind the model in views: white, black, random or R,G,B.

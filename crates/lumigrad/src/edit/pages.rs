@@ -28,8 +28,8 @@ pub fn finish(edit: &Edit, values: &[Tensor], output: &mut Output) -> Result<()>
     output.summary.metric("outside_share", kept.share);
     let note = format!("{:.0} % of the pixels of {} views", 100.0 * kept.share, views.len());
     output.report.figures.push(Figure::new("Outside, before and after", format!("{:.1} dB", kept.psnr), note));
-    let judged = |model, values| measure::inside(&edit.guide, model, values, &edit.compared, (seed, device));
-    let (was, is) = (judged(&edit.original, &edit.original.values)?, judged(&edit.model, values)?);
+    let judged = |seen| measure::inside(&edit.guide, seen, &before, edit.crops.side, device);
+    let (was, is) = (judged(&before)?, judged(&after)?);
     for (name, judged) in [("before", &was), ("after", &is)] {
         output.summary.metric(&format!("energy_{name}"), judged.energy);
         if let Some(part) = judged.recognised {

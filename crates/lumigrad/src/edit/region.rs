@@ -5,7 +5,7 @@ use super::model::Model;
 use crate::files::load_scene;
 use crate::run::flatten;
 use crate::{Error, Result};
-use lumigrad_core::{Device, Var};
+use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_geometry::SignedDistance;
 use lumigrad_voxel::{Lattice, Split};
 
@@ -79,20 +79,12 @@ fn refined(rows: &[bool], corners: &[u32], model: &Model) -> Result<Vec<bool>> {
     let mut inside = vec![false; lattice.len()];
     corners.iter().zip(rows).for_each(|(&c, r)| inside[c as usize] = *r);
     let (deep, near) = (spread(&inside, &lattice, false), spread(&inside, &lattice, true));
-    let looks = looks(corners, model)?;
-    let [nx, ny, _] = lattice.size;
-    let strides = [1, nx, nx * ny];
-    let link = |k: usize, a: usize| {
-        let Some(other) = looks.get(k + strides[a]) else { return 0.0 };
-        let difference: f64 = (0..4).map(|c| (looks[k][c] - other[c]).powi(2)).sum();
-        EDGE * (-difference.sqrt() / COLOUR).exp()
-    };
     let cost = |wanted: bool, certain: bool| if certain { f64::INFINITY } else if wanted { PULL } else { 0.0 };
     let split = Split {
         lattice,
         outside: (0..lattice.len()).map(|k| cost(inside[k], deep[k])).collect(),
         inside: (0..lattice.len()).map(|k| cost(!inside[k], !near[k])).collect(),
-        links: (0..lattice.len()).map(|k| [0, 1, 2].map(|a| link(k, a))).collect(),
+        links: links(corners, model, &model.values)?,
     };
     let found = split.cheapest()?;
     Ok(corners.iter().map(|&c| found[c as usize]).collect())
@@ -119,10 +111,26 @@ fn spread(inside: &[bool], lattice: &Lattice, grow: bool) -> Vec<bool> {
     set
 }
 
+/// Costs of telling neighbours apart: small where colours or opacities change.
+///
+/// # Errors
+/// Memory.
+pub fn links(corners: &[u32], model: &Model, values: &[Tensor]) -> Result<Vec<[f64; 3]>> {
+    let looks = looks(corners, model, values)?;
+    let [nx, ny, _] = model.grids.lattice.size;
+    let strides = [1, nx, nx * ny];
+    let link = |k: usize, a: usize| {
+        let Some(other) = looks.get(k + strides[a]) else { return 0.0 };
+        let difference: f64 = (0..4).map(|c| (looks[k][c] - other[c]).powi(2)).sum();
+        EDGE * (-difference.sqrt() / COLOUR).exp()
+    };
+    Ok((0..looks.len()).map(|k| [0, 1, 2].map(|a| link(k, a))).collect())
+}
+
 /// Colour and opacity of a cell's length at each corner, colours as far as there is anything to be seen.
-fn looks(corners: &[u32], model: &Model) -> Result<Vec<[f64; 4]>> {
-    let density = model.grids.activate(&Var::from(model.values[0].clone()))?.tensor().to_vec::<f32>()?;
-    let features = model.values[1].to_vec::<f32>()?;
+fn looks(corners: &[u32], model: &Model, values: &[Tensor]) -> Result<Vec<[f64; 4]>> {
+    let density = model.grids.activate(&Var::from(values[0].clone()))?.tensor().to_vec::<f32>()?;
+    let features = values[1].to_vec::<f32>()?;
     let (width, cell) = (model.grids.features, model.grids.lattice.spacing()[0]);
     let mut looks = vec![[0.0; 4]; model.grids.lattice.len()];
     for (row, &corner) in corners.iter().enumerate() {

@@ -4,17 +4,20 @@ use super::crops::Crops;
 use super::measure::{self, Seen};
 use super::model::Model;
 use super::region::Region;
-use super::{EDIT, EditVoxelsJob, pages};
+use super::{EDIT, EditVoxelsJob, attention, pages};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
-use crate::priors::{Guide, Pull};
+use crate::priors::Guide;
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, background, fixed};
 use crate::{Error, Result};
 use lumigrad_core::ops::random::{hash, uniform};
 use lumigrad_core::ops::{self, pointwise, slice_tensor};
+use lumigrad_core::map::Expr;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
+use lumigrad_guidance::Capability;
+use lumigrad_guidance::distill::{Distiller, Options, Times, Verdict, pull};
 use lumigrad_optim::{Schedule, correlation};
 use lumigrad_scene::camera::{Framing, View, sphere_views};
 use lumigrad_splat::Background;
@@ -68,7 +71,9 @@ pub(super) struct Edit<'a> {
     pub norms: Vec<f32>,
     /// Pictures on the way: how much was done, and the first compared view.
     pub moments: Vec<(f64, Seen)>,
-    pull: Pull,
+    distiller: Distiller,
+    /// Words of the edit and of the object, where the extent is found by attention.
+    words: Option<[String; 2]>,
     behind: Background,
     /// For each row the number of its parameters, u32, and 1 where it has some.
     rows: (Tensor, Tensor),
@@ -80,10 +85,18 @@ pub(super) struct Edit<'a> {
 impl<'a> Edit<'a> {
     pub fn new(job: &'a EditVoxelsJob, path: &Path, device: &Device) -> Result<Self> {
         let [from, to] = job.times;
-        if !(0.0 <= from && from < to && to <= 1.0) {
-            return Err(Error::usage("--times", format!("from {from} to {to}"), "two numbers between 0 and 1, the smaller first"));
+        if !(0.0 < from && from < to && to <= 1.0) {
+            return Err(Error::usage("--times", format!("from {from} to {to}"), "two numbers above 0 and up to 1, the smaller first"));
         }
-        let guide = Guide::new(&job.guide, "edit voxels", device)?;
+        let guide = Guide::new(&job.guide, "edit voxels")?;
+        let options = Options {
+            times: Times { least: from, most: to, most_at_end: LEAST_TIME.clamp(from, to) },
+            guidance: guide.guidance.clone(),
+            clip_norm: job.clip.unwrap_or(f64::INFINITY),
+            ..Options::default()
+        };
+        let distiller = Distiller::new(guide.prior.clone(), options, job.run.common.seed)?;
+        let words = words(job, &guide)?;
         let model = Model::load(path, job.resolution, device)?;
         let original = model.again(device)?;
         let region = Region::new(job, &model, device)?;
@@ -95,6 +108,10 @@ impl<'a> Edit<'a> {
         }
         let numbers = region.numbers();
         let aims = aims(&model, &region, device)?;
+        if words.is_some() && size != (side[1], side[0]) {
+            let message = format!("attention is that of whole views, {}x{}", side[1], side[0]);
+            return Err(Error::usage("--size", message, "leave --size or the words out"));
+        }
         let framing = Framing::of_sphere(model.domain.centre, model.domain.unit(), size);
         let crops = |n: usize| Crops { views: sphere_views(n, &framing), side, aims: aims.clone() };
         let mut rows = vec![0u32; region.rows.len()];
@@ -110,7 +127,8 @@ impl<'a> Edit<'a> {
             crops: crops(job.cameras),
             // Another number of views on the sphere: none of them is one of those that the edit saw.
             compared: crops(if job.views == job.cameras { job.views + 1 } else { job.views }),
-            pull: Pull::new(job.clamp),
+            distiller,
+            words,
             behind: background(&job.background)?,
             norms: vec![],
             moments: vec![],
@@ -146,8 +164,7 @@ impl<'a> Edit<'a> {
         let mut all: Vec<Var> = self.original.values.iter().cloned().map(Var::from).collect();
         let changes = Var::from(self.rows.1.clone());
         let placed = |rows: &Var, before: &Var| -> Result<Var> {
-            let rows = rows.gather(&self.rows.0)?;
-            Ok(pointwise("edit/rows", &[&changes, &rows, before], |x| x[0].greater(0.5).select(x[1], x[2]))?)
+            chosen(&changes, &rows.gather(&self.rows.0)?, before)
         };
         let (colours, densities) = match parameters {
             [densities, colours] => (colours, Some(densities)),
@@ -168,15 +185,16 @@ impl<'a> Edit<'a> {
         Ok(self.tables(&vars)?.into_iter().map(|v| v.tensor().clone()).collect())
     }
 
-    /// The largest time that noise is drawn from now.
-    fn largest_time(&self) -> f64 {
+    /// The progress at which a distiller, whose largest time falls with its root, has the largest time of Vox-E now.
+    fn fallen(&self) -> f64 {
         let [from, to] = self.job.times;
-        let fallen = to * FALL.powf((self.progress - FALLS_AFTER).max(0.0) * FALLS);
-        fallen.max(LEAST_TIME.min(to)).max(from)
+        let least = LEAST_TIME.clamp(from, to);
+        let time = (to * FALL.powf((self.progress - FALLS_AFTER).max(0.0) * FALLS)).clamp(least, to);
+        if to > least { ((to - time) / (to - least)).powi(2) } else { 0.0 }
     }
 
-    /// Half of the squared cotangent's length, whose derivative by the render is the cotangent.
-    fn pulled(&mut self, tables: &[Var], seed: u64) -> Result<Var> {
+    /// Half of the squared pull, whose derivative by the render is the pull.
+    fn pulled(&mut self, tables: &[Var], (seed, step): (u64, u64)) -> Result<Var> {
         let crops = self.crops.draw(self.job.pictures, hash(seed, 1));
         let colour = |k: u64| match self.behind {
             Background::Random => [0, 1, 2].map(|c| uniform(hash(seed, 2), 3 * k + c) as f32),
@@ -185,19 +203,52 @@ impl<'a> Edit<'a> {
         let behind: Vec<[f32; 3]> = (0..crops.len() as u64).map(colour).collect();
         let scene = self.model.scene(self.model.background);
         let rendered = self.crops.render(&scene, tables, (&crops, &behind), Some(hash(seed, 3)), &self.device)?;
-        let pictures = self.guide.ranged(&rendered.colours)?;
-        let [from, to] = [self.job.times[0], self.largest_time()];
-        let times: Vec<f64> =
-            (0..crops.len() as u64).map(|k| from + (to - from) * uniform(hash(seed, 4), k)).collect();
         let views: Vec<&View> = crops.iter().map(|c| &self.crops.views[c.view]).collect();
-        let centre = self.model.domain.centre;
-        // Of a patch only what is covered by the model counts: what is behind it is no picture of anything.
-        let weights = (!self.crops.whole()).then(|| rendered.opacities.stop_gradient());
-        let (loss, norm) =
-            self.pull.loss(&self.guide, &pictures, (&times, hash(seed, 5)), (&views, centre), weights.as_ref())?;
-        self.norms.push(norm as f32);
-        Ok(loss)
+        let conditions = self.guide.seen_from(&views, self.model.domain.centre);
+        let numbers: Vec<u64> = (0..crops.len() as u64).collect();
+        let (renders, progress) = (rendered.colours.tensor(), self.fallen());
+        let guided = self.distiller.guide(renders, &conditions, &numbers, step, progress)?;
+        let mean = guided.norms.iter().sum::<f64>() / guided.norms.len().max(1) as f64;
+        self.norms.push(mean as f32);
+        let mut cotangent = guided.cotangent;
+        if guided.verdict == Verdict::RollBack {
+            // A loss that is no number takes the training back to its last good state.
+            self.distiller.forget();
+            cotangent = Tensor::full(&self.device, cotangent.dtype(), cotangent.shape(), f64::NAN)?;
+        } else if !self.crops.whole() {
+            // Of a patch only what the model covers counts: what is behind it is no picture of anything, and haze must not grow.
+            let covered = |x: &[Expr]| x[0] * (2.0 * x[1] - 1.0).max(0.0);
+            let inputs = [&cotangent.into(), &rendered.opacities.stop_gradient()];
+            cotangent = pointwise("edit/covered", &inputs, covered)?.tensor().clone();
+        }
+        Ok(pull(&rendered.colours, cotangent)?)
     }
+}
+
+/// Both words where they are given and the prior has attention.
+fn words(job: &EditVoxelsJob, guide: &Guide) -> Result<Option<[String; 2]>> {
+    let (flag, help) = ("--edit-word", "give both --edit-word and --object-word, or none");
+    match (&job.edit_word, &job.object_word) {
+        (None, None) => Ok(None),
+        (Some(edit), Some(object)) => {
+            let asked = guide.info().require(Capability::Attention, " (needed by --edit-word)");
+            asked.map_err(|e| Error::usage(flag, e.to_string(), "mark the extent by --region or --mask"))?;
+            Ok(Some([edit.clone(), object.clone()]))
+        }
+        _ => Err(Error::usage(flag, "one of two words is missing", help)),
+    }
+}
+
+/// A table with the rows that are kept, and those of before elsewhere.
+fn merged(kept: &[bool], table: &Tensor, before: &Tensor) -> Result<Tensor> {
+    let mask: Vec<f32> = kept.iter().map(|k| if *k { 1.0 } else { 0.0 }).collect();
+    let mask = Var::from(Tensor::from_slice(table.device(), &mask, &[mask.len(), 1])?);
+    Ok(chosen(&mask, &table.clone().into(), &before.clone().into())?.tensor().clone())
+}
+
+/// Rows of `a` where a mask is 1, of `b` where it is 0.
+fn chosen(mask: &Var, a: &Var, b: &Var) -> Result<Var> {
+    Ok(pointwise("edit/rows", &[mask, a, b], |x| x[0].greater(0.5).select(x[1], x[2]))?)
 }
 
 /// Where the model is solid within a region; where it is so nowhere, the whole region.
@@ -229,7 +280,7 @@ impl Task for Edit<'_> {
             let mut seen = measure::see(&self.model, &values, &self.region, view, &self.device)?;
             self.moments.push((self.progress, seen.remove(0)));
         }
-        let mut loss = self.pulled(&tables, seed)?;
+        let mut loss = self.pulled(&tables, (seed, step))?;
         if parameters.len() == 2 && self.job.correlation > 0.0 {
             let densities = self.model.grids.activate(&parameters[0])?;
             let alike = correlation(&densities, &self.densities.clone().into())?;
@@ -249,6 +300,16 @@ impl Task for Edit<'_> {
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
-        pages::finish(self, &self.settled(values)?, output)
+        let mut settled = self.settled(values)?;
+        if let Some([edit, object]) = &self.words {
+            let (words, seed) = ([&edit[..], &object[..]], self.job.run.common.seed);
+            let crops = &self.crops;
+            let kept = attention::extent((&self.guide, words), (&self.model, &settled), crops, (seed, &self.device))?;
+            output.summary.metric("kept_corners", kept.iter().filter(|k| **k).count() as f64);
+            for (table, before) in settled.iter_mut().zip(&self.original.values).take(2) {
+                *table = merged(&kept, table, before)?;
+            }
+        }
+        pages::finish(self, &settled, output)
     }
 }

@@ -2,8 +2,9 @@
 
 use super::PriorKeys;
 use crate::{Error, Result};
-use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, PriorInfo, View, combine};
+use lumigrad_core::{Tensor, Var};
+use lumigrad_guidance::modify::Guidance;
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, PriorInfo, View};
 use lumigrad_scene::camera;
 use std::sync::Arc;
 
@@ -14,10 +15,8 @@ pub struct Guide {
     pub prior: Arc<dyn DiffusionPrior>,
     /// What pictures should show.
     pub wanted: Condition,
-    /// What the wanted is told from: anything, or what is not wanted.
-    pub other: Condition,
-    /// Exaggeration of the difference.
-    pub scale: f64,
+    /// What is done with its predictions.
+    pub guidance: Guidance,
 }
 
 impl Guide {
@@ -25,12 +24,12 @@ impl Guide {
     ///
     /// # Errors
     /// No prior, one that cannot be read, works on latents or knows nothing of the prompt.
-    pub fn new(keys: &PriorKeys, command: &str, device: &Device) -> Result<Self> {
+    pub fn new(keys: &PriorKeys, command: &str) -> Result<Self> {
         let path = keys.prior.as_ref().ok_or_else(|| {
             let help = "give a prior: --prior assets/materials.safetensors, or one of lumigrad prior train";
             Error::usage("--prior", "the prior is missing", help)
         })?;
-        let prior = super::load(path, device)?;
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(path)?.into();
         let info = prior.info();
         if info.channels != 3 || info.can(Capability::Encode) {
             let message = format!("{} has {} channels; {command} needs a prior of colour pictures", info.name, info.channels);
@@ -40,8 +39,13 @@ impl Guide {
             let found = info.condition(words.as_deref().unwrap_or_default());
             found.map_err(|e| Error::usage(flag, e.to_string(), ""))
         };
-        let (wanted, other) = (asked("--prompt", &keys.prompt)?, asked("--negative-prompt", &keys.negative_prompt)?);
-        Ok(Self { wanted, other, scale: keys.guidance_scale, prior })
+        let wanted = asked("--prompt", &keys.prompt)?;
+        let negative = match &keys.negative_prompt {
+            Some(_) => Some(asked("--negative-prompt", &keys.negative_prompt)?),
+            None => None,
+        };
+        let guidance = Guidance { scale: keys.guidance_scale, negative, ..Guidance::default() };
+        Ok(Self { wanted, guidance, prior })
     }
 
     /// What the prior is.
@@ -49,45 +53,25 @@ impl Guide {
         self.prior.info()
     }
 
-    /// The same prior, asked for what is seen from some cameras around a centre, where it knows of views: a condition for each.
-    pub fn seen_from(&self, condition: &Condition, views: &[&camera::View], centre: [f64; 3]) -> Vec<Condition> {
+    /// What is wanted as cameras around a centre see it, one condition for each; one for all where the prior knows of no views.
+    pub fn seen_from(&self, views: &[&camera::View], centre: [f64; 3]) -> Vec<Condition> {
         if !self.info().can(Capability::Views) {
-            return vec![condition.clone()];
+            return vec![self.wanted.clone()];
         }
         let seen = |view: &&camera::View| {
             let eye = view.centre();
             let [x, y, z] = [0, 1, 2].map(|a| eye[a] - centre[a]);
-            let view = View { azimuth: x.atan2(z), elevation: y.atan2(x.hypot(z)) };
-            condition.seen_from(view)
+            self.wanted.seen_from(View { azimuth: x.atan2(z), elevation: y.atan2(x.hypot(z)) })
         };
         views.iter().map(seen).collect()
     }
 
-    /// ε̂ of noisy pictures, with guidance; `wanted` and `other` have a condition for each picture or one for all.
+    /// ε̂ of noisy pictures at a level, whatever view they show.
     ///
     /// # Errors
     /// As the prior's.
-    pub fn predict_for(
-        &self,
-        noisy: &Tensor,
-        levels: &[Level],
-        [wanted, other]: [&[Condition]; 2],
-    ) -> lumigrad_guidance::Result<Tensor> {
-        let found = self.prior.predict(noisy, levels, wanted)?;
-        if self.scale == 1.0 {
-            return Ok(found);
-        }
-        let against = self.prior.predict(noisy, levels, other)?;
-        let terms: [(&Var, &[f64]); 2] = [(&found.into(), &[self.scale]), (&against.into(), &[1.0 - self.scale])];
-        Ok(combine(&terms)?.tensor().clone())
-    }
-
-    /// ε̂ of noisy pictures, whatever view they show.
-    ///
-    /// # Errors
-    /// As the prior's.
-    pub fn predict(&self, noisy: &Tensor, levels: &[Level]) -> lumigrad_guidance::Result<Tensor> {
-        self.predict_for(noisy, levels, [&[self.wanted.clone()], &[self.other.clone()]])
+    pub fn predict(&self, noisy: &Tensor, level: Level) -> lumigrad_guidance::Result<Tensor> {
+        Ok(self.guidance.predict(&*self.prior, noisy, &[level], std::slice::from_ref(&self.wanted), 0.0)?.guided)
     }
 
     /// Pictures of values from 0 to 1 in the prior's range.
@@ -95,16 +79,8 @@ impl Guide {
     /// # Errors
     /// Memory.
     pub fn to_range(&self, pictures: &Tensor) -> Result<Tensor> {
-        Ok(self.ranged(&pictures.clone().into())?.tensor().clone())
-    }
-
-    /// The same, with gradients.
-    ///
-    /// # Errors
-    /// Memory.
-    pub fn ranged(&self, pictures: &Var) -> Result<Var> {
         let [lo, hi] = self.info().range;
-        Ok(pictures.scale(hi - lo)?.offset(lo)?)
+        Ok(Var::from(pictures.clone()).scale(hi - lo)?.offset(lo)?.tensor().clone())
     }
 
     /// Pictures of the prior's range as values from 0 to 1; what is beyond is cut off.

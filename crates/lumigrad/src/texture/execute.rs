@@ -71,7 +71,7 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     if !(job.until <= 1.0) {
         return Err(Error::usage("--until", format!("is {}", job.until), "a part of the steps, from 0 to 1"));
     }
-    let guide = patched(Guide::new(&job.guide, "texture", &device)?, &job)?;
+    let guide = patched(Guide::new(&job.guide, "texture")?, &job)?;
     let scene = load_scene(&path)?;
     summary.warnings.extend(scene.warnings.iter().take(20).cloned());
     let (scene, charts) = unwrap::paintable(scene, job.texture_size.unwrap_or(ATLAS))?;
@@ -92,7 +92,7 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let folder = RunFolder::create(&place)?;
     let mut moments = vec![];
     let synchrony = Synchrony { canvas: &canvas, until: job.until };
-    let mut predict = |x: &Tensor, level| guide.predict(x, &[level]);
+    let mut predict = |x: &Tensor, level| guide.predict(x, level);
     let (from, before) = (Instant::now(), sampling.steps());
     while !stop.is_requested() && sampling.step(Some(synchrony), &mut predict)? {
         let done = sampling.steps();
@@ -162,7 +162,12 @@ fn patched(mut guide: Guide, job: &TextureJob) -> Result<Guide> {
 
 /// Views on a circle around the scene, and from above and below.
 fn views(scene: &Scene, job: &TextureJob) -> Result<Vec<View>> {
-    let (centre, radius) = sphere_of(scene)?;
+    let (centre, _) = sphere_of(scene)?;
+    let mut radius = 0.0f64;
+    for instance in scene.instances() {
+        let far = |p: &[f32; 3]| (0..3).map(|a| (p[a] as f64 - centre[a]).powi(2)).sum::<f64>().sqrt();
+        radius = scene.world_geometry(&instance)?.positions.iter().map(far).fold(radius, f64::max);
+    }
     let framing = Framing::of_sphere(centre, radius, (job.size.width, job.size.height));
     let mut views = orbit(job.views - POLES, &framing, CIRCLE);
     for (name, elevation) in [("above", FRAC_PI_2), ("below", -FRAC_PI_2)] {

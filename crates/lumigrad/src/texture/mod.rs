@@ -31,7 +31,7 @@ job_keys! {
         iterations: usize, Count(1), default "30";
         /// Part of the steps after which views go on by themselves.
         until: f64, Amount, default "0.8";
-        /// Rows and columns of each texture. Without it so many that a texel is one and a half pixels of a view.
+        /// Rows and columns of each texture. Without it so many that a texel is a little wider than a pixel of a view.
         texture_size: Option<usize>, Count(8), example "256";
         /// Pixels between patches, where the prior knows patches only. Without it half a patch.
         stride: Option<usize>, Count(1), example "4";

@@ -12,7 +12,7 @@ use lumigrad_scene::Scene;
 use lumigrad_scene::camera::View;
 
 /// Pixels along the side of a texel where the job does not say. Larger than a pixel, so that views share texels.
-const PIXELS: f64 = 1.5;
+const PIXELS: f64 = 1.2;
 /// Bounds of the side of textures that are chosen.
 const SIDES: [f64; 2] = [16.0, 4096.0];
 
