@@ -58,12 +58,17 @@ fn a_grey_solid_takes_the_material_of_the_prior_where_it_may() {
     assert!(metric(&found, "energy_after") < 0.8 * metric(&found, "energy_before"), "{found}");
     assert!(metric(&found, "recognised_after") > 0.8, "{found}");
     // The grid is one like those of training: it can be rendered and edited again.
-    let view = ["render", "edit/grid.safetensors", "--camera", "orbit:1", "--size", "24x24", "--device", "cpu", "-o", "out"];
+    let view =
+        ["render", "edit/grid.safetensors", "--camera", "orbit:1", "--size", "24x24", "--device", "cpu", "-o", "out"];
     let again = Run::new(folder.path(), &view);
     assert_eq!(again.code, 0, "{}", again.err);
     let mut job = EDIT.to_vec();
     job[2] = "edit";
-    run(folder.path(), &job, &["--device", "cpu", "--iterations", "2", "--out", "more", "--refine", "--change", "colour"]);
+    run(
+        folder.path(),
+        &job,
+        &["--device", "cpu", "--iterations", "2", "--out", "more", "--refine", "--change", "colour"],
+    );
 }
 
 #[test]

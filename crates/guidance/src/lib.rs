@@ -31,7 +31,7 @@ pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
-pub use synchronise::{Canvas, Sampling, Synchrony, ddim_step, synchronised};
+pub use synchronise::{Canvas, Sampling, Synchrony, synchronised};
 pub use tiled::Tiled;
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.

@@ -49,11 +49,17 @@ impl Tiled {
             return Err(Error::Setting(format!("{} takes pictures of any size, it needs no patches", own.name)));
         };
         if stride == 0 || stride > side[0].min(side[1]) {
-            let message = format!("patches of {side:?} pixels cannot begin every {stride}; expected 1 to {}", side[0].min(side[1]));
+            let message = format!(
+                "patches of {side:?} pixels cannot begin every {stride}; expected 1 to {}",
+                side[0].min(side[1])
+            );
             return Err(Error::Setting(message));
         }
-        let capabilities =
-            own.capabilities.iter().copied().filter(|c| matches!(c, Capability::Labels | Capability::Text | Capability::Views));
+        let capabilities = own
+            .capabilities
+            .iter()
+            .copied()
+            .filter(|c| matches!(c, Capability::Labels | Capability::Text | Capability::Views));
         let info = PriorInfo {
             name: format!("{}, in patches", own.name),
             size: None,

@@ -144,9 +144,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let estimated =
         Mixture::estimate("materials", [SIDE; 2], 3, RANGE, names.clone(), 0.0, Basis::Principal(RANK), &sets)?;
     let narrowed = |c: &Component| match c.covariance.clone() {
-        Covariance::Principal { directions, variances, residual } => {
-            Component { covariance: Covariance::Principal { directions, variances, residual: KEPT * residual }, ..c.clone() }
-        }
+        Covariance::Principal { directions, variances, residual } => Component {
+            covariance: Covariance::Principal { directions, variances, residual: KEPT * residual },
+            ..c.clone()
+        },
         Covariance::Cosine { .. } => c.clone(),
     };
     let components = estimated.components().iter().map(narrowed).collect();

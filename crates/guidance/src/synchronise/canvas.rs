@@ -41,7 +41,10 @@ impl Canvas {
             return Err(Error::shape("weights of a canvas", &[weights.len()], format!("[{}] (pixels)", pixels.len())));
         }
         if let Some(k) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
-            return Err(Error::Setting(format!("pixel {k} of a canvas weighs {}, expected a number of at least 0", weights[k])));
+            return Err(Error::Setting(format!(
+                "pixel {k} of a canvas weighs {}, expected a number of at least 0",
+                weights[k]
+            )));
         }
         let mut entries: Vec<(u32, u32)> =
             pixels.iter().enumerate().filter_map(|(k, place)| place.map(|p| (p, k as u32))).collect();

@@ -9,4 +9,4 @@ mod sample;
 mod tests;
 
 pub use canvas::Canvas;
-pub use sample::{Sampling, Synchrony, ddim_step, synchronised};
+pub use sample::{Sampling, Synchrony, synchronised};

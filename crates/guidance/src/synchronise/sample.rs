@@ -1,7 +1,8 @@
 //! DDIM on several pictures at once, with their clean estimates averaged (SyncTweedies).
 
 use super::Canvas;
-use crate::{Error, Level, Result, combine};
+use crate::sample::{clean, weighted};
+use crate::{Error, Level, Result};
 use lumigrad_core::{Tensor, Var};
 
 /// How pictures are kept alike.
@@ -11,14 +12,6 @@ pub struct Synchrony<'a> {
     pub canvas: &'a Canvas,
     /// Part of the steps, from the first on, after which pictures go on by themselves.
     pub until: f64,
-}
-
-/// A deterministic step (Song et al. 2021, DDIM, η = 0): x' = a'·x̂0 + σ'·ε̂.
-///
-/// # Errors
-/// Shapes that differ.
-pub fn ddim_step(clean: &Tensor, noise: &Tensor, to: Level) -> Result<Tensor> {
-    Ok(combine(&[(&clean.clone().into(), &[to.a]), (&noise.clone().into(), &[to.sigma])])?.tensor().clone())
 }
 
 /// DDIM of pictures [V, h, w, C] through falling levels; with a [`Synchrony`] they agree on a canvas.
@@ -42,10 +35,12 @@ impl Sampling {
     /// # Errors
     /// No level, one of nearly pure noise (a < 10⁻⁴: x̂0 would be divided by it), pictures of another shape.
     pub fn new(noise: &Tensor, levels: &[Level]) -> Result<Self> {
-        let Some(first) = levels.first() else { return Err(Error::Setting("sampling needs at least one level".into())) };
+        let Some(first) = levels.first() else {
+            return Err(Error::Setting("sampling needs at least one level".into()));
+        };
         // The first pictures are noise alone.
         let deviation = (first.a * first.a + first.sigma * first.sigma).sqrt();
-        let noisy = combine(&[(&noise.clone().into(), &[deviation])])?.tensor().clone();
+        let noisy = weighted(&[(noise, deviation)])?;
         Self::resumed(noisy.clone(), noisy, 0, levels)
     }
 
@@ -78,9 +73,7 @@ impl Sampling {
         let n = self.levels.len();
         let Some(level) = self.levels.get(self.step).copied().filter(|l| l.sigma > 0.0) else { return Ok(false) };
         let noise = predict(&self.noisy, level)?;
-        let weights = [1.0 / level.a, -level.sigma / level.a];
-        let terms: [(&Var, &[f64]); 2] = [(&self.noisy.clone().into(), &weights[..1]), (&noise.clone().into(), &weights[1..])];
-        self.clean = combine(&terms)?.tensor().clone();
+        self.clean = clean(&self.noisy, &noise, level)?;
         if let Some(Synchrony { canvas, until }) = synchrony
             && (self.step as f64) < until * n as f64
         {
@@ -89,7 +82,8 @@ impl Sampling {
             self.clean = canvas.show(&canvas.average(&own)?, &own)?.tensor().reshape(&shape)?;
         }
         self.noisy = match self.levels.get(self.step + 1) {
-            Some(next) => ddim_step(&self.clean, &noise, *next)?,
+            // DDIM with an x̂0 of its own: x' = a'·x̂0 + σ'·ε̂.
+            Some(next) => weighted(&[(&self.clean, next.a), (&noise, next.sigma)])?,
             None => self.clean.clone(),
         };
         self.step += 1;

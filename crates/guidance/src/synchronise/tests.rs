@@ -87,6 +87,18 @@ fn identical_views_of_an_identity_projection_are_plain_ddim_bit_for_bit() {
 }
 
 #[test]
+fn without_a_canvas_sampling_is_ddim() {
+    let noise = random_normal(&Device::cpu(), DType::F32, &[2, 5, 6, 3], 8).unwrap();
+    let levels = Schedule::Cosine.levels(0.99, 0.0, 20);
+    let mut x = noise.clone();
+    for pair in levels.windows(2) {
+        x = crate::sample::ddim_step(&x, &gaussian(&x, pair[0]).unwrap(), pair[0], pair[1]).unwrap();
+    }
+    let (x, found) = (x.to_vec::<f32>().unwrap(), run(&noise, None));
+    assert!(x.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4));
+}
+
+#[test]
 fn views_that_share_places_agree_on_them() {
     let noise = random_normal(&Device::cpu(), DType::F32, &[4, 5, 6, 3], 8).unwrap();
     let (pixels, weights) = scattered();

@@ -43,7 +43,11 @@ fn attended(
         let shifts = Tensor::zeros(device, DType::F32, &[rays.len()])?;
         let (light, done) = scene.light(&parameters, &rays, &shifts, SAMPLES)?;
         if done < rays.len() {
-            return Err(Error::usage("--size", format!("a view has more than {SAMPLES} samples"), "take smaller views"));
+            return Err(Error::usage(
+                "--size",
+                format!("a view has more than {SAMPLES} samples"),
+                "take smaller views",
+            ));
         }
         let maps = maps(guide, words, view, (light.colours.tensor(), model), (seed, device))?;
         // What a table would show, whose transpose takes maps to corners.

@@ -66,7 +66,11 @@ impl Model {
 
     /// A grey grid, opaque inside of a closed mesh.
     fn of_mesh(file: &Path, resolution: usize, device: &Device) -> Result<Self> {
-        require_memory((resolution as u64).saturating_pow(3).saturating_mul(4 * NUMBER_BYTES), "--resolution", "choose a coarser grid")?;
+        require_memory(
+            (resolution as u64).saturating_pow(3).saturating_mul(4 * NUMBER_BYTES),
+            "--resolution",
+            "choose a coarser grid",
+        )?;
         let (mesh, _) = flatten(&load_scene(file)?)?;
         let used = || mesh.triangles.iter().flatten().map(|&v| mesh.positions[v as usize]);
         let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
@@ -113,7 +117,8 @@ impl Model {
     pub fn again(&self, device: &Device) -> Result<Self> {
         let occupied = Occupied::new(self.occupied.grid.resolution(), self.march.step, device)?;
         let (grids, values) = (self.grids.clone(), self.values.clone());
-        Self { grids, values, domain: self.domain, march: self.march, occupied, background: self.background }.looked_at()
+        Self { grids, values, domain: self.domain, march: self.march, occupied, background: self.background }
+            .looked_at()
     }
 
     /// It where it lies, over a background.

@@ -36,7 +36,11 @@ pub fn finish(edit: &Edit, values: &[Tensor], output: &mut Output) -> Result<()>
             output.summary.metric(&format!("recognised_{name}"), part);
         }
     }
-    output.report.figures.push(Figure::new("Prior energy", format!("{:.4}", is.energy), format!("before {:.4}", was.energy)));
+    output.report.figures.push(Figure::new(
+        "Prior energy",
+        format!("{:.4}", is.energy),
+        format!("before {:.4}", was.energy),
+    ));
     if let (Some(was), Some(is)) = (was.recognised, is.recognised) {
         let note = format!("before {:.0} %", 100.0 * was);
         output.report.figures.push(Figure::new("Recognised by the prior", format!("{:.0} %", 100.0 * is), note));
@@ -80,7 +84,13 @@ fn norms(all: &[f32]) -> Curve {
     let stride = all.len().div_ceil(CURVE).max(1);
     let points = all.iter().enumerate().step_by(stride).map(|(k, n)| (k as f64, *n as f64)).collect();
     let series = vec![Series { name: "guidance".into(), points }];
-    Curve { title: "Guidance (root mean square)".into(), unit: String::new(), x_label: "step".into(), log: true, series }
+    Curve {
+        title: "Guidance (root mean square)".into(),
+        unit: String::new(),
+        x_label: "step".into(),
+        log: true,
+        series,
+    }
 }
 
 /// A view over the model's own background, cut to [0, 1].

@@ -79,7 +79,15 @@ fn refined(rows: &[bool], corners: &[u32], model: &Model) -> Result<Vec<bool>> {
     let mut inside = vec![false; lattice.len()];
     corners.iter().zip(rows).for_each(|(&c, r)| inside[c as usize] = *r);
     let (deep, near) = (spread(&inside, &lattice, false), spread(&inside, &lattice, true));
-    let cost = |wanted: bool, certain: bool| if certain { f64::INFINITY } else if wanted { PULL } else { 0.0 };
+    let cost = |wanted: bool, certain: bool| {
+        if certain {
+            f64::INFINITY
+        } else if wanted {
+            PULL
+        } else {
+            0.0
+        }
+    };
     let split = Split {
         lattice,
         outside: (0..lattice.len()).map(|k| cost(inside[k], deep[k])).collect(),

@@ -11,9 +11,9 @@ use crate::priors::Guide;
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, background, fixed};
 use crate::{Error, Result};
+use lumigrad_core::map::Expr;
 use lumigrad_core::ops::random::{hash, uniform};
 use lumigrad_core::ops::{self, pointwise, slice_tensor};
-use lumigrad_core::map::Expr;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
 use lumigrad_guidance::Capability;
@@ -86,7 +86,11 @@ impl<'a> Edit<'a> {
     pub fn new(job: &'a EditVoxelsJob, path: &Path, device: &Device) -> Result<Self> {
         let [from, to] = job.times;
         if !(0.0 < from && from < to && to <= 1.0) {
-            return Err(Error::usage("--times", format!("from {from} to {to}"), "two numbers above 0 and up to 1, the smaller first"));
+            return Err(Error::usage(
+                "--times",
+                format!("from {from} to {to}"),
+                "two numbers above 0 and up to 1, the smaller first",
+            ));
         }
         let guide = Guide::new(&job.guide, "edit voxels")?;
         let options = Options {
@@ -121,7 +125,8 @@ impl<'a> Edit<'a> {
             Tensor::from_slice(device, &rows, &[rows.len()])?,
             Tensor::from_slice(device, &changes, &[changes.len(), 1])?,
         );
-        let picked = Var::from(model.values[0].clone()).gather(&Tensor::from_slice(device, &numbers, &[numbers.len()])?)?;
+        let picked =
+            Var::from(model.values[0].clone()).gather(&Tensor::from_slice(device, &numbers, &[numbers.len()])?)?;
         let densities = model.grids.activate(&picked)?.tensor().clone();
         Ok(Self {
             crops: crops(job.cameras),
@@ -163,9 +168,8 @@ impl<'a> Edit<'a> {
     fn tables(&self, parameters: &[Var]) -> Result<Vec<Var>> {
         let mut all: Vec<Var> = self.original.values.iter().cloned().map(Var::from).collect();
         let changes = Var::from(self.rows.1.clone());
-        let placed = |rows: &Var, before: &Var| -> Result<Var> {
-            chosen(&changes, &rows.gather(&self.rows.0)?, before)
-        };
+        let placed =
+            |rows: &Var, before: &Var| -> Result<Var> { chosen(&changes, &rows.gather(&self.rows.0)?, before) };
         let (colours, densities) = match parameters {
             [densities, colours] => (colours, Some(densities)),
             _ => (&parameters[0], None),

@@ -4,9 +4,7 @@ use super::model::Model;
 use crate::priors::Guide;
 use lumigrad_core::{Device, Tensor};
 use lumigrad_guidance::modify::Guidance;
-use lumigrad_guidance::{
-    Capability, Condition, DiffusionPrior, Level, Parameterisation, PriorInfo, Result, Schedule,
-};
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, Parameterisation, PriorInfo, Result, Schedule};
 use lumigrad_scene::camera::{Framing, sphere_views};
 use std::path::Path;
 use std::sync::Arc;

@@ -32,7 +32,8 @@ impl Guide {
         let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(path)?.into();
         let info = prior.info();
         if info.channels != 3 || info.can(Capability::Encode) {
-            let message = format!("{} has {} channels; {command} needs a prior of colour pictures", info.name, info.channels);
+            let message =
+                format!("{} has {} channels; {command} needs a prior of colour pictures", info.name, info.channels);
             return Err(Error::usage("--prior", message, "train one on pictures: lumigrad prior train FOLDER"));
         }
         let asked = |flag: &str, words: &Option<String>| {

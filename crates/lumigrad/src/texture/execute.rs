@@ -16,7 +16,7 @@ use lumigrad_guidance::{Canvas, Level, Sampling, Synchrony, Tiled};
 use lumigrad_scene::Scene;
 use lumigrad_scene::camera::{Framing, View, orbit};
 use std::f64::consts::FRAC_PI_2;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,7 +66,11 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let mut summary = Summary::new(document.command().name, device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
     let path = job.scene.clone().ok_or_else(|| {
-        Error::usage("texture", "SCENE is missing", "give a scene: lumigrad texture model.glb --prior materials.safetensors")
+        Error::usage(
+            "texture",
+            "SCENE is missing",
+            "give a scene: lumigrad texture model.glb --prior materials.safetensors",
+        )
     })?;
     if !(job.until <= 1.0) {
         return Err(Error::usage("--until", format!("is {}", job.until), "a part of the steps, from 0 to 1"));
@@ -80,11 +84,13 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let canvas = painted.canvas(&device)?;
     let stem = path.file_stem().map_or("scene".into(), |s| s.to_string_lossy().into_owned());
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("texture-{stem}")));
-    let what = format!("Textures of {stem}: {}", job.guide.prompt.as_deref().unwrap_or("anything that the prior knows"));
+    let what =
+        format!("Textures of {stem}: {}", job.guide.prompt.as_deref().unwrap_or("anything that the prior knows"));
     let iterations = Some(job.iterations);
     observer.event(&Event::Started { what: what.clone(), device: device.to_string(), iterations, seconds: None });
 
-    let mut run = Run { job: &job, fingerprint: document.fingerprint(), saves: Saves::new(&place, job.checkpoint_every) };
+    let mut run =
+        Run { job: &job, fingerprint: document.fingerprint(), saves: Saves::new(&place, job.checkpoint_every) };
     let levels = guide.info().schedule.levels(FIRST_TIME, 0.0, job.iterations);
     let [w, h] = [job.size.width, job.size.height];
     let noise = random_normal(&device, DType::F32, &[views.len(), h, w, 3], job.common.seed)?;
@@ -193,7 +199,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// From noise, or from a checkpoint where one is asked for and found.
-    fn begin(&self, place: &PathBuf, noise: &Tensor, levels: &[Level]) -> Result<Sampling> {
+    fn begin(&self, place: &Path, noise: &Tensor, levels: &[Level]) -> Result<Sampling> {
         let found = if self.job.resume { self.saves.latest(place, &self.fingerprint)? } else { None };
         let Some(c) = found else { return Ok(Sampling::new(noise, levels)?) };
         let steps: usize = c.facts.get(STEPS).and_then(|s| s.parse().ok()).unwrap_or(0);

@@ -45,7 +45,9 @@ pub fn finish(mut done: Done, folder: &RunFolder, summary: &mut Summary, report:
     let textures = compose::filled(&done.painted, covered, &values);
     let pictures = textures.chunks_exact(3 * done.painted.side * done.painted.side);
     let named: Vec<_> = (done.painted.materials.iter().zip(pictures))
-        .map(|(&m, data)| (done.scene.materials()[m].name.clone(), picture(done.painted.side, done.painted.side, data.to_vec())))
+        .map(|(&m, data)| {
+            (done.scene.materials()[m].name.clone(), picture(done.painted.side, done.painted.side, data.to_vec()))
+        })
         .collect();
     for (k, (_, texture)) in named.iter().enumerate() {
         folder.write(&format!("textures/{k}.png"), &texture.encode_png()?)?;
@@ -71,7 +73,8 @@ fn figures(together: &Composed, apart: Option<&Composed>, output: &mut Output) {
     output.summary.metric("seam_gradient_independent", apart.seams.across);
     let ratio = apart.seams.across / together.seams.across.max(1e-9);
     output.summary.metric("seam_ratio", ratio);
-    let note = format!("{} pairs of texels; {:.4} against {:.4}", apart.seams.n, apart.seams.across, together.seams.across);
+    let note =
+        format!("{} pairs of texels; {:.4} against {:.4}", apart.seams.n, apart.seams.across, together.seams.across);
     output.report.figures.push(Figure::new("Seams, each view alone over together", format!("{ratio:.1}×"), note));
 }
 

@@ -112,7 +112,8 @@ fn seen(
             let turned = |m: [[f64; 3]; 2]| m.map(|r| (0..3).map(|k| r[k] * p[k]).sum::<f64>());
             DVec2::from(matrix.map_or([p[0], p[1]], turned))
         };
-        let corners = geometry.host_triangles[triangle].map(|v| DVec3::from(geometry.host_positions[v as usize].map(f64::from)));
+        let corners =
+            geometry.host_triangles[triangle].map(|v| DVec3::from(geometry.host_positions[v as usize].map(f64::from)));
         let normal = (corners[1] - corners[0]).cross(corners[2] - corners[0]).normalize_or_zero();
         let uv = row(&uv, 1.0);
         uv.is_finite().then(|| Hit {

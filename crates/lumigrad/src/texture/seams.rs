@@ -22,7 +22,8 @@ pub fn seams(painted: &Painted, best: &[Option<u32>], pixels: &[f32], per_view: 
         let (x, y) = (k % side, k / side % side);
         for other in [(x + 1 < side).then_some(k + 1), (y + 1 < side).then_some(k + side)].into_iter().flatten() {
             let Some(b) = best[other].map(|p| p as usize) else { continue };
-            let difference: f64 = (0..3).map(|c| (pixels[3 * a + c] - pixels[3 * b + c]).abs() as f64).sum::<f64>() / 3.0;
+            let difference: f64 =
+                (0..3).map(|c| (pixels[3 * a + c] - pixels[3 * b + c]).abs() as f64).sum::<f64>() / 3.0;
             let border = usize::from(a / per_view == b / per_view);
             sums[border] += difference;
             counts[border] += 1;
@@ -39,7 +40,8 @@ mod tests {
     #[test]
     fn a_step_between_views_is_a_seam_and_one_within_a_view_is_none() {
         // Two views of two pixels each paint a row of four texels, and twice as many below that nobody sees.
-        let painted = Painted { materials: vec![0], side: 4, texels: (0..4).map(Some).collect(), weights: vec![1.0; 4] };
+        let painted =
+            Painted { materials: vec![0], side: 4, texels: (0..4).map(Some).collect(), weights: vec![1.0; 4] };
         let best = super::super::compose::best(&painted);
         let found = seams(&painted, &best, &[0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.6, 0.6, 0.6, 0.9, 0.9, 0.9], 2);
         assert!((found.across - 0.5).abs() < 1e-6 && (found.within - 0.2).abs() < 1e-6 && found.n == 1, "{found:?}");

@@ -36,6 +36,7 @@ pub fn paintable(scene: Scene, size: usize) -> Result<(Scene, Option<usize>)> {
         texcoords: Some(atlas.uvs.clone()),
         ..MeshData::default()
     };
-    let material = Material { name: "painted".into(), metallic_factor: 0.0, roughness_factor: 0.8, ..Material::default() };
+    let material =
+        Material { name: "painted".into(), metallic_factor: 0.0, roughness_factor: 0.8, ..Material::default() };
     Ok((Scene::from_mesh("painted", &data, &material, None)?, Some(atlas.n_charts)))
 }

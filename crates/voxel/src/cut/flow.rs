@@ -112,7 +112,8 @@ impl Flow {
         let mut at = root;
         loop {
             if self.sink[at] > 0 {
-                let most = path.iter().map(|&(k, d)| self.links[k][d]).fold(self.source[root].min(self.sink[at]), i64::min);
+                let most =
+                    path.iter().map(|&(k, d)| self.links[k][d]).fold(self.source[root].min(self.sink[at]), i64::min);
                 self.source[root] -= most;
                 self.sink[at] -= most;
                 for (k, d) in path {

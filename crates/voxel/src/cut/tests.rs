@@ -15,7 +15,8 @@ fn random_split(seed: u64) -> Split {
 
 /// The cheapest labelling where some corners are given, by trying all.
 fn tried(split: &Split, free: &[usize]) -> (f64, Vec<bool>) {
-    let must: Vec<bool> = split.inside.iter().zip(&split.outside).map(|(i, o)| o.is_infinite() && i.is_finite()).collect();
+    let must: Vec<bool> =
+        split.inside.iter().zip(&split.outside).map(|(i, o)| o.is_infinite() && i.is_finite()).collect();
     let label = |code: u32| {
         let mut labels = must.clone();
         free.iter().enumerate().for_each(|(bit, &k)| labels[k] = code >> bit & 1 == 1);
@@ -66,7 +67,8 @@ fn a_wall_of_weak_links_is_where_the_cut_goes() {
     let links = (0..n).map(|k| if k % 24 == 9 { [0.01, 1.0, 1.0] } else { [1.0; 3] }).collect();
     let split = Split { lattice, outside, inside, links };
     // Three links around a corner cost 3, the wall 0.01 · 320 = 3.2: make it cheaper.
-    let split = Split { links: split.links.iter().map(|l| l.map(|x| if x < 1.0 { 0.005 } else { x })).collect(), ..split };
+    let split =
+        Split { links: split.links.iter().map(|l| l.map(|x| if x < 1.0 { 0.005 } else { x })).collect(), ..split };
     let found = split.cheapest().unwrap();
     assert!(found.iter().enumerate().all(|(k, inside)| *inside == (k % 24 <= 9)));
 }
