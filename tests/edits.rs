@@ -127,6 +127,17 @@ fn views_that_are_denoised_together_have_fewer_seams() {
 }
 
 #[test]
+fn panoramas_are_painted_all_around() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = TEXTURE.to_vec();
+    job.splice(1..2, ["--panorama", "64x32"]);
+    let found = run(folder.path(), &job, &["--device", "cpu", "--prompt", "hide", "--out", "around"]);
+    assert!(metric(&found, "covered_texels") > 0.95 * 64.0 * 32.0, "{found}");
+    assert!(metric(&found, "seam_ratio") > 1.5, "{found}");
+    assert!(folder.path().join("around/panorama.png").is_file());
+}
+
+#[test]
 fn meshes_without_texture_coordinates_get_an_atlas() {
     let folder = tempfile::tempdir().unwrap();
     // An octahedron.
@@ -193,6 +204,14 @@ fn mistakes_are_told() {
         (texture(&[GLOBE, "--prior", PRIOR, "--size", "8x8"]), "--size"),
         (texture(&[GLOBE, "--prior", PRIOR, "--stride", "99"]), "--stride"),
         (texture(&["empty.obj", "--prior", PRIOR]), ""),
+        (texture(&["--panorama", "64x64", "--prior", PRIOR]), "--panorama"),
+        (texture(&["--panorama", "64x32", "--prior", PRIOR, "--views", "4"]), "--views"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--texture-size", "1000000"]), "--texture-size"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--views", "1000000000"]), "--size"),
+        (edit(&["--prior", PRIOR, "--cameras", "1000000000"]), "--cameras"),
+        (edit(&["--prior", PRIOR, "--pictures", "1000000000"]), "--pictures"),
+        (edit(&["--prior", PRIOR, "--edit-word", "hat"]), "--edit-word"),
+        (edit(&["--prior", PRIOR, "--edit-word", "hat", "--object-word", "dog"]), "attention"),
     ] {
         let run = Run::new(folder.path(), &arguments);
         assert!(matches!(run.code, 1 | 2), "{arguments:?}: {}", run.code);

@@ -5,7 +5,7 @@
 //! likeness (k-means), and each group becomes a Gaussian of the mixture.
 
 use lumigrad_core::ops::random::{hash, uniform};
-use lumigrad_guidance::analytic::{Basis, Component, Covariance, Mixture, Precision, Samples};
+use lumigrad_guidance::analytic::{Basis, Component, Covariance, Mixture, Pictures, Precision, Samples};
 use lumigrad_scene::picture::{Picture, Transfer};
 use std::f64::consts::TAU;
 use std::path::Path;
@@ -23,9 +23,6 @@ const KEPT: f64 = 0.1;
 const ROUNDS: usize = 30;
 /// Columns and rows of pictures of the materials themselves.
 const SHOWN: usize = 128;
-
-/// Darkest and brightest value of patches.
-const RANGE: [f64; 2] = [-1.0, 1.0];
 
 type Colour = [f64; 3];
 
@@ -140,9 +137,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             picture.save_png(&Path::new(&show).join(format!("{}.png", material.name)))?;
         }
     }
-    let names: Vec<String> = MATERIALS.iter().map(|m| m.name.to_owned()).collect();
-    let estimated =
-        Mixture::estimate("materials", [SIDE; 2], 3, RANGE, names.clone(), 0.0, Basis::Principal(RANK), &sets)?;
+    let labels = MATERIALS.iter().map(|m| m.name.to_owned()).collect();
+    let pictures = Pictures { labels, ..Pictures::new("materials", [SIDE; 2], 3) };
+    let estimated = Mixture::estimate(pictures.clone(), Basis::Principal(RANK), &sets)?;
     let narrowed = |c: &Component| match c.covariance.clone() {
         Covariance::Principal { directions, variances, residual } => Component {
             covariance: Covariance::Principal { directions, variances, residual: KEPT * residual },
@@ -151,7 +148,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Covariance::Cosine { .. } => c.clone(),
     };
     let components = estimated.components().iter().map(narrowed).collect();
-    let mixture = Mixture::new("materials", [SIDE; 2], 3, RANGE, names, 0.0, components)?;
+    let mixture = Mixture::new(pictures, components)?;
     let bytes = mixture.to_bytes(Precision::Half)?;
     std::fs::write(folder.join("materials.safetensors"), &bytes)?;
     let residuals = estimated.components().iter().map(|c| match &c.covariance {

@@ -9,7 +9,7 @@ use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
 use crate::priors::Guide;
 use crate::run::job::Document;
-use crate::run::{Observer, Stop, Summary, background, fixed};
+use crate::run::{Observer, Stop, Summary, background, fixed, require_memory};
 use crate::{Error, Result};
 use lumigrad_core::map::Expr;
 use lumigrad_core::ops::random::{hash, uniform};
@@ -33,6 +33,10 @@ const FALLS: f64 = 8000.0 / 600.0;
 const LEAST_TIME: f64 = 0.22;
 /// Corners that are aimed at have at least this opacity along a cell.
 const SOLID: f64 = 0.2;
+/// Cameras at most.
+const MOST_VIEWS: usize = 1 << 12;
+/// Bytes of a ray with its samples and their gradients.
+const RAY_BYTES: u64 = 32 << 10;
 /// Views over time on the page.
 const MOMENTS: [f64; 4] = [0.0, 0.1, 0.3, 0.6];
 
@@ -92,6 +96,11 @@ impl<'a> Edit<'a> {
                 "two numbers above 0 and up to 1, the smaller first",
             ));
         }
+        for (flag, n, most) in [("--cameras", job.cameras, MOST_VIEWS), ("--views", job.views, MOST_VIEWS)] {
+            if n > most {
+                return Err(Error::usage(flag, format!("{n} views"), format!("at most {most}")));
+            }
+        }
         let guide = Guide::new(&job.guide, "edit voxels")?;
         let options = Options {
             times: Times { least: from, most: to, most_at_end: LEAST_TIME.clamp(from, to) },
@@ -110,6 +119,8 @@ impl<'a> Edit<'a> {
             let message = format!("{}x{} is smaller than the prior's {}x{}", size.0, size.1, side[1], side[0]);
             return Err(Error::usage("--size", message, "take larger views"));
         }
+        let pixels = (job.pictures as u64).saturating_mul((side[0] * side[1]) as u64);
+        require_memory(pixels.saturating_mul(RAY_BYTES), "--pictures", "take fewer pictures in a step")?;
         let numbers = region.numbers();
         let aims = aims(&model, &region, device)?;
         if words.is_some() && size != (side[1], side[0]) {

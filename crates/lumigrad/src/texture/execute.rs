@@ -1,7 +1,7 @@
 //! The `texture` command: from a job to a run folder with the painted scene.
 
 use super::painted::Painted;
-use super::{TextureJob, pages, unwrap};
+use super::{TextureJob, pages, panorama, unwrap};
 use crate::files::load_scene;
 use crate::priors::{FIRST_TIME, Guide};
 use crate::run::job::Document;
@@ -26,6 +26,8 @@ const CIRCLE: f64 = 0.26;
 const POLES: usize = 2;
 /// Texels of an atlas that is made, where the job does not say.
 const ATLAS: usize = 256;
+/// Steps at most.
+const MOST_STEPS: usize = 100_000;
 /// Bytes of a pixel of a view while it is denoised, for each patch that shows it.
 const PIXEL_BYTES: u64 = 96;
 /// Moments of the run that the page shows.
@@ -40,7 +42,8 @@ const STEPS: &str = "steps";
 pub(super) struct Done<'a> {
     pub job: &'a TextureJob,
     pub guide: Guide,
-    pub scene: Scene,
+    /// What was painted; none for a panorama.
+    pub scene: Option<Scene>,
     pub views: Vec<View>,
     pub painted: Painted,
     pub canvas: Canvas,
@@ -65,27 +68,16 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     let device = Device::from_name(&job.common.device)?;
     let mut summary = Summary::new(document.command().name, device.to_string(), job.common.seed);
     observer.event(&Event::Phase("loading".into()));
-    let path = job.scene.clone().ok_or_else(|| {
-        Error::usage(
-            "texture",
-            "SCENE is missing",
-            "give a scene: lumigrad texture model.glb --prior materials.safetensors",
-        )
-    })?;
     if !(job.until <= 1.0) {
         return Err(Error::usage("--until", format!("is {}", job.until), "a part of the steps, from 0 to 1"));
     }
     let guide = patched(Guide::new(&job.guide, "texture")?, &job)?;
-    let scene = load_scene(&path)?;
-    summary.warnings.extend(scene.warnings.iter().take(20).cloned());
-    let (scene, charts) = unwrap::paintable(scene, job.texture_size.unwrap_or(ATLAS))?;
-    let views = views(&scene, &job)?;
-    let painted = Painted::new(&job, &scene, &views, &device)?;
+    let Seen { name, scene, charts, views, painted } = look(&job, &device)?;
+    summary.warnings.extend(scene.iter().flat_map(|s| s.warnings.iter().take(20).cloned()));
     let canvas = painted.canvas(&device)?;
-    let stem = path.file_stem().map_or("scene".into(), |s| s.to_string_lossy().into_owned());
-    let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("texture-{stem}")));
+    let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("texture-{name}")));
     let what =
-        format!("Textures of {stem}: {}", job.guide.prompt.as_deref().unwrap_or("anything that the prior knows"));
+        format!("Textures of {name}: {}", job.guide.prompt.as_deref().unwrap_or("anything that the prior knows"));
     let iterations = Some(job.iterations);
     observer.event(&Event::Started { what: what.clone(), device: device.to_string(), iterations, seconds: None });
 
@@ -150,9 +142,56 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     Ok(summary)
 }
 
+/// What is painted, and the views that are denoised.
+struct Seen {
+    name: String,
+    scene: Option<Scene>,
+    charts: Option<usize>,
+    views: Vec<View>,
+    painted: Painted,
+}
+
+/// Looks at the job's scene, or at what is all around.
+fn look(job: &TextureJob, device: &Device) -> Result<Seen> {
+    if let Some(size) = job.panorama {
+        if job.scene.is_some() {
+            return Err(Error::usage("--panorama", "a scene was given too", "paint one or the other"));
+        }
+        require_texels(size.width as u64 * size.height as u64, "--panorama")?;
+        let views = panorama::views(job, size)?;
+        let painted = panorama::painted(job, size, &views);
+        return Ok(Seen { name: "panorama".into(), scene: None, charts: None, views, painted });
+    }
+    let path = job.scene.clone().ok_or_else(|| {
+        let help = "give a scene: lumigrad texture model.glb --prior materials.safetensors, or --panorama 256x128";
+        Error::usage("texture", "SCENE is missing", help)
+    })?;
+    let (scene, charts) = unwrap::paintable(load_scene(&path)?, job.texture_size.unwrap_or(ATLAS))?;
+    let views = views(&scene, job)?;
+    let painted = Painted::new(job, &scene, &views, device)?;
+    let name = path.file_stem().map_or("scene".into(), |s| s.to_string_lossy().into_owned());
+    Ok(Seen { name, scene: Some(scene), charts, views, painted })
+}
+
+/// Bytes of a texel: its colour, which pixels see it, and what is written.
+const TEXEL_BYTES: u64 = 64;
+
+/// Refuses textures that no memory holds.
+pub(super) fn require_texels(n: u64, flag: &str) -> Result<()> {
+    if n > u64::from(u32::MAX) {
+        return Err(Error::usage(flag, format!("{n} texels"), "smaller textures"));
+    }
+    require_memory(n.saturating_mul(TEXEL_BYTES), flag, "choose a smaller one")
+}
+
 /// A prior for pictures of the views' size: itself, or in patches.
 fn patched(mut guide: Guide, job: &TextureJob) -> Result<Guide> {
     let (size, views) = ([job.size.height, job.size.width], job.views as u64);
+    if job.iterations > MOST_STEPS {
+        return Err(Error::usage("--iterations", format!("{} steps", job.iterations), format!("at most {MOST_STEPS}")));
+    }
+    let pixels = (size[0] as u64 * size[1] as u64).saturating_mul(views);
+    require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "take fewer or smaller --views")?;
     let Some(side) = guide.info().size.filter(|s| *s != size) else { return Ok(guide) };
     if side[0] > size[0] || side[1] > size[1] {
         let message = format!("{}x{} is smaller than the prior's {}x{}", size[1], size[0], side[1], side[0]);
@@ -160,8 +199,11 @@ fn patched(mut guide: Guide, job: &TextureJob) -> Result<Guide> {
     }
     let stride = job.stride.unwrap_or((side[0].min(side[1]) / 2).max(1));
     let overlap = (side[0] * side[1]).div_ceil(stride * stride) as u64;
-    let bytes = (size[0] as u64 * size[1] as u64).saturating_mul(views).saturating_mul(overlap * PIXEL_BYTES);
-    require_memory(bytes, "--size", "take fewer or smaller --views, or a larger --stride")?;
+    require_memory(
+        pixels.saturating_mul(overlap * PIXEL_BYTES),
+        "--size",
+        "take fewer or smaller --views, or a larger --stride",
+    )?;
     guide.prior = Arc::new(Tiled::new(guide.prior, stride).map_err(|e| Error::usage("--stride", e.to_string(), ""))?);
     Ok(guide)
 }

@@ -1,10 +1,11 @@
-//! `texture`: base colours of a mesh from a prior over pictures, by denoising views of it together (SyncTweedies, Kim et
+//! `texture`: base colours of a mesh, or a panorama, from a prior over pictures, by denoising views of it together (SyncTweedies, Kim et
 //! al. 2024).
 
 mod compose;
 mod execute;
 mod pages;
 mod painted;
+mod panorama;
 mod seams;
 mod unwrap;
 
@@ -17,12 +18,14 @@ use crate::run::job::{Size, job_keys};
 use std::path::PathBuf;
 
 job_keys! {
-    /// Give a mesh textures that a prior is asked for.
+    /// Paint a mesh, or a panorama, with what a prior is asked for.
     TextureJob {
         include common: Common;
         include guide: PriorKeys;
         /// The scene: .glb, .gltf, .obj, .ply or .stl. Without texture coordinates it gets an atlas.
         scene: Option<PathBuf>, Path, example "\"scene.glb\"";
+        /// In place of a scene a panorama of so many columns and rows (2:1), of what is all around.
+        panorama: Option<Size>, Size, example "\"256x128\"";
         /// Columns and rows of the views that are denoised.
         size: Size, Size, default "\"128x128\"";
         /// Views around the scene: all but two on a circle, and one from above and below each.

@@ -41,22 +41,25 @@ pub fn finish(mut done: Done, folder: &RunFolder, summary: &mut Summary, report:
     let values = averaged(&done.canvas, &done.together, &done)?;
     let covered = done.canvas.covered();
     output.summary.metric("covered_texels", covered.len() as f64);
-    output.summary.metric("texture_size", done.painted.side as f64);
+    let [columns, rows] = done.painted.size;
+    output.summary.metric("texture_size", columns as f64);
     let textures = compose::filled(&done.painted, covered, &values);
-    let pictures = textures.chunks_exact(3 * done.painted.side * done.painted.side);
+    let pictures = textures.chunks_exact(3 * columns * rows);
     let named: Vec<_> = (done.painted.materials.iter().zip(pictures))
-        .map(|(&m, data)| {
-            (done.scene.materials()[m].name.clone(), picture(done.painted.side, done.painted.side, data.to_vec()))
-        })
+        .map(|(m, data)| (name(&done, *m), picture(columns, rows, data.to_vec())))
         .collect();
     for (k, (_, texture)) in named.iter().enumerate() {
         folder.write(&format!("textures/{k}.png"), &texture.encode_png()?)?;
     }
-    paint(&mut done.scene, &done.painted, &textures)?;
-    let file = folder.path("scene.glb");
-    done.scene.save(&file)?;
-    output.summary.output("scene", &folder.final_path("scene.glb"));
     output.summary.output("textures", &folder.final_path("textures"));
+    match &mut done.scene {
+        Some(scene) => {
+            paint(scene, &done.painted, &textures)?;
+            scene.save(folder.path("scene.glb"))?;
+            output.summary.output("scene", &folder.final_path("scene.glb"));
+        }
+        None => output.file("panorama", "panorama.png", &named[0].1.encode_png()?)?,
+    }
     let judged = priors::judge(&*done.guide.prior, &done.together, &done.guide.wanted)?;
     output.figure("energy", "Prior energy", judged.energy, 4, "");
     if let Some(part) = judged.recognised {
@@ -64,6 +67,12 @@ pub fn finish(mut done: Done, folder: &RunFolder, summary: &mut Summary, report:
         output.summary.metric("recognised", part);
     }
     pages(&done, &together, apart.as_ref(), named, &mut output)
+}
+
+/// What a texture is of.
+fn name(done: &Done, material: Option<usize>) -> String {
+    let of = material.zip(done.scene.as_ref()).map(|(m, scene)| scene.materials()[m].name.clone());
+    of.unwrap_or_else(|| "panorama".into())
 }
 
 fn figures(together: &Composed, apart: Option<&Composed>, output: &mut Output) {
@@ -95,10 +104,11 @@ fn averaged(canvas: &Canvas, views: &Tensor, done: &Done) -> Result<Vec<f32>> {
 
 /// Puts textures into the scene, with base colours that do not tint them.
 fn paint(scene: &mut Scene, painted: &Painted, textures: &[f32]) -> Result<()> {
-    let side = painted.side as u32;
-    for (&m, texture) in painted.materials.iter().zip(textures.chunks_exact(3 * painted.side * painted.side)) {
+    let [columns, rows] = painted.size.map(|n| n as u32);
+    let each = textures.chunks_exact(3 * painted.texels_each());
+    for (m, texture) in painted.materials.iter().zip(each).filter_map(|(m, t)| m.map(|m| (m, t))) {
         let pointer = format!("/materials/{m}/pbrMetallicRoughness");
-        scene.create_texture(&format!("{pointer}/baseColorTexture"), side, side, &compose::linear(texture))?;
+        scene.create_texture(&format!("{pointer}/baseColorTexture"), columns, rows, &compose::linear(texture))?;
         scene.set(&format!("{pointer}/baseColorFactor"), &[1.0; 4])?;
     }
     Ok(())
@@ -139,7 +149,7 @@ fn pages(
     let mut rows = vec![
         vec!["prior".into(), done.guide.info().name.clone()],
         vec!["views".into(), format!("{} of {w}×{h}", done.views.len())],
-        vec!["rows and columns of a texture".into(), done.painted.side.to_string()],
+        vec!["columns and rows of a texture".into(), format!("{:?}", done.painted.size)],
         vec!["textures".into(), done.painted.materials.len().to_string()],
     ];
     if let Some(charts) = done.charts {

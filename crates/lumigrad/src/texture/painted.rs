@@ -18,10 +18,10 @@ const SIDES: [f64; 2] = [16.0, 4096.0];
 
 /// Texels of all materials, and the pixels that show them.
 pub struct Painted {
-    /// Materials that get textures, each with `side`² texels, one after another.
-    pub materials: Vec<usize>,
-    /// Rows and columns of a texture.
-    pub side: usize,
+    /// Materials that get textures, all of one size, texels one after another; a panorama is one texture of no material.
+    pub materials: Vec<Option<usize>>,
+    /// Columns and rows of a texture.
+    pub size: [usize; 2],
     /// For each pixel of all views the texel that it shows.
     pub texels: Vec<Option<u32>>,
     /// How straight each pixel sees its surface, to the job's power.
@@ -59,6 +59,10 @@ impl Painted {
             hits.extend(seen(scene, &geometry, (&materials, &slots), view, device)?);
         }
         let side = job.texture_size.map_or_else(|| side(&hits), Ok)?;
+        super::execute::require_texels(
+            (side as u64).saturating_pow(2).saturating_mul(materials.len() as u64),
+            "--texture-size",
+        )?;
         let texel = |h: &Hit| {
             let along = |x: f64| (((x - x.floor()) * side as f64) as usize).min(side - 1);
             h.slot * (side * side) as u32 + (along(h.uv.y) * side + along(h.uv.x)) as u32
@@ -67,9 +71,14 @@ impl Painted {
         Ok(Self {
             texels: hits.iter().map(|h| h.as_ref().map(texel)).collect(),
             weights: hits.iter().map(|h| h.as_ref().map_or(0.0, |h| h.cosine.powf(power) as f32)).collect(),
-            materials,
-            side,
+            materials: materials.into_iter().map(Some).collect(),
+            size: [side; 2],
         })
+    }
+
+    /// Texels of a texture.
+    pub fn texels_each(&self) -> usize {
+        self.size[0] * self.size[1]
     }
 
     /// The canvas of these texels.
