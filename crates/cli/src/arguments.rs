@@ -32,6 +32,7 @@ pub fn parser() -> clap::Command {
 fn group_about(group: &str) -> &'static str {
     match group {
         "fit" => "Fit a neural field to a signal, a shape or an equation",
+        "edit" => "Change a model until its pictures are what a prior is asked for",
         "train" => "Train a model on posed photographs",
         _ => "",
     }

@@ -28,6 +28,9 @@ pub enum Error {
     /// From geometry processing.
     #[error(transparent)]
     Geometry(#[from] lumigrad_geometry::Error),
+    /// From priors and what they guide.
+    #[error(transparent)]
+    Guidance(#[from] lumigrad_guidance::Error),
     /// From comparing pictures.
     #[error(transparent)]
     Metrics(#[from] lumigrad_metrics::Error),

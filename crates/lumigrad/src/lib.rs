@@ -1,12 +1,13 @@
 //! Differentiable graphics: recover scenes from pictures, render them, compare and convert them.
 //!
 //! This crate holds the jobs of the command line as functions, and gives access to the crates below it: [`core`] (devices,
-//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`field`] (neural fields), [`volume`] (light along rays), [`voxel`] (voxel grids), [`optim`], [`geometry`] and
+//! tensors, the tape), [`scene`] (glTF and its parameters), [`raster`] (rendering), [`splat`] (Gaussian splatting), [`field`] (neural fields), [`volume`] (light along rays), [`voxel`] (voxel grids), [`guidance`] (priors over pictures), [`optim`], [`geometry`] and
 //! [`metrics`].
 
 pub use lumigrad_core as core;
 pub use lumigrad_field as field;
 pub use lumigrad_geometry as geometry;
+pub use lumigrad_guidance as guidance;
 pub use lumigrad_metrics as metrics;
 pub use lumigrad_optim as optim;
 pub use lumigrad_raster as raster;
@@ -16,12 +17,15 @@ pub use lumigrad_volume as volume;
 pub use lumigrad_voxel as voxel;
 
 pub mod bench;
+pub mod edit;
 mod error;
 pub mod fields;
 pub mod files;
 pub mod fit;
 pub mod optimize;
+pub mod priors;
 pub mod run;
+pub mod texture;
 pub mod train;
 
 pub use error::{Error, Result};

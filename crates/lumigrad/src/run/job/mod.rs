@@ -39,6 +39,7 @@ impl Command {
     pub fn all() -> Vec<Self> {
         use crate::bench::BenchQualityJob;
         use crate::fields::MeshJob;
+        use crate::texture::TextureJob;
         use commands::*;
         let command =
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
@@ -52,6 +53,7 @@ impl Command {
             command("optimize", OptimizeJob::ABOUT, &["scene"], OptimizeJob::keys()),
             command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
+            command("texture", TextureJob::ABOUT, &["scene"], TextureJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
             command("eval", EvalJob::ABOUT, &["a"], EvalJob::keys()),

@@ -8,10 +8,11 @@ mod scene;
 mod space;
 mod surface;
 
-pub(crate) use file::Trained;
+pub(crate) use file::{Opened, Trained, to_bytes};
 pub use keys::SpaceKeys;
+pub use occupied::Occupied;
 pub use pixels::Batch;
-pub use scene::Light;
+pub use scene::{Light, Scene};
 pub use space::Space;
 
 use crate::Result;

@@ -249,7 +249,7 @@ fn narrowed(domain: Domain) -> Domain {
 }
 
 /// How samples are placed in a lattice.
-fn march(domain: &Domain, lattice: &Lattice) -> March {
+pub fn march(domain: &Domain, lattice: &Lattice) -> March {
     let longest = lattice.spacing().into_iter().fold(f64::INFINITY, f64::min);
     // Of contracted space the box has half of the cells.
     let step = if domain.unbounded { 2.0 } else { 1.0 } * longest / PER_CELL;

@@ -106,7 +106,10 @@ impl Grids {
     }
 
     /// A table at points of the cube.
-    fn sample(&self, points: &Var, table: &Var) -> Result<Var> {
+    ///
+    /// # Errors
+    /// A table of another size.
+    pub fn sample(&self, points: &Var, table: &Var) -> Result<Var> {
         Ok(match self.sparse(points.device())? {
             Some(sparse) => sparse.sample(points, table)?,
             None => self.lattice.sample(points, table)?,

@@ -11,6 +11,7 @@ use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
+pub(crate) use dvgo::march;
 pub use grids::Grids;
 
 job_keys! {
