@@ -1,0 +1,27 @@
+//! Guidance: priors over pictures, and what pulls renders towards them.
+//!
+//! A [`DiffusionPrior`] answers one question: which noise ε̂ is in x_t = a·x + σ·ε? Priors of any parameterisation are
+//! converted at their edge ([`Parameterisation`]), and any [`Level`] (a, σ) is answered, because x_t can be rescaled: only
+//! σ/a counts.
+//!
+//! Pictures are batches [n, height, width, channels] in the prior's own range ([`PriorInfo::range`], usually [−1, 1]).
+//! Levels and conditions come as slices with one entry for each picture, or a single one for all.
+
+mod combine;
+mod condition;
+mod error;
+mod level;
+mod parameterisation;
+mod prior;
+
+pub use combine::combine;
+pub use condition::{Condition, Subject, View};
+pub use error::{Error, Result};
+pub use level::{Level, Schedule};
+pub use parameterisation::Parameterisation;
+pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
+
+/// The entry of picture `i` in a slice with one entry for each picture or one for all.
+pub fn of_picture<T>(entries: &[T], i: usize) -> &T {
+    if entries.len() == 1 { &entries[0] } else { &entries[i] }
+}
