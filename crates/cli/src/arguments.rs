@@ -33,6 +33,7 @@ fn group_about(group: &str) -> &'static str {
     match group {
         "fit" => "Fit a neural field to a signal, a shape or an equation",
         "train" => "Train a model on posed photographs",
+        "prior" => "Priors over pictures: train, sample, describe",
         _ => "",
     }
 }

@@ -9,17 +9,22 @@
 
 mod combine;
 mod condition;
+mod cosine;
 mod error;
 mod level;
 mod parameterisation;
 mod prior;
+pub mod trained;
+pub mod unet;
 
 pub use combine::combine;
 pub use condition::{Condition, Subject, View};
+pub use cosine::CosineGaussian;
 pub use error::{Error, Result};
 pub use level::{Level, Schedule};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
+pub use trained::{Objective, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.
 pub fn of_picture<T>(entries: &[T], i: usize) -> &T {

@@ -19,6 +19,9 @@ pub enum Error {
     /// From neural fields.
     #[error(transparent)]
     Field(#[from] lumigrad_field::Error),
+    /// From priors and guidance.
+    #[error(transparent)]
+    Guidance(#[from] lumigrad_guidance::Error),
     /// From volume rendering.
     #[error(transparent)]
     Volume(#[from] lumigrad_volume::Error),

@@ -7,6 +7,7 @@
 pub use lumigrad_core as core;
 pub use lumigrad_field as field;
 pub use lumigrad_geometry as geometry;
+pub use lumigrad_guidance as guidance;
 pub use lumigrad_metrics as metrics;
 pub use lumigrad_optim as optim;
 pub use lumigrad_raster as raster;
@@ -21,6 +22,7 @@ pub mod fields;
 pub mod files;
 pub mod fit;
 pub mod optimize;
+pub mod prior;
 pub mod run;
 pub mod train;
 

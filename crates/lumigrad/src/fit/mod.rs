@@ -9,7 +9,7 @@ mod evolve;
 mod family;
 pub(crate) mod frames;
 mod helmholtz;
-mod image;
+pub(crate) mod image;
 mod keys;
 mod known;
 mod material;
@@ -66,6 +66,7 @@ pub const FITS: &[Fit] = &[
     material::FIT,
     crate::train::field::FIT,
     crate::train::voxels::FIT,
+    crate::prior::TRAIN,
 ];
 
 /// What a fit is of.

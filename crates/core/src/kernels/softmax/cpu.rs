@@ -12,7 +12,7 @@ pub fn softmax<R: Real>(p: &Params, _items: usize, b: SoftmaxBuffers<'_, R>) {
             let most = x.iter().fold(-R::INFINITY, |m, &v| m.max(v));
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - most).exp());
             let share = R::ONE / y.iter().copied().sum::<R>();
-            y.iter_mut().for_each(|y| *y = *y * share);
+            y.iter_mut().for_each(|y| *y *= share);
         }
     });
 }

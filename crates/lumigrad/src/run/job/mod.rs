@@ -38,6 +38,7 @@ impl Command {
     /// All commands.
     pub fn all() -> Vec<Self> {
         use crate::fields::MeshJob;
+        use crate::prior::{PriorInfoJob, PriorSampleJob};
         use commands::*;
         let command =
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
@@ -53,6 +54,8 @@ impl Command {
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
+            command("prior sample", PriorSampleJob::ABOUT, &["prior"], PriorSampleJob::keys()),
+            command("prior info", PriorInfoJob::ABOUT, &["prior"], PriorInfoJob::keys()),
             command("eval", EvalJob::ABOUT, &["a"], EvalJob::keys()),
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),
