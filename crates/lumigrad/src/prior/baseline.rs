@@ -1,12 +1,13 @@
 //! What trained priors have to beat: the Gaussian with mean and full covariance of the trained patches.
 
 use super::task::{ESTIMATED, PriorTask};
-use crate::prior::folder::Part;
+use crate::prior::folder::{CHANNELS, Part};
 use crate::{Error, Result};
 use faer::{Mat, Side};
 use lumigrad_core::{CallParams, Device, Map, Tensor, Var, ops};
 use lumigrad_guidance::{
-    Condition, DiffusionPrior, Level, Parameterisation, PriorInfo, Result as GuidanceResult, Schedule, of_picture,
+    Condition, DiffusionPrior, Level, Parameterisation, PriorInfo, Result as GuidanceResult, Schedule, TrainedPrior,
+    of_picture,
 };
 
 /// Least variance of a direction: that of rounding to 8 bits, in [−1, 1].
@@ -15,9 +16,16 @@ const LEAST: f64 = 4.0 / (12.0 * 255.0 * 255.0);
 const MOST: usize = 1536;
 
 impl PriorTask {
-    /// The best Gaussian of the trained patches.
+    /// The best Gaussian of the trained patches; of large ones that of cosine waves, which is what the network starts at.
     pub fn best_gaussian(&self) -> Result<Box<dyn DiffusionPrior>> {
         let seed = super::frechet::stream(self.job.run.common.seed, 4);
+        if self.job.patch * self.job.patch * CHANNELS > MOST {
+            let (network, gaussian) = (self.prior.network().config().clone(), self.prior.gaussian().clone());
+            let labels = self.folder.labels.clone();
+            let start = (seed, &self.device);
+            let prior = TrainedPrior::new("the Gaussian", network, gaussian, labels, self.prior.objective(), start)?;
+            return Ok(Box::new(prior));
+        }
         let patches = self.folder.draw(Part::Trained, ESTIMATED, seed, &Device::cpu())?.pictures;
         Ok(Box::new(FullGaussian::estimate(&patches)?))
     }
@@ -32,11 +40,8 @@ struct FullGaussian {
 
 impl FullGaussian {
     fn estimate(patches: &Tensor) -> Result<Self> {
-        let &[n, h, w, c] = patches.shape() else { unreachable!("patches are [N, P, P, C]") };
+        let [n, h, w, c] = [0, 1, 2, 3].map(|k| patches.shape()[k]);
         let d = h * w * c;
-        if d > MOST {
-            return Err(Error::job(format!("patches of {d} numbers, expected at most {MOST}")));
-        }
         let rows = Var::from(patches.reshape(&[n, d])?);
         let mean = rows.mean_axis(0)?;
         let off = rows.sub(&mean)?;
@@ -95,7 +100,7 @@ impl DiffusionPrior for FullGaussian {
         let call = CallParams { int: vec![d as i32], ..CallParams::default() };
         let coefficients = off.matmul(&directions)?;
         let variances = table(self.variances.clone(), &[d, 1])?;
-        let noise = map.apply_with(&[&coefficients, &variances, &table(pairs, &[n, 2])?], call)?.remove(0);
+        let noise = map.apply_with(&[&coefficients, &variances, &table(pairs, &[n, 2])?], call)?.remove(0).reshape(&[n, d])?;
         Ok(ops::matmul_with(&noise, false, &directions, true)?.tensor().reshape(noisy.shape())?)
     }
 }

@@ -29,7 +29,8 @@ job_keys! {
         patch: usize, Count(2), default "16";
         /// Channels of the network's finest level; each coarser one has half as many again.
         width: usize, Count(4), default "64";
-        /// Levels of the network, each of half the resolution. Without it two, or one where patches are too small.
+        /// Levels of the network, each of half the resolution. Without it so many that the coarsest has at least 4 pixels along a
+        /// side, at most three.
         levels: Option<usize>, Count(1), example "2";
         /// Residual blocks of a level, on the way down and on the way up.
         blocks: usize, Count(1), default "1";
@@ -118,7 +119,8 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
 fn network(job: &PriorTrainJob) -> Result<UNetConfig> {
     let fold = if job.patch % 2 == 0 { 2 } else { 1 };
     let most = (job.patch / fold).trailing_zeros() as usize + 1;
-    let levels = job.levels.unwrap_or(2.min(most));
+    let usual = (job.patch / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
+    let levels = job.levels.unwrap_or(usual.min(most));
     if levels > most {
         let message = format!("{levels} levels halve {} pixels too often", job.patch);
         return Err(Error::usage("--levels", message, format!("at most {most}, or another --patch")));
