@@ -79,9 +79,13 @@ impl PriorTask {
     /// Samples of the prior and of the Gaussian beside trained patches, and their distances.
     fn compare(&self, best: &dyn DiffusionPrior, output: &mut Output) -> Result<()> {
         let (seed, n, p) = (self.job.run.common.seed, self.job.drawn, self.job.patch);
-        let of = |prior: &dyn DiffusionPrior| {
-            draw::pictures(prior, ([p; 2], n), self.job.steps, &Condition::null(), stream(seed, 2), &self.device)
+        let drawing = draw::Drawing {
+            method: "heun",
+            steps: self.job.steps,
+            condition: Condition::null(),
+            seed: stream(seed, 2),
         };
+        let of = |prior: &dyn DiffusionPrior| draw::pictures(prior, ([p; 2], n), &drawing, &self.device);
         let (own, gaussian) = (of(&self.prior)?, of(best)?);
         let real = self.folder.draw(Part::Trained, NEIGHBOURS.1, stream(seed, 3), &Device::cpu())?.pictures;
         if n > 1 {

@@ -42,8 +42,8 @@ job_keys! {
         test_patches: usize, Count(1), default "4096";
         /// Pictures drawn from the prior and from the Gaussian to compare their distances to the trained ones. 0: none.
         drawn: usize, Count(0), default "1024";
-        /// Steps by which pictures are drawn.
-        steps: usize, Count(2), default "50";
+        /// Steps by which pictures are drawn for that, by Heun's method.
+        steps: usize, Count(2), default "32";
     }
 }
 
