@@ -138,7 +138,9 @@ fn what_cannot_be_a_prior_is_refused_with_the_reason() {
     assert!(train(&["--levels", "9"]).contains("at most"));
     fs::create_dir(at.join("broken")).unwrap();
     fs::write(at.join("broken/unet.safetensors"), [0xff; 64]).unwrap();
-    for (prior, reason) in [("nowhere", "no prior is there"), ("data", "is missing"), ("broken", "not a whole safetensors")] {
+    for (prior, reason) in
+        [("nowhere", "no prior is there"), ("data", "is missing"), ("broken", "not a whole safetensors")]
+    {
         for command in ["info", "sample"] {
             let error = refused(at, &["prior", command, prior]);
             assert!(error.contains(reason) && error.contains("prior train"), "{error}");

@@ -1,9 +1,9 @@
 //! Every hand-written kernel of the core: its shader, and both bodies on the same inputs.
 
 use lumigrad_core::kernels::{
-    Geometry, KERNELS, Operand, Order, Statistics, convolve, convolve_back, convolve_weights, correlate, extreme_place, matmul,
-    normalize, normalize_back, radix_sort, scan, scan_segments, segment_ids, segment_offsets, softmax, softmax_back,
-    sum_rows,
+    Geometry, KERNELS, Operand, Order, Statistics, convolve, convolve_back, convolve_weights, correlate, extreme_place,
+    matmul, normalize, normalize_back, radix_sort, scan, scan_segments, segment_ids, segment_offsets, softmax,
+    softmax_back, sum_rows,
 };
 use lumigrad_core::{DType, Device, Result, Tensor};
 use lumigrad_testkit::{KernelRun, check_runs, check_shaders, integers, put, real};

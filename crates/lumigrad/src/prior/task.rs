@@ -21,7 +21,8 @@ job_keys! {
     /// Train a prior over the pictures of a folder, cut into patches; subfolders are labels.
     PriorTrainJob {
         include run: RunKeys;
-        /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out.
+        /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out, beginning
+        /// with the first.
         folder: Option<PathBuf>, Path, example "\"photographs\"";
         /// How it is trained: iadb on straight paths from noise to pictures, ncsn on scores at geometric levels of noise.
         kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
@@ -37,7 +38,7 @@ job_keys! {
         /// Leave self-attention at the coarsest level out.
         no_attention: bool, Flag, default "false";
         /// Learning rate at its highest.
-        lr: f64, Amount, default "2e-3";
+        lr: f64, Amount, default "1e-3";
         /// Patches of the pictures that are held out on which the prior is judged.
         test_patches: usize, Count(1), default "4096";
         /// Pictures drawn from the prior and from the Gaussian to compare their distances to the trained ones. 0: none.
