@@ -23,9 +23,6 @@ impl PriorTask {
         }
         let patches = self.folder.draw(Part::Trained, ESTIMATED, seed, &Device::cpu())?.pictures.to_vec::<f32>()?;
         let samples = patches.chunks_exact(p * p * CHANNELS).map(<[f32]>::to_vec).collect();
-        // It is asked about labels that it takes no notice of.
-        let pictures =
-            Pictures { labels: self.folder.labels.clone(), ..Pictures::new("the Gaussian", [p; 2], CHANNELS) };
-        Ok(Box::new(Mixture::best_gaussian(pictures, samples)?))
+        Ok(Box::new(Mixture::best_gaussian(Pictures::new("the Gaussian", [p; 2], CHANNELS), samples)?))
     }
 }
