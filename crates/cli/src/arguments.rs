@@ -34,6 +34,7 @@ fn group_about(group: &str) -> &'static str {
         "fit" => "Fit a neural field to a signal, a shape or an equation",
         "edit" => "Change a model until its pictures are what a prior is asked for",
         "train" => "Train a model on posed photographs",
+        "prior" => "Priors over pictures: train, sample, describe",
         _ => "",
     }
 }

@@ -35,8 +35,8 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
     let seed = integer("seed") as u64;
     let mut summary = Summary::new(name, "", seed);
     let device = match name {
-        // Neither computes on a device.
-        "convert" | "devices" => Device::cpu(),
+        // None of these computes on a device.
+        "convert" | "devices" | "prior info" => Device::cpu(),
         _ => Device::from_name(
             document.get("device").and_then(|v| v.as_str().map(str::to_owned)).as_deref().unwrap_or("auto"),
         )?,
@@ -73,6 +73,8 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             return lumigrad::fit::fit(document, stop, &mut progress);
         }
         "mesh" => lumigrad::fields::mesh(&document.parse()?, &device, &mut summary)?,
+        "prior sample" => lumigrad::prior::sample(&document.parse()?, &device, &mut summary)?,
+        "prior info" => lumigrad::prior::info(&document.parse()?, &mut summary)?,
         "render" => render(document.parse()?, &device, &mut summary)?,
         other => return Err(Error::job(format!("{other} is not yet in this version"))),
     }

@@ -9,8 +9,17 @@ macro_rules! library {
     };
 }
 
-const LIBRARY: &[(&str, &str)] =
-    library!["atomic_float", "atomics", "dispatch", "radix", "scan", "scan_apply", "scan_blocks"];
+const LIBRARY: &[(&str, &str)] = library![
+    "atomic_float",
+    "atomics",
+    "dispatch",
+    "patch",
+    "radix",
+    "scan",
+    "scan_apply",
+    "scan_blocks",
+    "workgroup_sum"
+];
 
 /// Texts that take the place of others on adapters with atomic float addition, under the name `…_native`.
 const NATIVE: &[(&str, &str)] = library!["atomic_float_native", "atomics_native"];

@@ -19,6 +19,8 @@ fn unary_operators_have_right_derivatives() {
     unary("cos", Var::cos, -6.0, 6.0);
     unary("tanh", Var::tanh, -3.0, 3.0);
     unary("sigmoid", Var::sigmoid, -3.0, 3.0);
+    unary("silu", Var::silu, -3.0, 3.0);
+    unary("softmax", Var::softmax, -3.0, 3.0);
     unary("softplus", Var::softplus, -3.0, 3.0);
     unary("relu", Var::relu, 0.1, 3.0);
     unary("sum", Var::sum, -1.0, 1.0);

@@ -1,8 +1,9 @@
 //! Every hand-written kernel of the core: its shader, and both bodies on the same inputs.
 
 use lumigrad_core::kernels::{
-    KERNELS, Operand, Order, correlate, extreme_place, matmul, radix_sort, scan, scan_segments, segment_ids,
-    segment_offsets, sum_rows,
+    Geometry, KERNELS, Operand, Order, Statistics, convolve, convolve_back, convolve_weights, correlate, extreme_place,
+    matmul, normalize, normalize_back, radix_sort, scan, scan_segments, segment_ids, segment_offsets, softmax,
+    softmax_back, sum_rows,
 };
 use lumigrad_core::{DType, Device, Result, Tensor};
 use lumigrad_testkit::{KernelRun, check_runs, check_shaders, integers, put, real};
@@ -10,6 +11,42 @@ use lumigrad_testkit::{KernelRun, check_runs, check_shaders, integers, put, real
 #[test]
 fn shaders_validate_and_agree_with_their_declarations() {
     check_shaders(KERNELS);
+}
+
+fn run_convolve(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> {
+    // n pictures of 3 × 2 pixels, then one picture of n pixels.
+    let mut results = vec![];
+    for (shape, size, stride) in [([n.min(200), 3, 2, 2], 3, 2), ([1, 1, n, 3], 3, 1), ([1, n, 1, 70], 1, 1)] {
+        let g = Geometry::new([shape[1], shape[2]], size, stride);
+        let input = put(&real(&shape, 1), device, dtype)?;
+        let (k, b) = (put(&real(&[size, size, shape[3], 5], 2), device, dtype)?, put(&real(&[5], 3), device, dtype)?);
+        let u = put(&real(&[shape[0], g.output[0], g.output[1], 5], 4), device, dtype)?;
+        results.push(convolve(&input, &k, &b, g)?);
+        results.extend([convolve_back(&u, &k, g)?, convolve_weights(&input, &u, g)?]);
+    }
+    Ok(results)
+}
+
+fn run_normalize(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> {
+    let mut results = vec![];
+    for (pictures, positions) in [(n.min(300), 3), (2, n)] {
+        let input = put(&real(&[pictures, positions, 6], 1), device, dtype)?;
+        let cotangent = put(&real(&[pictures, positions, 6], 2), device, dtype)?;
+        let (scale, shift) =
+            (put(&real(&[pictures, 6], 3), device, dtype)?, put(&real(&[pictures, 6], 4), device, dtype)?);
+        for by in [Statistics::Groups { groups: 2, epsilon: 1e-2 }, Statistics::Fixed] {
+            let [output, moments] = normalize(&input, &scale, &shift, by)?;
+            results.extend(normalize_back(&input, &scale, &moments, &cotangent, by)?);
+            results.extend([output, moments]);
+        }
+    }
+    Ok(results)
+}
+
+fn run_softmax(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> {
+    let (x, u) = (put(&real(&[n, 7], 1), device, dtype)?, put(&real(&[n, 7], 2), device, dtype)?);
+    let y = softmax(&x)?;
+    Ok(vec![softmax_back(&y, &u)?, y])
 }
 
 fn run_correlate(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> {
@@ -63,10 +100,14 @@ fn run_sum_rows(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>> 
 
 #[test]
 fn both_bodies_agree_on_no_one_and_many_items() {
-    let runs: [(&str, KernelRun); 12] = [
+    let runs: [(&str, KernelRun); 18] = [
+        ("core/convolve", run_convolve),
+        ("core/convolve_weights", run_convolve),
         ("core/correlate", run_correlate),
         ("core/extreme", run_extreme),
         ("core/matmul", run_matmul),
+        ("core/normalize", run_normalize),
+        ("core/normalize_back", run_normalize),
         ("core/radix_count", run_radix_sort),
         ("core/radix_move", run_radix_sort),
         ("core/scan_apply", run_scan),
@@ -75,6 +116,8 @@ fn both_bodies_agree_on_no_one_and_many_items() {
         ("core/scan_blocks_u32", run_scan_u32),
         ("core/segment_ids", run_segment_ids),
         ("core/segment_offsets", run_segment_offsets),
+        ("core/softmax", run_softmax),
+        ("core/softmax_back", run_softmax),
         ("core/sum_rows", run_sum_rows),
     ];
     check_runs(KERNELS, &runs);

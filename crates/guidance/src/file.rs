@@ -1,7 +1,8 @@
 //! Priors by path.
 
 use crate::analytic::Mixture;
-use crate::{DiffusionPrior, Error, Result};
+use crate::{DiffusionPrior, Error, Result, TrainedPrior, trained};
+use lumigrad_core::Device;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use std::path::Path;
@@ -28,7 +29,9 @@ pub(crate) fn header(name: &str, bytes: &[u8]) -> Result<Value> {
 /// # Errors
 /// Missing, truncated or unknown files; what was expected is said.
 pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
-    let file = if path.is_dir() { path.join(FILE) } else { path.to_path_buf() };
+    let inside = || [FILE, trained::FILE].map(|name| path.join(name));
+    let first = || inside().into_iter().find(|f| f.is_file()).unwrap_or_else(|| path.join(trained::FILE));
+    let file = if path.is_dir() { first() } else { path.to_path_buf() };
     let name = file.display().to_string();
     let bad = |reason: String| Error::File { file: name.clone(), reason };
     let size = std::fs::metadata(&file).map_err(|e| {
@@ -40,7 +43,8 @@ pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
     let bytes = std::fs::read(&file).map_err(|e| bad(e.to_string()))?;
     let header = header(&name, &bytes)?;
     match header["kind"].as_str() {
+        Some(trained::KIND) => Ok(Box::new(TrainedPrior::from_bytes(&name, &bytes, &Device::cpu())?)),
         Some("mixture") => Ok(Box::new(Mixture::from_bytes(&name, &bytes)?)),
-        _ => Err(bad(format!("a prior of the unknown kind {}; expected mixture", header["kind"]))),
+        _ => Err(bad(format!("a prior of the unknown kind {}; expected mixture or trained", header["kind"]))),
     }
 }

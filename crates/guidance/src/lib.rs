@@ -10,6 +10,7 @@
 pub mod analytic;
 mod combine;
 mod condition;
+mod cosine;
 pub mod distill;
 mod error;
 pub mod factors;
@@ -22,9 +23,12 @@ mod prior;
 pub mod sample;
 mod synchronise;
 mod tiled;
+pub mod trained;
+pub mod unet;
 
 pub use combine::combine;
 pub use condition::{Condition, Subject, View};
+pub use cosine::CosineGaussian;
 pub use error::{Error, Result};
 pub use file::open;
 pub use level::{Level, Schedule};
@@ -33,6 +37,7 @@ pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
 pub use synchronise::{Canvas, Sampling, Synchrony, synchronised};
 pub use tiled::Tiled;
+pub use trained::{Objective, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.
 pub fn of_picture<T>(entries: &[T], i: usize) -> &T {

@@ -19,6 +19,9 @@ pub enum Error {
     /// From neural fields.
     #[error(transparent)]
     Field(#[from] lumigrad_field::Error),
+    /// From priors and guidance.
+    #[error(transparent)]
+    Guidance(#[from] lumigrad_guidance::Error),
     /// From volume rendering.
     #[error(transparent)]
     Volume(#[from] lumigrad_volume::Error),
@@ -28,9 +31,6 @@ pub enum Error {
     /// From geometry processing.
     #[error(transparent)]
     Geometry(#[from] lumigrad_geometry::Error),
-    /// From priors and what they guide.
-    #[error(transparent)]
-    Guidance(#[from] lumigrad_guidance::Error),
     /// From comparing pictures.
     #[error(transparent)]
     Metrics(#[from] lumigrad_metrics::Error),

@@ -23,6 +23,7 @@ pub mod fields;
 pub mod files;
 pub mod fit;
 pub mod optimize;
+pub mod prior;
 pub mod priors;
 pub mod run;
 pub mod texture;

@@ -120,6 +120,8 @@ impl Var {
         tanh = |x| x.tanh();
         /// 1 / (1 + e⁻ˣ), without overflow.
         sigmoid = |x| 0.5 * (0.5 * x).tanh() + 0.5;
+        /// x / (1 + e⁻ˣ) (also called swish), without overflow.
+        silu = |x| 0.5 * x * ((0.5 * x).tanh() + 1.0);
         /// ln(1 + eˣ), without overflow.
         softplus = |x| x.softplus();
         /// max(x, 0); the gradient at 0 is 1.

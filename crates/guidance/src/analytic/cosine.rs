@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
 
 /// C with (C·x)_k the coefficients of the orthonormal DCT-II of x, row by row.
-fn matrix(n: usize) -> Vec<f64> {
+pub fn matrix(n: usize) -> Vec<f64> {
     let entry = |k: usize, i: usize| {
         let norm = if k == 0 { (1.0 / n as f64).sqrt() } else { (2.0 / n as f64).sqrt() };
         norm * (std::f64::consts::PI * (i as f64 + 0.5) * k as f64 / n as f64).cos()

@@ -110,10 +110,13 @@ impl Mixture {
         Self::new(pictures, components)
     }
 
-    /// The best Gaussian: mean and full covariance of pictures, what trained priors have to beat.
+    /// The best Gaussian: mean and full covariance of pictures, what trained priors have to beat. Variances are at least that
+    /// of rounding to 8 bits.
     pub fn best_gaussian(pictures: Pictures, samples: Vec<Vec<f32>>) -> Result<Self> {
         let d = pictures.size[0] * pictures.size[1] * pictures.channels;
         let samples = Samples { pictures: samples, ..Default::default() };
-        Self::estimate(pictures, Basis::Principal(d), &[samples])
+        let rounding = FLOOR / 12.0 * (pictures.range[1] - pictures.range[0]).powi(2);
+        let component = samples.component(pictures.size, pictures.channels, Basis::Principal(d), rounding)?;
+        Self::new(pictures, vec![component])
     }
 }

@@ -10,6 +10,7 @@ mod predict;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cosine::matrix as cosine_matrix;
 pub use cosine::{cosine_transform, inverse_cosine_transform};
 pub use estimate::{Basis, Samples};
 pub use file::Precision;

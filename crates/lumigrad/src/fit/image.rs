@@ -67,7 +67,7 @@ fn grid(picture: &Picture) -> (usize, usize, usize, usize) {
 }
 
 /// A picture without hidden colours: alpha stays a channel, colour is straight.
-pub(super) fn load(path: &std::path::Path, max_size: Option<usize>) -> Result<Picture> {
+pub(crate) fn load(path: &std::path::Path, max_size: Option<usize>) -> Result<Picture> {
     let picture = Picture::load(path)?;
     let longest = picture.width.max(picture.height);
     if longest == 0 {

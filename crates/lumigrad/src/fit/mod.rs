@@ -9,7 +9,7 @@ mod evolve;
 mod family;
 pub(crate) mod frames;
 mod helmholtz;
-mod image;
+pub(crate) mod image;
 mod keys;
 mod known;
 mod material;
@@ -67,6 +67,7 @@ pub const FITS: &[Fit] = &[
     crate::train::field::FIT,
     crate::train::voxels::FIT,
     crate::edit::EDIT,
+    crate::prior::TRAIN,
 ];
 
 /// What a fit is of.

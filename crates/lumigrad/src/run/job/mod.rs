@@ -39,6 +39,7 @@ impl Command {
     pub fn all() -> Vec<Self> {
         use crate::bench::BenchQualityJob;
         use crate::fields::MeshJob;
+        use crate::prior::{PriorInfoJob, PriorSampleJob};
         use crate::texture::TextureJob;
         use commands::*;
         let command =
@@ -56,6 +57,8 @@ impl Command {
             command("texture", TextureJob::ABOUT, &["scene"], TextureJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
+            command("prior sample", PriorSampleJob::ABOUT, &["prior"], PriorSampleJob::keys()),
+            command("prior info", PriorInfoJob::ABOUT, &["prior"], PriorInfoJob::keys()),
             command("eval", EvalJob::ABOUT, &["a"], EvalJob::keys()),
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),

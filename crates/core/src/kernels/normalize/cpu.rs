@@ -1,0 +1,99 @@
+use super::{NormalizeBackBuffers, NormalizeBuffers, Params};
+use crate::{Real, simd::vectorized};
+use rayon::prelude::*;
+
+/// Adds `f(channel, x)` of every position to a sum per channel.
+#[inline(always)]
+fn add_channels<R: Real>(sums: &mut [R], lines: &[R], f: impl Fn(usize, R) -> R) {
+    for line in lines.chunks_exact(sums.len()) {
+        for c in 0..sums.len() {
+            sums[c] += f(c, line[c]);
+        }
+    }
+}
+
+/// Sums over the channels of each group, times `factor`, given to each channel of the group.
+#[inline(always)]
+fn over_groups<R: Real>(per_channel: &mut [R], groups: usize, factor: R) {
+    for group in per_channel.chunks_exact_mut(per_channel.len() / groups) {
+        let sum = group.iter().copied().sum::<R>() * factor;
+        group.fill(sum);
+    }
+}
+
+pub fn normalize<R: Real>(p: &Params, _items: usize, b: NormalizeBuffers<'_, R>) {
+    let (channels, groups) = (p.channels as usize, p.groups as usize);
+    let picture = p.positions as usize * channels;
+    let share = R::from_f64(1.0 / (picture / groups) as f64);
+    let outputs = b.output.par_chunks_mut(picture).zip(b.moments.par_chunks_mut(2 * groups));
+    outputs.enumerate().for_each(|(n, (output, moments))| {
+        let input = &b.input[n * picture..(n + 1) * picture];
+        let (scale, shift) = (&b.scale[n * channels..][..channels], &b.shift[n * channels..][..channels]);
+        vectorized(
+            #[inline(always)]
+            || {
+                let (mut mean, mut inverse) = (vec![R::ZERO; channels], vec![R::ONE; channels]);
+                if p.fixed == 0 {
+                    add_channels(&mut mean, input, |_, x| x);
+                    over_groups(&mut mean, groups, share);
+                    inverse.fill(R::ZERO);
+                    add_channels(&mut inverse, input, |c, x| (x - mean[c]) * (x - mean[c]));
+                    over_groups(&mut inverse, groups, share);
+                    inverse.iter_mut().for_each(|v| *v = R::ONE / (*v + R::of(p.epsilon)).sqrt());
+                }
+                for (g, m) in moments.chunks_exact_mut(2).enumerate() {
+                    (m[0], m[1]) = (mean[g * channels / groups], inverse[g * channels / groups]);
+                }
+                let slope: Vec<R> = (0..channels).map(|c| inverse[c] * scale[c]).collect();
+                for (y, x) in output.chunks_exact_mut(channels).zip(input.chunks_exact(channels)) {
+                    for c in 0..channels {
+                        y[c] = (x[c] - mean[c]) * slope[c] + shift[c];
+                    }
+                }
+            },
+        );
+    });
+}
+
+pub fn normalize_back<R: Real>(p: &Params, _items: usize, b: NormalizeBackBuffers<'_, R>) {
+    let (channels, groups) = (p.channels as usize, p.groups as usize);
+    let picture = p.positions as usize * channels;
+    // Fixed moments are not moved by the input.
+    let share = if p.fixed == 0 { R::from_f64(1.0 / (picture / groups) as f64) } else { R::ZERO };
+    let outputs = b
+        .by_input
+        .par_chunks_mut(picture)
+        .zip(b.by_scale.par_chunks_mut(channels).zip(b.by_shift.par_chunks_mut(channels)));
+    outputs.enumerate().for_each(|(n, (by_input, (by_scale, by_shift)))| {
+        let (input, cotangent) = (&b.input[n * picture..][..picture], &b.cotangent[n * picture..][..picture]);
+        let (scale, moments) = (&b.scale[n * channels..][..channels], &b.moments[n * 2 * groups..][..2 * groups]);
+        vectorized(
+            #[inline(always)]
+            || {
+                let of_group =
+                    |k: usize| -> Vec<R> { (0..channels).map(|c| moments[2 * (c * groups / channels) + k]).collect() };
+                let (mean, inverse) = (of_group(0), of_group(1));
+                by_shift.fill(R::ZERO);
+                by_scale.fill(R::ZERO);
+                for (u, x) in cotangent.chunks_exact(channels).zip(input.chunks_exact(channels)) {
+                    for c in 0..channels {
+                        by_shift[c] += u[c];
+                        by_scale[c] += u[c] * ((x[c] - mean[c]) * inverse[c]);
+                    }
+                }
+                // What moving the mean and the deviation takes back.
+                let mut level: Vec<R> = (0..channels).map(|c| scale[c] * by_shift[c]).collect();
+                let mut spread: Vec<R> = (0..channels).map(|c| scale[c] * by_scale[c]).collect();
+                over_groups(&mut level, groups, share);
+                over_groups(&mut spread, groups, share);
+                let lines = cotangent.chunks_exact(channels).zip(input.chunks_exact(channels));
+                for (g, (u, x)) in by_input.chunks_exact_mut(channels).zip(lines) {
+                    for c in 0..channels {
+                        let unit = (x[c] - mean[c]) * inverse[c];
+                        g[c] = inverse[c] * (u[c] * scale[c] - level[c] - unit * spread[c]);
+                    }
+                }
+            },
+        );
+    });
+}

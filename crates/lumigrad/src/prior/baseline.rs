@@ -1,0 +1,28 @@
+//! What trained priors have to beat: the Gaussian with mean and full covariance of the trained patches.
+
+use super::folder::{CHANNELS, Part};
+use super::task::{ESTIMATED, PriorTask};
+use crate::Result;
+use lumigrad_core::Device;
+use lumigrad_guidance::analytic::{Mixture, Pictures};
+use lumigrad_guidance::{DiffusionPrior, TrainedPrior};
+
+/// Numbers of a patch up to which the full covariance is taken.
+const MOST: usize = 1536;
+
+impl PriorTask {
+    /// The best Gaussian of the trained patches; of large ones that of cosine waves, which is what the network starts at.
+    pub fn best_gaussian(&self) -> Result<Box<dyn DiffusionPrior>> {
+        let (seed, p) = (super::frechet::stream(self.job.run.common.seed, 4), self.job.patch);
+        if p * p * CHANNELS > MOST {
+            let (network, gaussian) = (self.prior.network().config().clone(), self.prior.gaussian().clone());
+            let labels = self.folder.labels.clone();
+            let start = (seed, &self.device);
+            let prior = TrainedPrior::new("the Gaussian", network, gaussian, labels, self.prior.objective(), start)?;
+            return Ok(Box::new(prior));
+        }
+        let patches = self.folder.draw(Part::Trained, ESTIMATED, seed, &Device::cpu())?.pictures.to_vec::<f32>()?;
+        let samples = patches.chunks_exact(p * p * CHANNELS).map(<[f32]>::to_vec).collect();
+        Ok(Box::new(Mixture::best_gaussian(Pictures::new("the Gaussian", [p; 2], CHANNELS), samples)?))
+    }
+}

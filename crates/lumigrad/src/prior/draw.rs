@@ -1,0 +1,60 @@
+//! Pictures drawn from a prior.
+
+use crate::{Error, Result};
+use lumigrad_core::{DType, Device, Tensor, ops};
+use lumigrad_guidance::sample::{Method, annealed_langevin, sample, schedule_levels};
+use lumigrad_guidance::{Condition, DiffusionPrior, Level, Schedule};
+
+/// Pictures that are drawn at once.
+const AT_ONCE: usize = 64;
+/// Levels of Langevin dynamics, and η of the last one (Song & Ermon 2019).
+const LEVELS: usize = 10;
+const RATE: f64 = 2e-5;
+
+/// How pictures are drawn.
+pub struct Drawing<'a> {
+    /// A method of [`lumigrad_guidance::sample::METHODS`].
+    pub method: &'a str,
+    /// Steps from noise to a picture.
+    pub steps: usize,
+    /// What pictures show.
+    pub condition: Condition,
+    /// Of the noise.
+    pub seed: u64,
+}
+
+/// `n` pictures [n, height, width, channels] of a prior.
+///
+/// # Errors
+/// A method that does not exist; what the prior does not know.
+pub fn pictures(
+    prior: &dyn DiffusionPrior,
+    (size, n): ([usize; 2], usize),
+    drawing: &Drawing,
+    device: &Device,
+) -> Result<Tensor> {
+    let conditions = [drawing.condition.clone()];
+    let wrong = |e: lumigrad_guidance::Error| Error::usage("--method", e.to_string(), "choose another one");
+    let mut parts = vec![];
+    for first in (0..n).step_by(AT_ONCE) {
+        let count = AT_ONCE.min(n - first);
+        let seed = ops::random::hash(drawing.seed, first as u64);
+        let noise = ops::random_normal(device, DType::F32, &[count, size[0], size[1], prior.info().channels], seed)?;
+        let mut predict = |x: &Tensor, level: Level, _: usize| prior.predict(x, &[level], &conditions);
+        parts.push(if drawing.method == "langevin" {
+            let range = match prior.info().schedule {
+                known @ Schedule::Geometric { .. } => known,
+                _ => Schedule::Geometric { min: 0.01, max: 1.0 },
+            };
+            let levels = range.levels(1.0, 0.0, LEVELS - 1);
+            let steps = drawing.steps.div_ceil(LEVELS);
+            annealed_langevin(&levels, steps, RATE, true, &noise, seed, &mut predict)?
+        } else {
+            let method = Method::from_name(drawing.method, 0.0, 2.0).map_err(wrong)?;
+            let levels = schedule_levels(Schedule::Flow, drawing.steps);
+            let start = ops::scale_tensor(&noise, levels[0].sigma)?;
+            sample(method, &levels, &start, seed, &mut predict, &mut |_, _, _| Ok(()))?
+        });
+    }
+    Ok(ops::concat_tensors(&parts.iter().collect::<Vec<_>>(), 0)?)
+}

@@ -1,0 +1,204 @@
+//! `prior train`: a prior over the patches of a folder's pictures.
+
+use super::folder::{CHANNELS, Folder, Part};
+use super::score::Trial;
+use crate::fit::drive::{Output, Setup, Task, drive, run_name};
+use crate::fit::{Fit, RunKeys, given};
+use crate::run::job::Document;
+use crate::run::job::Kind::*;
+use crate::run::job::job_keys;
+use crate::run::{Observer, Stop, Summary};
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_field::{Parameter, Rates};
+use lumigrad_guidance::unet::UNetConfig;
+use lumigrad_guidance::{CosineGaussian, DiffusionPrior, Objective, TrainedPrior, combine};
+use lumigrad_optim::Schedule;
+use std::path::PathBuf;
+
+job_keys! {
+    /// Train a prior over the pictures of a folder, cut into patches; subfolders are labels.
+    PriorTrainJob {
+        include run: RunKeys;
+        /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out, beginning
+        /// with the first.
+        folder: Option<PathBuf>, Path, example "\"photographs\"";
+        /// How it is trained: iadb on straight paths from noise to pictures, ncsn on scores at geometric levels of noise.
+        kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
+        /// Pixels of a patch along a side.
+        patch: usize, Count(2), default "16";
+        /// Channels of the network's finest level; each coarser one has half as many again.
+        width: usize, Count(4), default "64";
+        /// Levels of the network, each of half the resolution. Without it so many that the coarsest has at least 4 pixels along a
+        /// side, at most three.
+        levels: Option<usize>, Count(1), example "2";
+        /// Residual blocks of a level, on the way down and on the way up.
+        blocks: usize, Count(1), default "1";
+        /// Leave self-attention at the coarsest level out.
+        no_attention: bool, Flag, default "false";
+        /// Learning rate at its highest.
+        lr: f64, Amount, default "1e-3";
+        /// Patches of the pictures that are held out on which the prior is judged.
+        test_patches: usize, Count(1), default "4096";
+        /// Pictures drawn from the prior and from the Gaussian to compare their distances to the trained ones. 0: none.
+        drawn: usize, Count(0), default "1024";
+        /// Steps by which pictures are drawn for that, by Heun's method.
+        steps: usize, Count(2), default "32";
+    }
+}
+
+pub const FIT: Fit = Fit {
+    name: "prior train",
+    about: PriorTrainJob::ABOUT[0],
+    positional: &["folder"],
+    keys: PriorTrainJob::keys,
+    run,
+};
+
+/// Patches of a step.
+const BATCH: usize = 64;
+/// Steps without a limit.
+const STEPS: usize = 1500;
+/// Patches that Gaussians are estimated from.
+pub const ESTIMATED: usize = 16_384;
+/// Least share of the newest parameters in the average that becomes the prior.
+const SHARE: f64 = 0.005;
+/// Patches that the prior is judged on during the run.
+const GLANCE: usize = 512;
+
+pub struct PriorTask {
+    pub job: PriorTrainJob,
+    pub folder: Folder,
+    pub prior: TrainedPrior,
+    pub device: Device,
+    /// The mean of the parameters over the last steps.
+    average: Vec<Tensor>,
+    step: u64,
+    glance: Trial,
+    /// Held-out loss during the run, by step.
+    pub seen: Vec<(f64, f64)>,
+}
+
+fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let job: PriorTrainJob = document.parse()?;
+    let device = Device::from_name(&job.run.common.device)?;
+    let path = given(&job.folder, &FIT, "FOLDER", "give a folder: lumigrad prior train photographs")?;
+    let network = network(&job)?;
+    let folder = Folder::load(&path, job.patch)?;
+    let seed = job.run.common.seed;
+    let estimated = folder.draw(Part::Trained, ESTIMATED, !seed, &Device::cpu())?;
+    let gaussian = CosineGaussian::estimate(&estimated.pictures)?;
+    drop(estimated);
+    let objective = if job.kind == "ncsn" { Objective::NCSN } else { Objective::Iadb };
+    let name = format!("the prior of {}", path.display());
+    let prior = TrainedPrior::new(&name, network, gaussian, folder.labels.clone(), objective, (seed, &device))?;
+    let parameters = (prior.network().shapes().zip(prior.values()))
+        .map(|((name, _), value)| Parameter { name: name.into(), value: value.clone(), rate: 1.0, sparse: false })
+        .collect();
+    let counts = (folder.len(Part::Trained), folder.len(Part::HeldOut));
+    let setup = Setup {
+        keys: &job.run.clone(),
+        title: format!("{} ({} pictures, {} held out)", path.display(), counts.0, counts.1),
+        name: run_name("prior", &path),
+        parameters,
+        rates: Rates { rate: job.lr, table_rate: 0.0, clip: Some(1.0) },
+        schedule: Schedule::Cosine { end: 0.01 },
+        warm_up: 0.02,
+        iterations: STEPS,
+    };
+    folder.warnings.iter().for_each(|w| observer.event(&crate::run::Event::Warning(w.clone())));
+    let glance = Trial::new(&folder, Part::HeldOut, GLANCE, seed, &device)?;
+    let average = prior.values().to_vec();
+    let mut task = PriorTask { job, folder, prior, device, average, step: 0, glance, seen: vec![] };
+    let mut summary = drive(setup, &mut task, document, stop, observer)?;
+    summary.warnings.splice(0..0, task.folder.warnings);
+    Ok(summary)
+}
+
+/// The network that a job describes.
+fn network(job: &PriorTrainJob) -> Result<UNetConfig> {
+    let fold = if job.patch % 2 == 0 { 2 } else { 1 };
+    let most = (job.patch / fold).trailing_zeros() as usize + 1;
+    let usual = (job.patch / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
+    let levels = job.levels.unwrap_or(usual.min(most));
+    if levels > most {
+        let message = format!("{levels} levels halve {} pixels too often", job.patch);
+        return Err(Error::usage("--levels", message, format!("at most {most}, or another --patch")));
+    }
+    let mut widths = vec![job.width];
+    (1..levels).for_each(|l| widths.push(widths[l - 1] * 3 / 2 / 4 * 4));
+    let config = UNetConfig {
+        inputs: 2 * CHANNELS,
+        outputs: CHANNELS,
+        fold,
+        widths,
+        blocks: job.blocks,
+        embedding: 64,
+        attention: !job.no_attention,
+        labels: 0,
+    };
+    config
+        .check()
+        .map_err(|e| Error::usage("--width, --levels, --blocks", e.to_string(), "make the network smaller"))?;
+    Ok(config)
+}
+
+impl PriorTask {
+    /// The average with the newest parameters in it.
+    fn averaged(&self, values: &[Tensor]) -> Result<Vec<Tensor>> {
+        let share = SHARE.max(9.0 / (10.0 + self.step as f64));
+        let blend = |(old, new): (&Tensor, &Tensor)| -> Result<Tensor> {
+            let (old, new) = (Var::from(old.clone()), Var::from(new.clone()));
+            Ok(combine(&[(&old, &[1.0 - share]), (&new, &[share])])?.tensor().clone())
+        };
+        self.average.iter().zip(values).map(blend).collect()
+    }
+}
+
+impl Task for PriorTask {
+    fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
+        self.step = step;
+        let values: Vec<Tensor> = parameters.iter().map(|v| v.tensor().clone()).collect();
+        self.average = self.averaged(&values)?;
+        let seed = random::hash(self.job.run.common.seed, step);
+        let n = self.job.run.batch.unwrap_or(BATCH);
+        let patches = self.folder.draw(Part::Trained, n, seed, &self.device)?;
+        Ok(self.prior.loss(parameters, &patches.pictures, &patches.conditions, seed)?)
+    }
+
+    fn psnr(&mut self, _values: &[Tensor]) -> Result<Option<f64>> {
+        // What denoises has no PSNR of its own; the page shows how the loss on held-out pictures falls.
+        self.prior.set_values(self.average.clone())?;
+        self.seen.push((self.step as f64 + 1.0, self.glance.score(&self.prior)?.loss));
+        Ok(None)
+    }
+
+    fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
+        let flat = self.average.iter().flat_map(|t| t.to_vec::<f32>().unwrap_or_default()).collect();
+        vec![("average", flat)]
+    }
+
+    fn restore(&mut self, find: &dyn Fn(&str) -> Option<Vec<f32>>) -> Result<Option<Vec<Parameter>>> {
+        let Some(flat) = find("average") else { return Ok(None) };
+        let mut rest = flat.as_slice();
+        for value in &mut self.average {
+            let wrong =
+                || Error::file("--resume", "the checkpoint's average has another size", "start anew without it");
+            let (own, others) = rest.split_at_checked(value.len()).ok_or_else(wrong)?;
+            *value = Tensor::from_slice(&self.device, own, value.shape())?;
+            rest = others;
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
+        self.prior.set_values(self.averaged(values)?)?;
+        self.prior.facts.insert("pictures".into(), self.folder.len(Part::Trained).to_string());
+        self.prior.facts.insert("steps".into(), (self.step + 1).to_string());
+        let multiplications = self.prior.network().multiplications(self.job.patch);
+        output.summary.metric("megaflops_per_patch", 2e-6 * multiplications as f64);
+        debug_assert_eq!(self.prior.info().channels, CHANNELS);
+        self.write(output)
+    }
+}
