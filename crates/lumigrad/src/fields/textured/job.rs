@@ -40,6 +40,10 @@ pub fn textured(
     if let Some(photographs) = photographs {
         let world: Vec<[f32; 3]> = found.positions.iter().map(|&p| place.outwards(p)).collect();
         let kept = visible(&world, &found.triangles, photographs, device)?;
+        if kept.triangles.is_empty() {
+            let help = "give the photographs that the run was trained on, or choose --appearance texture";
+            return Err(Error::file(source.name(), "the photographs see nothing of the surface", help));
+        }
         found = found.kept(kept);
         found = found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Share(SPECK))?);
     }

@@ -77,7 +77,7 @@ fn target(shot: &Shot, device: &Device) -> Result<(Tensor, Option<Tensor>)> {
 fn linear(colours: &Var) -> Result<Var> {
     let map = Map::cached("textured/linear", |m| {
         let [r, g, b] = m.item::<3>("colours").map(srgb::to_linear);
-        m.output("linear", &[r, g, b, r * 0.0 + 1.0]);
+        m.output("linear", &[r, g, b, 1.0.into()]);
     });
     let &[h, w, _] = colours.shape() else { return Err(Error::job("a texture has three dimensions")) };
     Ok(map.apply(&[colours])?.remove(0).reshape(&[h, w, 4])?)

@@ -19,20 +19,20 @@ pub const RAYS: usize = 4;
 /// Numbers at a corner: a colour, which is the same from all sides, as that of a mesh is.
 pub const FEATURES: usize = 3;
 /// Part of a run from which several rays go through each pixel and opacities are made binary, and from which they stay so.
-const RAMP: [f64; 2] = [0.45, 0.9];
+const RAMP: [f64; 2] = [0.4, 0.95];
 /// How much steeper the activation is at the end.
-const SHARPEST: f64 = 12.0;
+const SHARPEST: f64 = 256.0;
 /// Weight of the entropy of a ray's samples at the end.
-const ENTROPY: f64 = 1e-3;
+const ENTROPY: f64 = 3e-4;
 
 /// How far the ramp is, from 0 to 1, at this part of a run. Too early it would freeze wrong surfaces.
 fn ramp(progress: f64) -> f64 {
     ((progress - RAMP[0]) / (RAMP[1] - RAMP[0])).clamp(0.0, 1.0)
 }
 
-/// How steep the activation is: even steps of its logarithm.
+/// How steep the activation is: slowly at first, while it still says where a surface should go.
 pub fn sharpness(progress: f64) -> f64 {
-    SHARPEST.powf(ramp(progress))
+    SHARPEST.powf(ramp(progress).powi(2))
 }
 
 /// Rays of a pixel in a step.

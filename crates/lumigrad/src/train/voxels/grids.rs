@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 /// A grid of densities before their activation, and one of features, of which the first three are a colour's logits that
 /// a small network, if there is one, adds to by what it sees of all features and of the direction.
 ///
-/// σ = scale · ln(1 + exp(sharpness · (d + shift))) of interpolated d (post-activation): one cell can hold a sharp surface.
+/// σ = scale · ln(1 + exp(sharpness · (d + shift − p) + p)) of interpolated d (post-activation): one cell can hold a sharp surface.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grids {
     /// The corners that both grids have.
@@ -56,6 +56,9 @@ fn single() -> usize {
 
 /// Hidden layers of the network, and degree of the directions' harmonics.
 const DEPTH: usize = 2;
+/// The number before the activation that stays where it is however sharp that is: some eight samples of it stop half of
+/// the light, which is where surfaces are taken out.
+const PIVOT: f64 = -1.67;
 /// Rays of a pixel at most.
 pub const MOST_RAYS: usize = 64;
 const DEGREE: usize = 3;
@@ -173,7 +176,7 @@ impl Grids {
         let map = Map::cached("voxels/density", |m| {
             let [d] = m.item("raw");
             let [shift, scale, sharpness] = std::array::from_fn(|_| m.param());
-            m.output("density", &[((d + shift) * sharpness).softplus() * scale]);
+            m.output("density", &[((d + (shift - PIVOT)) * sharpness + PIVOT).softplus() * scale]);
         });
         let call = CallParams { items: 0, real: vec![self.shift, self.scale, self.sharpness], int: vec![] };
         Ok(map.apply_with(&[raw], call)?.remove(0))
