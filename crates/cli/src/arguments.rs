@@ -31,6 +31,7 @@ pub fn parser() -> clap::Command {
 /// What commands of two words have in common.
 fn group_about(group: &str) -> &'static str {
     match group {
+        "create" => "Create what a prior knows, from noise",
         "fit" => "Fit a neural field to a signal, a shape or an equation",
         "edit" => "Change a model until its pictures are what a prior is asked for",
         "train" => "Train a model on posed photographs",

@@ -68,6 +68,10 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::texture::texture(document, stop, &mut progress);
         }
+        "create splats" => {
+            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
+            return lumigrad::create::splats(document, stop, &mut progress);
+        }
         name if lumigrad::fit::FITS.iter().any(|f| f.name == name) => {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::fit::fit(document, stop, &mut progress);

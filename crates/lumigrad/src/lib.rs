@@ -17,6 +17,7 @@ pub use lumigrad_volume as volume;
 pub use lumigrad_voxel as voxel;
 
 pub mod bench;
+pub mod create;
 pub mod edit;
 mod error;
 pub mod fields;

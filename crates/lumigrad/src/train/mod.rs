@@ -7,7 +7,7 @@ mod report;
 mod splats;
 mod start;
 mod state;
-mod views;
+pub(crate) mod views;
 pub mod voxels;
 
 pub(crate) use dataset::{Dataset, Shot, bilinear, name};
