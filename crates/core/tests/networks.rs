@@ -19,6 +19,11 @@ fn convolutions_have_right_derivatives() {
 #[test]
 fn group_norm_has_right_derivatives() {
     for shape in [&[6][..], &[3, 6]] {
+        Check::new("modulate", |x| Ok(vec![ops::modulate(&x[0], &x[1], &x[2])?.sin()?])).run(&[
+            real(&[3, 2, 4, 6], 1),
+            real(shape, 2),
+            real(shape, 3),
+        ]);
         Check::new("group_norm", |x| Ok(vec![ops::group_norm(&x[0], 2, &x[1], &x[2], 1e-3)?.sin()?])).run(&[
             real(&[3, 2, 4, 6], 1),
             real(shape, 2),

@@ -1,9 +1,9 @@
 //! Every hand-written kernel of the core: its shader, and both bodies on the same inputs.
 
 use lumigrad_core::kernels::{
-    Geometry, KERNELS, Operand, Order, convolve, convolve_back, convolve_weights, correlate, extreme_place, matmul,
-    normalize, normalize_back, radix_sort, scan, scan_segments, segment_ids, segment_offsets, softmax, softmax_back,
-    sum_rows,
+    Geometry, KERNELS, Operand, Order, Statistics, convolve, convolve_back, convolve_weights, correlate, extreme_place,
+    matmul, normalize, normalize_back, radix_sort, scan, scan_segments, segment_ids, segment_offsets, softmax,
+    softmax_back, sum_rows,
 };
 use lumigrad_core::{DType, Device, Result, Tensor};
 use lumigrad_testkit::{KernelRun, check_runs, check_shaders, integers, put, real};
@@ -34,9 +34,11 @@ fn run_normalize(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>>
         let cotangent = put(&real(&[pictures, positions, 6], 2), device, dtype)?;
         let (scale, shift) =
             (put(&real(&[pictures, 6], 3), device, dtype)?, put(&real(&[pictures, 6], 4), device, dtype)?);
-        let [output, moments] = normalize(&input, &scale, &shift, 2, 1e-2)?;
-        results.extend(normalize_back(&input, &scale, &moments, &cotangent, 2)?);
-        results.extend([output, moments]);
+        for by in [Statistics::Groups { groups: 2, epsilon: 1e-2 }, Statistics::Fixed] {
+            let [output, moments] = normalize(&input, &scale, &shift, by)?;
+            results.extend(normalize_back(&input, &scale, &moments, &cotangent, by)?);
+            results.extend([output, moments]);
+        }
     }
     Ok(results)
 }

@@ -1,7 +1,8 @@
 //! Gaussians of pictures that are independent in cosine waves: the part of a picture's law that needs no network.
 
+use crate::analytic::{cosine_matrix, cosine_transform, inverse_cosine_transform};
 use crate::{Error, Level, Result, of_picture};
-use lumigrad_core::{CallParams, DType, Device, Map, Tensor, Var, ops};
+use lumigrad_core::{CallParams, Device, Map, Tensor, Var, ops};
 
 /// Least variance of a wave: quantised pictures say nothing of less.
 const LEAST: f64 = 1e-7;
@@ -15,21 +16,9 @@ const LEAST: f64 = 1e-7;
 pub struct CosineGaussian {
     size: usize,
     channels: usize,
-    /// Of the waves in the order (wave along x, channel wave, wave along y).
+    /// Of the waves in the order (wave along y, wave along x, channel wave).
     mean: Vec<f32>,
     variance: Vec<f32>,
-}
-
-/// Orthonormal cosine waves (DCT-II), a row per wave.
-fn waves(n: usize) -> Vec<f64> {
-    let step = std::f64::consts::PI / n as f64;
-    (0..n * n)
-        .map(|k| {
-            let (wave, at) = ((k / n) as f64, (k % n) as f64);
-            let scale = if wave == 0.0 { 1.0 } else { std::f64::consts::SQRT_2 };
-            scale / (n as f64).sqrt() * (step * wave * (at + 0.5)).cos()
-        })
-        .collect()
 }
 
 impl CosineGaussian {
@@ -61,7 +50,7 @@ impl CosineGaussian {
             _ => return Err(Error::shape("pictures of a Gaussian", pictures.shape(), "[N, P, P, C], at least one")),
         };
         let n = size * size * channels;
-        let rows = transform(&Var::from(pictures.clone()), size, channels)?.tensor().to_f64_vec()?;
+        let rows = transform(&pictures.clone().into())?.tensor().to_f64_vec()?;
         let count = (rows.len() / n) as f64;
         let mut mean = vec![0.0; n];
         rows.chunks_exact(n).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / count));
@@ -78,7 +67,7 @@ impl CosineGaussian {
         [self.size, self.channels]
     }
 
-    /// Mean and variance of each wave, in the order (wave along x, channel wave, wave along y).
+    /// Mean and variance of each wave, in the order (wave along y, wave along x, channel wave).
     pub fn moments(&self) -> [&[f32]; 2] {
         [&self.mean, &self.variance]
     }
@@ -92,7 +81,7 @@ impl CosineGaussian {
         if noisy.shape() != [n, p, p, c] {
             return Err(self.unfit(noisy));
         }
-        let coefficients = transform(&Var::from(noisy.clone()), p, c)?;
+        let coefficients = transform(&noisy.clone().into())?;
         let map = Map::cached("guidance/cosine flow", |m| {
             let count = m.int_param();
             let [x] = m.item("waves");
@@ -112,7 +101,7 @@ impl CosineGaussian {
         let alphas = put((0..n).map(|i| of_picture(levels, i).a).collect(), &[n, 1])?;
         let call = CallParams { int: vec![(p * p * c) as i32], ..CallParams::default() };
         let flow = map.apply_with(&[&coefficients, &laws, &alphas], call)?.remove(0);
-        Ok(inverse(&flow, n, p, c)?.tensor().clone())
+        Ok(inverse(&flow.reshape(noisy.shape())?)?.tensor().clone())
     }
 
     /// The mean square error of [`CosineGaussian::flow`] on pictures of its own law: Σλ/(α²λ + (1 − α)²) over the number of
@@ -128,37 +117,22 @@ impl CosineGaussian {
     }
 }
 
-/// The matrix [P·C, P·C] of waves along x and over channels, a row per wave; and that of waves along y [P, P].
-fn matrices(p: usize, c: usize, dtype: DType, device: &Device) -> Result<[Var; 2]> {
-    let (along, over) = (waves(p), waves(c));
-    let n = p * c;
-    let both: Vec<f64> = (0..n * n)
-        .map(|k| {
-            let ((v, l), (x, d)) = ((k / n / c, k / n % c), (k % n / c, k % n % c));
-            along[v * p + x] * over[l * c + d]
-        })
-        .collect();
-    let put = |data: &[f64], n: usize| -> Result<Var> {
-        Ok(Tensor::from_slice(&Device::cpu(), data, &[n, n])?.cast(dtype)?.to_device(device)?.into())
-    };
-    Ok([put(&both, n)?, put(&along, p)?])
+/// Waves over the channels of [N, P, P, C], or back.
+fn channels(x: &Var, inverse: bool) -> Result<Var> {
+    let c = x.shape()[3];
+    let m = Tensor::from_slice(&Device::cpu(), &cosine_matrix(c), &[c, c])?.cast(x.dtype())?.to_device(x.device())?;
+    let rows = ops::matmul_with(&x.reshape(&[x.len() / c, c])?, false, &m.into(), !inverse)?;
+    Ok(rows.reshape(x.shape())?)
 }
 
-/// Waves of pictures: [N·P·C, P], ordered (picture, wave along x, channel wave, wave along y).
-fn transform(x: &Var, p: usize, c: usize) -> Result<Var> {
-    let n = x.shape()[0];
-    let [across, down] = matrices(p, c, x.dtype(), x.device())?;
-    let rows = ops::matmul_with(&x.reshape(&[n * p, p * c])?, false, &across, true)?;
-    let columns = rows.reshape(&[n, p, p * c])?.permute(&[0, 2, 1])?.reshape(&[n * p * c, p])?;
-    Ok(ops::matmul_with(&columns, false, &down, true)?)
+/// Waves [N, wave along y, wave along x, channel wave] of pictures.
+fn transform(pictures: &Var) -> Result<Var> {
+    channels(&cosine_transform(pictures)?, false)
 }
 
 /// The inverse of [`transform`].
-fn inverse(waves: &Var, n: usize, p: usize, c: usize) -> Result<Var> {
-    let [across, down] = matrices(p, c, waves.dtype(), waves.device())?;
-    let columns = waves.reshape(&[n * p * c, p])?.matmul(&down)?;
-    let rows = columns.reshape(&[n, p * c, p])?.permute(&[0, 2, 1])?.reshape(&[n * p, p * c])?;
-    Ok(rows.matmul(&across)?.reshape(&[n, p, p, c])?)
+fn inverse(waves: &Var) -> Result<Var> {
+    inverse_cosine_transform(&channels(waves, true)?)
 }
 
 #[cfg(test)]
@@ -167,16 +141,9 @@ mod tests {
     use lumigrad_core::ops::random;
 
     #[test]
-    fn waves_are_orthonormal_and_undone() {
-        for n in [1, 3, 8] {
-            let w = waves(n);
-            for (i, j) in (0..n * n).map(|k| (k / n, k % n)) {
-                let dot: f64 = (0..n).map(|k| w[i * n + k] * w[j * n + k]).sum();
-                assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-12);
-            }
-        }
+    fn waves_are_undone() {
         let x = lumigrad_testkit::real(&[2, 4, 4, 3], 1);
-        let back = inverse(&transform(&x.clone().into(), 4, 3).unwrap(), 2, 4, 3).unwrap();
+        let back = inverse(&transform(&x.clone().into()).unwrap()).unwrap();
         for (a, b) in back.tensor().to_vec::<f64>().unwrap().iter().zip(x.to_vec::<f64>().unwrap()) {
             assert!((a - b).abs() < 1e-12);
         }
@@ -210,8 +177,8 @@ mod tests {
         let waves: Vec<f64> = (0..n * 12)
             .map(|i| mean[i % 12] as f64 + (variance[i % 12] as f64).sqrt() * random::normal(3, i as u64))
             .collect();
-        let waves = Var::from(Tensor::from_slice(&Device::cpu(), &waves, &[n * p * c, p]).unwrap());
-        let found = CosineGaussian::estimate(inverse(&waves, n, p, c).unwrap().tensor()).unwrap();
+        let waves = Var::from(Tensor::from_slice(&Device::cpu(), &waves, &[n, p, p, c]).unwrap());
+        let found = CosineGaussian::estimate(inverse(&waves).unwrap().tensor()).unwrap();
         for k in 0..12 {
             assert!((found.mean[k] - mean[k]).abs() < 0.03, "{} for {}", found.mean[k], mean[k]);
             assert!((found.variance[k] / variance[k] - 1.0).abs() < 0.05, "{} for {}", found.variance[k], variance[k]);

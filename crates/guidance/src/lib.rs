@@ -7,13 +7,20 @@
 //! Pictures are batches [n, height, width, channels] in the prior's own range ([`PriorInfo::range`], usually [−1, 1]).
 //! Levels and conditions come as slices with one entry for each picture, or a single one for all.
 
+pub mod analytic;
 mod combine;
 mod condition;
 mod cosine;
+pub mod distill;
 mod error;
+pub mod factors;
+pub mod file;
 mod level;
+pub mod modify;
+mod noise;
 mod parameterisation;
 mod prior;
+pub mod sample;
 pub mod trained;
 pub mod unet;
 
@@ -21,7 +28,9 @@ pub use combine::combine;
 pub use condition::{Condition, Subject, View};
 pub use cosine::CosineGaussian;
 pub use error::{Error, Result};
+pub use file::open;
 pub use level::{Level, Schedule};
+pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
 pub use trained::{Objective, TrainedPrior};

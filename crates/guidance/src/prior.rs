@@ -24,6 +24,8 @@ pub enum Capability {
     Adapt,
     /// [`DiffusionPrior::predict_together`].
     Share,
+    /// [`DiffusionPrior::log_density`].
+    Density,
 }
 
 impl fmt::Display for Capability {
@@ -37,6 +39,7 @@ impl fmt::Display for Capability {
             Self::Attention => "give attention maps",
             Self::Adapt => "be adapted",
             Self::Share => "share features between pictures",
+            Self::Density => "tell densities",
         })
     }
 }
@@ -197,6 +200,11 @@ pub trait DiffusionPrior: Send + Sync {
     /// [`DiffusionPrior::predict`] with self-attention that looks at all pictures of the batch, so that they agree.
     fn predict_together(&self, _noisy: &Tensor, _levels: &[Level], _conditions: &[Condition]) -> Result<Tensor> {
         Err(self.lacks(Capability::Share))
+    }
+
+    /// ln p(x_t) of each picture.
+    fn log_density(&self, _noisy: &Tensor, _levels: &[Level], _conditions: &[Condition]) -> Result<Vec<f64>> {
+        Err(self.lacks(Capability::Density))
     }
 
     /// The error of what it cannot do.

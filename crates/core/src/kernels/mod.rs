@@ -16,7 +16,7 @@ pub use convolve::{Geometry, convolve, convolve_back, convolve_weights};
 pub use correlate::correlate;
 pub use extreme::extreme_place;
 pub use matmul::{Operand, matmul};
-pub use normalize::{normalize, normalize_back};
+pub use normalize::{Statistics, normalize, normalize_back};
 pub use radix_sort::{Sorted, radix_sort};
 pub use scan::{Order, scan, scan_segments};
 pub use segment::{segment_ids, segment_offsets};

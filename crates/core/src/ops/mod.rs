@@ -24,7 +24,7 @@ pub use attention::attention;
 pub use conv2d::conv2d;
 pub use convolve::{Border, conv2d_separable};
 pub use elementwise::{add_tensors, multiply_tensors, pointwise, scale_tensor};
-pub use group_norm::group_norm;
+pub use group_norm::{group_norm, modulate};
 pub use join::{concat, concat_tensors, slice_tensor};
 pub use matmul::matmul_with;
 pub use random::{random_normal, random_signs, random_uniform};

@@ -2,7 +2,7 @@
 
 use super::{Objective, TrainedPrior};
 use crate::unet::{UNet, UNetConfig};
-use crate::{CosineGaussian, DiffusionPrior, Error, Result};
+use crate::{CosineGaussian, DiffusionPrior, Error, Result, file};
 use lumigrad_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,15 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The file of a trained prior in its folder.
 pub const FILE: &str = "unet.safetensors";
-/// Key of the description in the file's metadata.
-const KEY: &str = "lumigrad prior";
+/// Kind of the prior in the file's metadata.
+pub const KIND: &str = "trained";
 /// Largest pictures that a file may be for.
 const MOST_PIXELS: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
+    kind: String,
     objective: Objective,
     network: UNetConfig,
     size: usize,
@@ -31,6 +32,7 @@ impl TrainedPrior {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let [size, channels] = self.gaussian.size();
         let description = Description {
+            kind: KIND.into(),
             objective: self.objective,
             network: self.network.config().clone(),
             size,
@@ -51,7 +53,7 @@ impl TrainedPrior {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("sizes agree");
             (name.as_str(), view)
         });
-        let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let metadata = HashMap::from([(file::KEY.to_owned(), text)]);
         Ok(safetensors::serialize(views, Some(metadata)).expect("names differ"))
     }
 
@@ -64,13 +66,12 @@ impl TrainedPrior {
         let read = |e: safetensors::SafeTensorError| {
             wrong(format!("no safetensors file, or cut off ({e}); expected what `lumigrad prior train` writes"))
         };
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(read)?;
+        let header = file::header(name, bytes)?;
         let file = SafeTensors::deserialize(bytes).map_err(read)?;
-        let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
-        let text = text.ok_or_else(|| {
-            wrong("its metadata do not say that it is a prior; expected what `lumigrad prior train` writes".into())
-        })?;
-        let d: Description = serde_json::from_str(text).map_err(|e| wrong(format!("its description: {e}")))?;
+        let d: Description = serde_json::from_value(header).map_err(|e| wrong(format!("its description: {e}")))?;
+        if d.kind != KIND {
+            return Err(wrong(format!("a prior of the kind {:?}, expected {KIND:?}", d.kind)));
+        }
         let inside = |e: Error| wrong(format!("its description: {e}"));
         d.objective.check().map_err(inside)?;
         if !(1..=MOST_PIXELS).contains(&d.size) || !(1..=4).contains(&d.channels) {

@@ -10,7 +10,7 @@ mod objective;
 #[cfg(test)]
 mod tests;
 
-pub use file::FILE;
+pub use file::{FILE, KIND};
 pub use objective::Objective;
 
 use crate::unet::{UNet, UNetConfig, features};

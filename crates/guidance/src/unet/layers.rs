@@ -63,7 +63,6 @@ impl Layout {
 
     pub fn block(&mut self, name: &str, [inputs, outputs]: [usize; 2], told: usize) -> Block {
         Block {
-            norm: self.norm(&format!("{name}.norm"), inputs),
             // After SiLU numbers have about 0.6 of the deviation.
             first: self.convolution(&format!("{name}.0"), 3, inputs, outputs, 1.7),
             told: self.linear_with(&format!("{name}.told"), told, 2 * outputs, 0.0),
@@ -143,9 +142,8 @@ impl Norm {
     }
 }
 
-/// x + convolution(SiLU(norm(convolution(SiLU(norm x))))), whose second norm is scaled and shifted by what is told.
+/// x + convolution(SiLU(s · convolution(SiLU x) + t)), where what is told gives s and t.
 pub struct Block {
-    norm: Norm,
     first: Convolution,
     told: Linear,
     second: Convolution,
@@ -155,11 +153,11 @@ pub struct Block {
 
 impl Block {
     pub fn apply(&self, p: &[Var], x: &Var, told: &Var) -> Result<Var> {
-        let y = self.first.apply(p, &self.norm.apply(p, x)?.silu()?)?;
+        let y = self.first.apply(p, &x.silu()?)?;
         let told = self.told.apply(p, told)?;
         let c = self.channels;
         let (scale, shift) = (told.slice(1, 0, c)?.offset(1.0)?, told.slice(1, c, 2 * c)?);
-        let y = ops::group_norm(&y, groups(c), &scale, &shift, EPSILON)?.silu()?;
+        let y = ops::modulate(&y, &scale, &shift)?.silu()?;
         let y = self.second.apply(p, &y)?;
         let past = match &self.past {
             Some(convolution) => convolution.apply(p, x)?,

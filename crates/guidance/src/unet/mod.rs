@@ -1,8 +1,9 @@
 //! A convolutional U-Net for noisy pictures (Ho et al. 2020, after Ronneberger et al. 2015), small enough for CPUs.
 //!
 //! Level l has pictures of 1/2ˡ the size. On the way down, residual blocks and averages of 2 × 2 pixels; on the way up, every
-//! pixel four times, plus what the level had on the way down. Blocks are group norm, SiLU and 3 × 3 convolutions; what the
-//! network is told (level of noise, labels, view) scales and shifts their second normalisation.
+//! pixel four times, plus what the level had on the way down. Blocks are SiLU and 3 × 3 convolutions; what the network is
+//! told (level of noise, labels, view) scales and shifts the channels between them. Nothing is normalised by what is in the picture
+//! but what attention looks at: how strong contrasts are tells pictures from noise, and a norm would hide it.
 
 mod features;
 mod layers;
@@ -12,7 +13,7 @@ mod tests;
 pub use features::{FEATURES, features};
 
 use crate::{Error, Result};
-use layers::{Attention, Block, Convolution, Layout, Linear, Norm};
+use layers::{Attention, Block, Convolution, Layout, Linear};
 use lumigrad_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +86,7 @@ pub struct UNet {
     /// From the coarsest level but one to the finest: what changes the width, and blocks.
     up: Vec<(Convolution, Vec<Block>)>,
     middle: Block,
-    last: (Norm, Convolution),
+    last: Convolution,
 }
 
 impl UNet {
@@ -118,7 +119,7 @@ impl UNet {
             let block = |b| l.block(&format!("up.{level}.{b}"), [width, width], told);
             up.push((narrow, (0..config.blocks).map(block).collect()));
         }
-        let last = (l.norm("last.norm", widths[0]), l.convolution("last", 3, widths[0], config.outputs * pixels, 0.0));
+        let last = l.convolution("last", 3, widths[0], config.outputs * pixels, 0.0);
         Ok(Self { told: known, first, down, attention, middle, up, last, layout, config })
     }
 
@@ -155,7 +156,7 @@ impl UNet {
             + attention
             + blocks(std::slice::from_ref(&self.middle), coarsest)
             + up
-            + finest(&self.last.1)
+            + finest(&self.last)
     }
 
     /// The result for pictures [N, H, W, inputs], told [`features`] [N, F]: [N, H, W, outputs].
@@ -200,7 +201,7 @@ impl UNet {
                 x = block.apply(p, &x, &told)?;
             }
         }
-        let x = self.last.1.apply(p, &self.last.0.apply(p, &x)?.silu()?)?;
+        let x = self.last.apply(p, &x.silu()?)?;
         unfold(&x, c.fold)
     }
 }

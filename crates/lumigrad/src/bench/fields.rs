@@ -23,14 +23,18 @@ fn seconds(device: &Device, run: &mut dyn FnMut() -> Result<()>) -> Result<f64> 
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
 /// A step's milliseconds and, of its matrix products, the part of the peak rate that it reaches; medians over repetitions
 /// that alternate with products, so that both see the same machine.
-fn beside_products(device: &Device, operations: f64, step: &mut dyn FnMut() -> Result<()>) -> Result<[f64; 3]> {
+pub(super) fn beside_products(
+    device: &Device,
+    operations: f64,
+    step: &mut dyn FnMut() -> Result<()>,
+) -> Result<[f64; 3]> {
     let matrix = |seed| ops::random_uniform(device, DType::F32, &[SIDE, SIDE], seed, -1.0, 1.0).map(Var::from);
     let (a, b) = (matrix(1)?, matrix(2)?);
     let mut product = || -> Result<()> {

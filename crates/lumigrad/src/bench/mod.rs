@@ -2,6 +2,7 @@
 
 mod core;
 mod fields;
+mod guidance;
 mod raster;
 mod splats;
 mod timing;
@@ -24,6 +25,8 @@ const CASES: &[(&str, Case)] = &[
     ("fields", fields::siren),
     ("fields", fields::hash),
     ("voxels", voxels::surfaces),
+    ("guidance", guidance::unet),
+    ("guidance", guidance::distillation),
 ];
 
 /// Runs the cases of the job's group; `all` runs what there is.

@@ -10,12 +10,12 @@ use crate::splat::{
 use crate::{Error, Result};
 
 /// A cloud that fills the picture.
-struct Case {
-    name: &'static str,
-    gaussians: u32,
-    size: [usize; 2],
+pub(super) struct Case {
+    pub name: &'static str,
+    pub gaussians: u32,
+    pub size: [usize; 2],
     /// Standard deviation of a Gaussian in a cloud of height 1.
-    sigma: f32,
+    pub sigma: f32,
 }
 
 /// About 50 Gaussians are in a pixel.
@@ -28,7 +28,7 @@ const LARGE: [Case; 2] = [
 
 impl Case {
     /// A low-discrepancy cloud (Roberts 2018) in a box of the picture's shape.
-    fn cloud(&self) -> Gaussians {
+    pub fn cloud(&self) -> Gaussians {
         let at = |i: u32, k: f64| ((i as f64 * k).fract() - 0.5) as f32;
         let ratios = [0.819_172_513_396_164_5, 0.671_043_606_703_789_3, 0.549_700_477_901_970_3];
         let mut means: Vec<[f32; 3]> = (0..self.gaussians).map(|i| ratios.map(|r| at(i, r))).collect();
@@ -40,7 +40,7 @@ impl Case {
         gaussians
     }
 
-    fn view(&self) -> View {
+    pub fn view(&self) -> View {
         let [width, height] = self.size;
         let focal = height as f32;
         View {

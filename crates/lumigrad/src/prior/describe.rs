@@ -19,19 +19,11 @@ job_keys! {
     }
 }
 
-/// Largest file that is read, bytes.
-const LARGEST: u64 = 4 << 30;
-
-/// Opens a trained prior.
-pub fn open(path: &Path, device: &Device) -> Result<Box<dyn DiffusionPrior>> {
-    Ok(Box::new(trained(path, device)?))
-}
-
 /// Files that folders of latent diffusion models have, in the usual layout.
 const PRETRAINED: [&str; 3] = ["model_index.json", "unet/config.json", "vae/config.json"];
 
-fn trained(path: &Path, device: &Device) -> Result<TrainedPrior> {
-    let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+/// The file of a prior: the one that is given, or that of a folder.
+fn file(path: &Path) -> Result<PathBuf> {
     let missing = |message: String| {
         let help = format!(
             "give a folder that `lumigrad prior train FOLDER` wrote (it holds {FILE}), or such a file; weights of latent \
@@ -39,20 +31,25 @@ diffusion models (model_index.json, unet, vae, text_encoder, tokenizer) are not 
         );
         Error::file(path.display(), message, help)
     };
-    if path.is_dir() && !file.is_file() {
-        let pretrained = PRETRAINED.iter().find(|name| path.join(name).is_file());
-        return Err(missing(match pretrained {
-            Some(name) => format!("the folder of a pretrained model ({name} is in it), which this version cannot run"),
-            None => format!("no prior is in this folder: {FILE} is missing"),
-        }));
+    if !path.is_dir() {
+        std::fs::metadata(path).map_err(|e| missing(format!("no prior is there: {e}")))?;
+        return Ok(path.to_owned());
     }
-    let size = std::fs::metadata(&file).map_err(|e| missing(format!("no prior is there: {e}")))?.len();
-    if size > LARGEST {
-        let message = format!("{size} bytes, expected at most {LARGEST}");
-        return Err(Error::file(file.display(), message, "priors of lumigrad are smaller"));
-    }
-    let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
-    Ok(TrainedPrior::from_bytes(&file.display().to_string(), &bytes, device)?)
+    let inside = [FILE, lumigrad_guidance::file::FILE].map(|name| path.join(name)).into_iter().find(|f| f.is_file());
+    inside.ok_or_else(|| match PRETRAINED.iter().find(|name| path.join(name).is_file()) {
+        Some(name) => {
+            missing(format!("the folder of a pretrained model ({name} is in it), which this version cannot run"))
+        }
+        None => missing(format!("no prior is in this folder: {FILE} is missing")),
+    })
+}
+
+/// Opens a prior of any kind.
+///
+/// # Errors
+/// No prior is there, or its file is broken.
+pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
+    Ok(lumigrad_guidance::open(&file(path)?)?)
 }
 
 /// Describes a prior.
@@ -62,23 +59,30 @@ diffusion models (model_index.json, unet, vae, text_encoder, tokenizer) are not 
 pub fn info(job: &PriorInfoJob, summary: &mut Summary) -> Result<()> {
     let help = "give the run folder of a prior: lumigrad prior info runs/prior-photographs";
     let path = job.prior.clone().ok_or_else(|| Error::usage("prior info", "PRIOR is missing", help))?;
-    let prior = trained(&path, &Device::cpu())?;
-    for name in ["loss", "loss_over_gaussian"] {
-        if let Some(value) = prior.facts.get(name).and_then(|v| v.parse().ok()) {
-            summary.metric(name, value);
-        }
-    }
-    summary.metric("n_parameters", prior.values().iter().map(|v| v.len()).sum::<usize>() as f64);
+    let path = file(&path)?;
+    let prior = lumigrad_guidance::open(&path)?;
     let info = prior.info();
-    let size = info.size.unwrap_or_default();
-    let about = serde_json::json!({
-        "trained by": prior.objective(),
-        "size": format!("{}x{}", size[1], size[0]),
+    let size = info.size.map(|[h, w]| format!("{w}x{h}"));
+    let mut about = serde_json::json!({
+        "name": info.name,
+        "size": size.unwrap_or_else(|| "any".into()),
         "channels": info.channels,
+        "range": info.range,
         "labels": info.labels,
-        "network": prior.network().config(),
-        "facts": prior.facts,
+        "can": info.capabilities.iter().map(|c| c.to_string()).collect::<Vec<_>>(),
     });
+    let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
+    if let Ok(trained) = TrainedPrior::from_bytes(&path.display().to_string(), &bytes, &Device::cpu()) {
+        for name in ["loss", "loss_over_gaussian"] {
+            if let Some(value) = trained.facts.get(name).and_then(|v| v.parse().ok()) {
+                summary.metric(name, value);
+            }
+        }
+        summary.metric("n_parameters", trained.values().iter().map(|v| v.len()).sum::<usize>() as f64);
+        about["trained by"] = serde_json::json!(trained.objective());
+        about["network"] = serde_json::json!(trained.network().config());
+        about["facts"] = serde_json::json!(trained.facts);
+    }
     summary.details.insert("prior".into(), about);
     Ok(())
 }

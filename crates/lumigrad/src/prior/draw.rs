@@ -1,45 +1,60 @@
 //! Pictures drawn from a prior.
 
-use crate::Result;
-use lumigrad_core::{DType, Device, Tensor, Var, ops};
-use lumigrad_guidance::{Condition, DiffusionPrior, Level, combine};
+use crate::{Error, Result};
+use lumigrad_core::{DType, Device, Tensor, ops};
+use lumigrad_guidance::sample::{Method, annealed_langevin, sample, schedule_levels};
+use lumigrad_guidance::{Condition, DiffusionPrior, Level, Schedule};
 
 /// Pictures that are drawn at once.
 const AT_ONCE: usize = 64;
-/// σ/a where sampling starts: as good as noise.
-const START: f64 = 100.0;
+/// Levels of Langevin dynamics, and η of the last one (Song & Ermon 2019).
+const LEVELS: usize = 10;
+const RATE: f64 = 2e-5;
 
-/// `n` pictures [n, height, width, channels] of a prior, along the straight path from noise to pictures in `steps` steps.
+/// How pictures are drawn.
+pub struct Drawing<'a> {
+    /// A method of [`lumigrad_guidance::sample::METHODS`].
+    pub method: &'a str,
+    /// Steps from noise to a picture.
+    pub steps: usize,
+    /// What pictures show.
+    pub condition: Condition,
+    /// Of the noise.
+    pub seed: u64,
+}
+
+/// `n` pictures [n, height, width, channels] of a prior.
+///
+/// # Errors
+/// A method that does not exist; what the prior does not know.
 pub fn pictures(
     prior: &dyn DiffusionPrior,
     (size, n): ([usize; 2], usize),
-    steps: usize,
-    condition: &Condition,
-    seed: u64,
+    drawing: &Drawing,
     device: &Device,
 ) -> Result<Tensor> {
-    let conditions = [condition.clone()];
-    let start = 1.0 / (1.0 + START);
-    let levels: Vec<Level> = (0..=steps)
-        .map(|k| {
-            let a = start + (1.0 - start) * k as f64 / steps as f64;
-            Level { a, sigma: 1.0 - a }
-        })
-        .collect();
+    let conditions = [drawing.condition.clone()];
+    let wrong = |e: lumigrad_guidance::Error| Error::usage("--method", e.to_string(), "choose another one");
     let mut parts = vec![];
     for first in (0..n).step_by(AT_ONCE) {
         let count = AT_ONCE.min(n - first);
-        let shape = [count, size[0], size[1], prior.info().channels];
-        let noise = ops::random_normal(device, DType::F32, &shape, ops::random::hash(seed, first as u64))?;
-        let mut x = ops::scale_tensor(&noise, 1.0 - start)?;
-        for pair in levels.windows(2) {
-            let [from, to] = [pair[0], pair[1]];
-            let noise = Var::from(prior.predict(&x, &[from], &conditions)?);
-            let ratio = to.a / from.a;
-            let past = Var::from(x);
-            x = combine(&[(&past, &[ratio]), (&noise, &[to.sigma - ratio * from.sigma])])?.tensor().clone();
-        }
-        parts.push(x);
+        let seed = ops::random::hash(drawing.seed, first as u64);
+        let noise = ops::random_normal(device, DType::F32, &[count, size[0], size[1], prior.info().channels], seed)?;
+        let mut predict = |x: &Tensor, level: Level, _: usize| prior.predict(x, &[level], &conditions);
+        parts.push(if drawing.method == "langevin" {
+            let range = match prior.info().schedule {
+                known @ Schedule::Geometric { .. } => known,
+                _ => Schedule::Geometric { min: 0.01, max: 1.0 },
+            };
+            let levels = range.levels(1.0, 0.0, LEVELS - 1);
+            let steps = drawing.steps.div_ceil(LEVELS);
+            annealed_langevin(&levels, steps, RATE, true, &noise, seed, &mut predict)?
+        } else {
+            let method = Method::from_name(drawing.method, 0.0, 2.0).map_err(wrong)?;
+            let levels = schedule_levels(Schedule::Flow, drawing.steps);
+            let start = ops::scale_tensor(&noise, levels[0].sigma)?;
+            sample(method, &levels, &start, seed, &mut predict, &mut |_, _, _| Ok(()))?
+        });
     }
     Ok(ops::concat_tensors(&parts.iter().collect::<Vec<_>>(), 0)?)
 }

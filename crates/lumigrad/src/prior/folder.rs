@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "exr", "hdr"];
 /// Channels of patches.
 pub const CHANNELS: usize = 3;
-/// One picture in so many is held out: the last of each of such a row, by name.
+/// One picture in so many is held out, beginning with the first by name, as of posed photographs.
 const HELD_OUT: usize = 4;
 /// Part of labelled patches that are shown without their label, so that the prior knows what pictures have in common.
 const UNLABELLED: f64 = 0.1;
@@ -53,8 +53,8 @@ pub struct Patches {
 }
 
 impl Folder {
-    /// Reads the pictures of a folder and of its subfolders, whose names are labels. Every fourth by name is held out, at
-    /// least one.
+    /// Reads the pictures of a folder and of its subfolders, whose names are labels. Every fourth by name is held out,
+    /// beginning with the first.
     ///
     /// # Errors
     /// A folder that is missing, has fewer than two pictures that are as large as a patch, or a picture that cannot be read.
@@ -99,13 +99,11 @@ impl Folder {
         if !small.is_empty() {
             all.warnings.push(format!("left out, smaller than {patch}×{patch}: {}", some(&small)));
         }
-        let last = sizes.len() - 1;
         for (k, (path, label, _)) in sizes.into_iter().enumerate() {
             let picture = crate::fit::image::load(&path, None)?.into_srgb().over([0.0; 3]);
             let data = picture.data.iter().map(|x| 2.0 * x.clamp(0.0, 1.0) - 1.0).collect();
             let shot = Shot { path, width: picture.width, height: picture.height, data, label };
-            let held_out = k % HELD_OUT == HELD_OUT - 1 || (last < HELD_OUT - 1 && k == last);
-            if held_out { all.held_out.push(shot) } else { all.trained.push(shot) }
+            if k % HELD_OUT == 0 { all.held_out.push(shot) } else { all.trained.push(shot) }
         }
         Ok(all)
     }
@@ -214,11 +212,12 @@ mod tests {
         }
         let folder = Folder::load(dir.path(), 16).unwrap();
         assert_eq!(folder.labels, ["a", "b"]);
-        assert_eq!(folder.held_out(), ["3.png"]);
+        assert_eq!(folder.held_out(), ["0.png", "4.png"]);
         let drawn = folder.draw(Part::Trained, 200, 1, &Device::cpu()).unwrap();
         assert_eq!(drawn.pictures.shape(), [200, 16, 16, 3]);
         let of = |c: &Condition| drawn.conditions.iter().filter(|d| *d == c).count();
         assert_eq!(of(&Condition::null()) + of(&Condition::label(0)) + of(&Condition::label(1)), 200);
+        // Two pictures of a, one of b.
         assert!(of(&Condition::label(0)) > of(&Condition::label(1)) && of(&Condition::null()) > 5);
     }
 }

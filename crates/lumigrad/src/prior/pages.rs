@@ -21,7 +21,8 @@ const ZOOM: usize = 3;
 const NEIGHBOURS: (usize, usize) = (8, 16_384);
 /// How losses are measured.
 const PROTOCOL: &str = "Mean square error of the prediction of picture − noise, over pixels and over α uniform in [0, 1], on \
-patches of pictures that were held out; the Gaussian has mean and full covariance of patches of the trained pictures.";
+patches of pictures that were held out; the Gaussian has mean and covariance of 16384 patches of the trained pictures (full up to \
+1536 numbers, beyond that independent cosine waves).";
 /// How distances are measured.
 const DISTANCE: &str = "Squared Fréchet distance to patches of the trained pictures, in 48 fixed random features (two \
 convolutions of 3 × 3 with rectifiers, averaged over the patch).";
@@ -78,9 +79,13 @@ impl PriorTask {
     /// Samples of the prior and of the Gaussian beside trained patches, and their distances.
     fn compare(&self, best: &dyn DiffusionPrior, output: &mut Output) -> Result<()> {
         let (seed, n, p) = (self.job.run.common.seed, self.job.drawn, self.job.patch);
-        let of = |prior: &dyn DiffusionPrior| {
-            draw::pictures(prior, ([p; 2], n), self.job.steps, &Condition::null(), stream(seed, 2), &self.device)
+        let drawing = draw::Drawing {
+            method: "heun",
+            steps: self.job.steps,
+            condition: Condition::null(),
+            seed: stream(seed, 2),
         };
+        let of = |prior: &dyn DiffusionPrior| draw::pictures(prior, ([p; 2], n), &drawing, &self.device);
         let (own, gaussian) = (of(&self.prior)?, of(best)?);
         let real = self.folder.draw(Part::Trained, NEIGHBOURS.1, stream(seed, 3), &Device::cpu())?.pictures;
         if n > 1 {

@@ -18,8 +18,11 @@ job_keys! {
         prior: Option<PathBuf>, Path, example "\"runs/prior-photographs\"";
         /// Pictures.
         count: usize, Count(1), default "16";
+        /// How: ddim and euler take straight steps, heun, dpm++ and ghvb are of second order, langevin are scores at ten levels of
+        /// noise, with so many steps of noise.
+        method: String, Choice(lumigrad_guidance::sample::METHODS), default "\"heun\"";
         /// Steps from noise to a picture.
-        steps: usize, Count(2), default "128";
+        steps: usize, Count(2), default "64";
         /// Label, or several with commas between, of priors that know some.
         tag: Option<String>, Text, example "\"cat\"";
         /// Columns and rows, for priors of pictures of any size.
@@ -39,7 +42,7 @@ const PIXEL_BYTES: u64 = 64;
 pub fn sample(job: &PriorSampleJob, device: &Device, summary: &mut Summary) -> Result<()> {
     let help = "give the run folder of a prior: lumigrad prior sample runs/prior-photographs";
     let path = job.prior.clone().ok_or_else(|| Error::usage("prior sample", "PRIOR is missing", help))?;
-    let prior = super::describe::open(&path, device)?;
+    let prior = super::describe::open(&path)?;
     let info = prior.info();
     let given = job.size.map(|s| [s.height, s.width]);
     let size = match (info.size, given) {
@@ -54,7 +57,8 @@ pub fn sample(job: &PriorSampleJob, device: &Device, summary: &mut Summary) -> R
     let pixels = (size[0] * size[1]) as u64 * job.count as u64;
     require_memory(pixels.saturating_mul(PIXEL_BYTES), "--count", "draw fewer pictures")?;
     let condition = info.condition(job.tag.as_deref().unwrap_or_default())?;
-    let made = draw::pictures(prior.as_ref(), (size, job.count), job.steps, &condition, job.common.seed, device)?;
+    let drawing = draw::Drawing { method: &job.method, steps: job.steps, condition, seed: job.common.seed };
+    let made = draw::pictures(prior.as_ref(), (size, job.count), &drawing, device)?;
     let (values, [dark, bright]) = (made.to_vec::<f32>()?, info.range);
     make_folder(&job.out)?;
     let digits = (job.count - 1).to_string().len().max(3);

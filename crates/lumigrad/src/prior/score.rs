@@ -4,7 +4,7 @@ use super::folder::{Folder, Part, Patches};
 use crate::Result;
 use lumigrad_core::ops::{self, random};
 use lumigrad_core::{Device, Tensor};
-use lumigrad_guidance::{DiffusionPrior, Level};
+use lumigrad_guidance::{Condition, DiffusionPrior, Level};
 
 /// Patches that are denoised at once.
 const AT_ONCE: usize = 128;
@@ -45,14 +45,17 @@ impl Trial {
         Ok(Self { batches })
     }
 
-    /// The mean over pixels and levels of ‖D − (x − ε)‖², where D = (x_α − ε̂)/α.
+    /// The mean over pixels and levels of ‖D − (x − ε)‖², where D = (x_α − ε̂)/α. A prior that knows labels is told those of the
+    /// patches.
     pub fn score(&self, prior: &dyn DiffusionPrior) -> Result<Score> {
         let (mut sums, mut counts) = ([0.0; BANDS], [0usize; BANDS]);
+        let anything = [Condition::null()];
         for (patches, noise, levels) in &self.batches {
+            let conditions = if prior.info().labels.is_empty() { &anything[..] } else { &patches.conditions };
             let (a, s): (Vec<f64>, Vec<f64>) = levels.iter().map(|l| (l.a, l.sigma)).unzip();
             let (x, e) = (patches.pictures.clone().into(), noise.clone().into());
             let noisy = lumigrad_guidance::combine(&[(&x, &a), (&e, &s)])?;
-            let found = prior.predict(noisy.tensor(), levels, &patches.conditions)?.to_vec::<f32>()?;
+            let found = prior.predict(noisy.tensor(), levels, conditions)?.to_vec::<f32>()?;
             let noise = noise.to_vec::<f32>()?;
             let pixels = noise.len() / levels.len();
             for ((found, noise), level) in found.chunks(pixels).zip(noise.chunks(pixels)).zip(levels) {

@@ -21,7 +21,8 @@ job_keys! {
     /// Train a prior over the pictures of a folder, cut into patches; subfolders are labels.
     PriorTrainJob {
         include run: RunKeys;
-        /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out.
+        /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out, beginning
+        /// with the first.
         folder: Option<PathBuf>, Path, example "\"photographs\"";
         /// How it is trained: iadb on straight paths from noise to pictures, ncsn on scores at geometric levels of noise.
         kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
@@ -29,20 +30,21 @@ job_keys! {
         patch: usize, Count(2), default "16";
         /// Channels of the network's finest level; each coarser one has half as many again.
         width: usize, Count(4), default "64";
-        /// Levels of the network, each of half the resolution. Without it two, or one where patches are too small.
+        /// Levels of the network, each of half the resolution. Without it so many that the coarsest has at least 4 pixels along a
+        /// side, at most three.
         levels: Option<usize>, Count(1), example "2";
         /// Residual blocks of a level, on the way down and on the way up.
         blocks: usize, Count(1), default "1";
         /// Leave self-attention at the coarsest level out.
         no_attention: bool, Flag, default "false";
         /// Learning rate at its highest.
-        lr: f64, Amount, default "2e-3";
+        lr: f64, Amount, default "1e-3";
         /// Patches of the pictures that are held out on which the prior is judged.
         test_patches: usize, Count(1), default "4096";
         /// Pictures drawn from the prior and from the Gaussian to compare their distances to the trained ones. 0: none.
         drawn: usize, Count(0), default "1024";
-        /// Steps by which pictures are drawn.
-        steps: usize, Count(2), default "50";
+        /// Steps by which pictures are drawn for that, by Heun's method.
+        steps: usize, Count(2), default "32";
     }
 }
 
@@ -118,7 +120,8 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
 fn network(job: &PriorTrainJob) -> Result<UNetConfig> {
     let fold = if job.patch % 2 == 0 { 2 } else { 1 };
     let most = (job.patch / fold).trailing_zeros() as usize + 1;
-    let levels = job.levels.unwrap_or(2.min(most));
+    let usual = (job.patch / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
+    let levels = job.levels.unwrap_or(usual.min(most));
     if levels > most {
         let message = format!("{levels} levels halve {} pixels too often", job.patch);
         return Err(Error::usage("--levels", message, format!("at most {most}, or another --patch")));

@@ -1,7 +1,7 @@
 // One workgroup takes the gradients of one group of channels of one picture: its channels one after the other, then its
 // pixels.
 #import dispatch
-struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, unused0: u32, unused1: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
@@ -45,8 +45,9 @@ fn normalize_back(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
         spread += scale[channel] * scaled;
     }
     let count = params.positions * width;
-    level /= f32(count);
-    spread /= f32(count);
+    let share = select(1.0 / f32(count), 0.0, params.fixed == 1u);
+    level *= share;
+    spread *= share;
     for (var e = lane; e < count; e += 64u) {
         let channel = first + e % width;
         let at = (picture * params.positions + e / width) * params.channels + channel;

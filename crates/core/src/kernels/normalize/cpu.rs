@@ -32,13 +32,15 @@ pub fn normalize<R: Real>(p: &Params, _items: usize, b: NormalizeBuffers<'_, R>)
         vectorized(
             #[inline(always)]
             || {
-                let mut mean = vec![R::ZERO; channels];
-                add_channels(&mut mean, input, |_, x| x);
-                over_groups(&mut mean, groups, share);
-                let mut inverse = vec![R::ZERO; channels];
-                add_channels(&mut inverse, input, |c, x| (x - mean[c]) * (x - mean[c]));
-                over_groups(&mut inverse, groups, share);
-                inverse.iter_mut().for_each(|v| *v = R::ONE / (*v + R::of(p.epsilon)).sqrt());
+                let (mut mean, mut inverse) = (vec![R::ZERO; channels], vec![R::ONE; channels]);
+                if p.fixed == 0 {
+                    add_channels(&mut mean, input, |_, x| x);
+                    over_groups(&mut mean, groups, share);
+                    inverse.fill(R::ZERO);
+                    add_channels(&mut inverse, input, |c, x| (x - mean[c]) * (x - mean[c]));
+                    over_groups(&mut inverse, groups, share);
+                    inverse.iter_mut().for_each(|v| *v = R::ONE / (*v + R::of(p.epsilon)).sqrt());
+                }
                 for (g, m) in moments.chunks_exact_mut(2).enumerate() {
                     (m[0], m[1]) = (mean[g * channels / groups], inverse[g * channels / groups]);
                 }
@@ -56,7 +58,8 @@ pub fn normalize<R: Real>(p: &Params, _items: usize, b: NormalizeBuffers<'_, R>)
 pub fn normalize_back<R: Real>(p: &Params, _items: usize, b: NormalizeBackBuffers<'_, R>) {
     let (channels, groups) = (p.channels as usize, p.groups as usize);
     let picture = p.positions as usize * channels;
-    let share = R::from_f64(1.0 / (picture / groups) as f64);
+    // Fixed moments are not moved by the input.
+    let share = if p.fixed == 0 { R::from_f64(1.0 / (picture / groups) as f64) } else { R::ZERO };
     let outputs = b
         .by_input
         .par_chunks_mut(picture)

@@ -1,6 +1,6 @@
 // One workgroup normalises one group of channels of one picture.
 #import dispatch
-struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, unused0: u32, unused1: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
@@ -19,17 +19,21 @@ fn normalize(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     let width = params.channels / params.groups;
     let first = group % params.groups * width;
     let count = params.positions * width;
-    var sum = 0.0;
-    for (var e = lane; e < count; e += 64u) {
-        sum += input[(picture * params.positions + e / width) * params.channels + first + e % width];
+    var mean = 0.0;
+    var inverse = 1.0;
+    if params.fixed == 0u {
+        var sum = 0.0;
+        for (var e = lane; e < count; e += 64u) {
+            sum += input[(picture * params.positions + e / width) * params.channels + first + e % width];
+        }
+        mean = workgroup_sum(sum, lane) / f32(count);
+        sum = 0.0;
+        for (var e = lane; e < count; e += 64u) {
+            let x = input[(picture * params.positions + e / width) * params.channels + first + e % width] - mean;
+            sum += x * x;
+        }
+        inverse = 1.0 / sqrt(workgroup_sum(sum, lane) / f32(count) + params.epsilon);
     }
-    let mean = workgroup_sum(sum, lane) / f32(count);
-    sum = 0.0;
-    for (var e = lane; e < count; e += 64u) {
-        let x = input[(picture * params.positions + e / width) * params.channels + first + e % width] - mean;
-        sum += x * x;
-    }
-    let inverse = 1.0 / sqrt(workgroup_sum(sum, lane) / f32(count) + params.epsilon);
     if lane == 0u {
         moments[2u * group] = mean;
         moments[2u * group + 1u] = inverse;

@@ -1,4 +1,4 @@
-//! Group normalisation with a scale and shift per picture and channel, and its transpose.
+//! Group normalisation with a scale and shift per picture and channel, and its transpose; also without the normalisation.
 
 use crate::{Error, Result, Tensor, kernel, params};
 
@@ -15,7 +15,9 @@ params! {
         groups: u32,
         /// Added to the variance.
         epsilon: f32,
-        unused: [u32; 3],
+        /// Mean and inverse deviation are 0 and 1, whatever the input.
+        fixed: u32,
+        unused: [u32; 2],
     }
 }
 
@@ -47,6 +49,26 @@ kernel! {
     params: Params, cpu: normalize_back
 }
 
+/// Which mean and deviation channels are normalised by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistics {
+    /// Those of so many groups of channels, in each picture; the variance plus `epsilon`.
+    Groups {
+        /// Number of groups.
+        groups: usize,
+        /// Added to the variance.
+        epsilon: f64,
+    },
+    /// 0 and 1: channels are scaled and shifted only.
+    Fixed,
+}
+
+impl Statistics {
+    fn groups(self) -> usize {
+        if let Self::Groups { groups, .. } = self { groups } else { 1 }
+    }
+}
+
 /// Sizes of a call: pictures, positions in them, channels.
 fn sizes(input: &Tensor, groups: usize, per_channel: &[(&str, &Tensor)]) -> Result<[usize; 3]> {
     let &[n, positions, c] = input.shape() else {
@@ -65,23 +87,25 @@ fn sizes(input: &Tensor, groups: usize, per_channel: &[(&str, &Tensor)]) -> Resu
     Ok([n, positions, c])
 }
 
-fn params([n, positions, channels]: [usize; 3], groups: usize, epsilon: f64) -> Params {
-    let [n, positions, channels, groups] = [n, positions, channels, groups].map(|x| x as u32);
-    Params { n, positions, channels, groups, epsilon: epsilon as f32, unused: [0; 3] }
+fn params([n, positions, channels]: [usize; 3], by: Statistics) -> Params {
+    let [n, positions, channels, groups] = [n, positions, channels, by.groups()].map(|x| x as u32);
+    let (epsilon, fixed) = if let Statistics::Groups { epsilon, .. } = by { (epsilon as f32, 0) } else { (0.0, 1) };
+    Params { n, positions, channels, groups, epsilon, fixed, unused: [0; 2] }
 }
 
-/// `scale · (input − mean) / √(variance + ε) + shift` with mean and variance of each picture's groups of channels, and
-/// those moments.
+/// `scale · (input − mean) / √(variance + ε) + shift` with mean and variance of each picture's groups of channels, or with 0
+/// and 1 in place of mean and deviation; and those moments.
 ///
 /// **Shapes**: input [N, P, C], scale and shift [N, C]; result [N, P, C], moments [N, G, 2] (mean, inverse deviation).
 /// **Determinism**: the same bits for any number of threads.
-pub fn normalize(input: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, epsilon: f64) -> Result<[Tensor; 2]> {
+pub fn normalize(input: &Tensor, scale: &Tensor, shift: &Tensor, by: Statistics) -> Result<[Tensor; 2]> {
+    let groups = by.groups();
     let size = sizes(input, groups, &[("scale", scale), ("shift", shift)])?;
     let mut output = Tensor::uninit(input.device(), input.dtype(), &size)?;
     let mut moments = Tensor::zeros(input.device(), input.dtype(), &[size[0], groups, 2])?;
     if !output.is_empty() {
         Normalize { input, scale, shift, output: &mut output, moments: &mut moments }
-            .launch(&params(size, groups, epsilon), size[0] * groups)?;
+            .launch(&params(size, by), size[0] * groups)?;
     }
     Ok([output, moments])
 }
@@ -93,8 +117,9 @@ pub fn normalize_back(
     scale: &Tensor,
     moments: &Tensor,
     cotangent: &Tensor,
-    groups: usize,
+    by: Statistics,
 ) -> Result<[Tensor; 3]> {
+    let groups = by.groups();
     let size = sizes(input, groups, &[("scale", scale)])?;
     if cotangent.shape() != input.shape() || moments.shape() != [size[0], groups, 2] {
         let expected = format!("{:?} (from the input) and moments of {groups} groups", input.shape());
@@ -113,7 +138,7 @@ pub fn normalize_back(
             by_scale: &mut by_scale,
             by_shift: &mut by_shift,
         }
-        .launch(&params(size, groups, 0.0), size[0] * groups)?;
+        .launch(&params(size, by), size[0] * groups)?;
     }
     Ok([by_input, by_scale, by_shift])
 }

@@ -1,4 +1,4 @@
-use super::normalize;
+use super::{Statistics, normalize};
 use crate::{DType, Device, Tensor, ops::random};
 
 #[test]
@@ -7,7 +7,7 @@ fn normalised_groups_have_mean_zero_and_deviation_one() {
     let x = random::random_uniform(&Device::cpu(), DType::F64, &[n, positions, c], 1, 3.0, 9.0).unwrap();
     let one = Tensor::full(&Device::cpu(), DType::F64, &[n, c], 1.0).unwrap();
     let zero = Tensor::zeros(&Device::cpu(), DType::F64, &[n, c]).unwrap();
-    let [y, moments] = normalize(&x, &one, &zero, groups, 0.0).unwrap();
+    let [y, moments] = normalize(&x, &one, &zero, Statistics::Groups { groups, epsilon: 0.0 }).unwrap();
     let (x, y, moments) = (x.to_vec::<f64>().unwrap(), y.to_vec::<f64>().unwrap(), moments.to_vec::<f64>().unwrap());
     for g in 0..n * groups {
         let of_group = |values: &[f64]| -> Vec<f64> {
@@ -27,6 +27,7 @@ fn normalised_groups_have_mean_zero_and_deviation_one() {
 #[test]
 fn channels_that_do_not_fit_into_groups_are_an_error() {
     let zeros = |shape: &[usize]| Tensor::zeros(&Device::cpu(), DType::F32, shape).unwrap();
-    let found = normalize(&zeros(&[2, 3, 5]), &zeros(&[2, 5]), &zeros(&[2, 5]), 2, 1e-5).unwrap_err();
+    let by = Statistics::Groups { groups: 2, epsilon: 1e-5 };
+    let found = normalize(&zeros(&[2, 3, 5]), &zeros(&[2, 5]), &zeros(&[2, 5]), by).unwrap_err();
     assert!(found.to_string().contains("a multiple of 2 groups"), "{found}");
 }

@@ -1,0 +1,50 @@
+//! Priors by path.
+
+use crate::analytic::Mixture;
+use crate::{DiffusionPrior, Error, Result, TrainedPrior, trained};
+use lumigrad_core::Device;
+use safetensors::tensor::SafeTensors;
+use serde_json::Value;
+use std::path::Path;
+
+/// Key of the metadata that tells what a prior is.
+pub const KEY: &str = "lumigrad.prior";
+/// Name of the prior's file in a folder.
+pub const FILE: &str = "prior.safetensors";
+/// Largest file that is read, bytes.
+const LARGEST: u64 = 8 << 30;
+
+/// The JSON that tells what a prior's file holds; `kind` is in it.
+pub(crate) fn header(name: &str, bytes: &[u8]) -> Result<Value> {
+    let bad = |reason: String| Error::File { file: name.into(), reason };
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| bad(format!("not a whole safetensors file ({e}); expected one that `prior train` wrote")))?;
+    let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
+    let text = text.ok_or_else(|| bad(format!("no prior of lumigrad: its metadata has no {}", KEY)))?;
+    serde_json::from_str(text).map_err(|e| bad(format!("its metadata {} is broken ({e})", KEY)))
+}
+
+/// Opens a prior's file, or the folder of one.
+///
+/// # Errors
+/// Missing, truncated or unknown files; what was expected is said.
+pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
+    let inside = || [FILE, trained::FILE].map(|name| path.join(name));
+    let first = || inside().into_iter().find(|f| f.is_file()).unwrap_or_else(|| path.join(trained::FILE));
+    let file = if path.is_dir() { first() } else { path.to_path_buf() };
+    let name = file.display().to_string();
+    let bad = |reason: String| Error::File { file: name.clone(), reason };
+    let size = std::fs::metadata(&file).map_err(|e| {
+        bad(format!("no prior is there ({e}); `lumigrad prior train FOLDER` makes one, assets/guidance has small ones"))
+    })?;
+    if size.len() > LARGEST {
+        return Err(bad(format!("{} bytes are too many for a prior (at most {LARGEST})", size.len())));
+    }
+    let bytes = std::fs::read(&file).map_err(|e| bad(e.to_string()))?;
+    let header = header(&name, &bytes)?;
+    match header["kind"].as_str() {
+        Some(trained::KIND) => Ok(Box::new(TrainedPrior::from_bytes(&name, &bytes, &Device::cpu())?)),
+        Some("mixture") => Ok(Box::new(Mixture::from_bytes(&name, &bytes)?)),
+        _ => Err(bad(format!("a prior of the unknown kind {}; expected mixture or trained", header["kind"]))),
+    }
+}

@@ -1,0 +1,152 @@
+//! Priors as a user does it: train, sample, describe, resume, bad input.
+
+mod common;
+
+use common::Run;
+use lumigrad::scene::picture::{Picture, Transfer};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Pictures of stripes in a folder, each of other colours and directions.
+fn stripes(folder: &Path, n: usize) {
+    fs::create_dir_all(folder).unwrap();
+    for k in 0..n {
+        let (width, height) = (40, 32);
+        let data = (0..width * height)
+            .flat_map(|i| {
+                let phase = (i % width * (k + 1) + i / width * (n - k)) as f32 * 0.15;
+                let on = phase.sin() > 0.0;
+                [0.2 * k as f32, 0.9, 0.5].map(|c| if on { c } else { 1.0 - c })
+            })
+            .map(|x: f32| x.clamp(0.0, 1.0))
+            .collect();
+        let picture = Picture { width, height, channels: 3, data, transfer: Transfer::Srgb, premultiplied: false };
+        picture.save_png(&folder.join(format!("{k}.png"))).unwrap();
+    }
+}
+
+const SMALL: [&str; 15] = [
+    "prior",
+    "train",
+    "data",
+    "--patch",
+    "8",
+    "--width",
+    "8",
+    "--batch",
+    "16",
+    "--test-patches",
+    "128",
+    "--drawn",
+    "8",
+    "--steps=4",
+    "--json",
+];
+
+fn run(folder: &Path, arguments: &[&str]) -> Value {
+    let run = Run::new(folder, arguments);
+    assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.out, run.err);
+    run.json()
+}
+
+/// The message of a call that is refused.
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let run = Run::new(folder, &[arguments, &["--json"]].concat());
+    assert!(matches!(run.code, 1 | 2) && !run.err.contains("panicked"), "{arguments:?}: {} {}", run.code, run.err);
+    run.json()["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn priors_are_trained_described_and_sampled() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data/a"), 3);
+    stripes(&folder.path().join("data/b"), 3);
+    for kind in ["iadb", "ncsn"] {
+        let job = ["--kind", kind, "--device", "cpu", "--iterations", "60", "--out", kind];
+        let found = run(folder.path(), &[&SMALL[..], &job].concat());
+        let metric = |name: &str| found["metrics"][name].as_f64().unwrap_or_else(|| panic!("{name} in {found}"));
+        assert!(metric("loss_over_gaussian") < 1.3 && metric("frechet") > 0.0, "{found}");
+        let page = fs::read_to_string(folder.path().join(kind).join("report.html")).unwrap();
+        assert!(page.contains("Nearest neighbours") && page.contains("best Gaussian"));
+        let told = run(folder.path(), &["prior", "info", kind, "--json"]);
+        assert_eq!(told["metrics"]["loss_over_gaussian"], found["metrics"]["loss_over_gaussian"]);
+        assert_eq!(told["prior"]["labels"], serde_json::json!(["a", "b"]));
+        let sample = ["prior", "sample", kind, "--count", "3", "--steps", "4", "--tag", "b", "--device", "cpu"];
+        run(folder.path(), &[&sample[..], &["--out", "drawn", "--json"]].concat());
+        let drawn = Picture::load(&folder.path().join("drawn/002.png")).unwrap();
+        assert_eq!((drawn.width, drawn.height, drawn.channels), (8, 8, 3));
+    }
+    let error = refused(folder.path(), &["prior", "sample", "iadb", "--tag", "c", "--device", "cpu"]);
+    assert!(error.contains("it knows a, b"), "{error}");
+    let whole = fs::read(folder.path().join("iadb/unet.safetensors")).unwrap();
+    fs::write(folder.path().join("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    let error = refused(folder.path(), &["prior", "info", "cut.safetensors"]);
+    assert!(error.contains("cut.safetensors") && error.contains("prior train"), "{error}");
+}
+
+#[test]
+fn a_resumed_training_ends_as_one_that_was_not_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    let job = ["--device", "cpu", "--iterations", "400", "--out"];
+    let bytes = |out: &str| fs::read(folder.path().join(out).join("unet.safetensors")).unwrap();
+    run(folder.path(), &[&SMALL[..], &job, &["whole"]].concat());
+    run(folder.path(), &[&SMALL[..], &job, &["three", "--threads", "3"]].concat());
+    assert!(bytes("whole") == bytes("three"), "three threads ended elsewhere");
+    #[cfg(unix)]
+    {
+        use std::process::{Command, Stdio};
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lumigrad"));
+        command.args([&SMALL[..], &job, &["stopped"]].concat()).current_dir(folder.path());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(output.status.code(), Some(130), "{json}");
+        assert!(json["iterations"].as_u64().unwrap() < 400, "{json}");
+        run(folder.path(), &[&SMALL[..], &job, &["stopped", "--resume"]].concat());
+        assert!(bytes("whole") == bytes("stopped"), "the resumed run ended elsewhere");
+    }
+}
+
+#[test]
+fn priors_are_trained_on_a_gpu_too() {
+    if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_none() {
+        eprintln!("skipped: prior train on a GPU: LUMIGRAD_REQUIRE_GPU is not set");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    let few = ["--device", "gpu:software", "--iterations", "4", "--out", "run"];
+    assert!(run(folder.path(), &[&SMALL[..], &few].concat())["metrics"]["loss"].as_f64().unwrap().is_finite());
+}
+
+#[test]
+fn what_cannot_be_a_prior_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let train = |more: &[&str]| refused(at, &[&["prior", "train", "data", "--device", "cpu"], more].concat());
+    assert!(train(&[]).contains("no such folder"));
+    fs::create_dir(at.join("data")).unwrap();
+    assert!(train(&[]).contains("no pictures"));
+    stripes(&at.join("data"), 1);
+    assert!(train(&[]).contains("one picture"));
+    stripes(&at.join("data"), 3);
+    assert!(train(&["--patch", "33"]).contains("too small"));
+    assert!(train(&["--levels", "9"]).contains("at most"));
+    fs::create_dir(at.join("broken")).unwrap();
+    fs::write(at.join("broken/unet.safetensors"), [0xff; 64]).unwrap();
+    for (prior, reason) in
+        [("nowhere", "no prior is there"), ("data", "is missing"), ("broken", "not a whole safetensors")]
+    {
+        for command in ["info", "sample"] {
+            let error = refused(at, &["prior", command, prior]);
+            assert!(error.contains(reason) && error.contains("prior train"), "{error}");
+        }
+    }
+    fs::create_dir_all(at.join("latent/unet")).unwrap();
+    fs::write(at.join("latent/model_index.json"), "{}").unwrap();
+    assert!(refused(at, &["prior", "info", "latent"]).contains("pretrained model"));
+}
