@@ -100,8 +100,8 @@ fn argument(key: &Key, command: &Command) -> Arg {
         kind => {
             let action = if kind.is_list() { ArgAction::Append } else { ArgAction::Set };
             let arg = arg.long(key.flag()).value_name(kind.placeholder()).action(action).allow_negative_numbers(true);
-            // Expressions and places may begin with a minus.
-            if matches!(kind, Kind::Text) { arg.allow_hyphen_values(true) } else { arg }
+            // Expressions, places and lists of numbers may begin with a minus.
+            if matches!(kind, Kind::Text | Kind::Numbers(_)) { arg.allow_hyphen_values(true) } else { arg }
         }
     }
 }
