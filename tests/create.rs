@@ -82,6 +82,8 @@ fn what_cannot_be_created_is_said_before_anything_runs() {
         (vec!["--subject", "chair,mug", "--judge", JUDGE], "it knows chair, mug, tree"),
         (vec!["--times", "0.9,0.1"], "0 < least"),
         (vec!["--elevation", "40,10"], "no range"),
+        (vec!["--splats", "1000000000000"], "fewer Gaussians"),
+        (vec!["--batch", "1000000000000"], "fewer Gaussians"),
         (vec!["--divergence", "forward-kl"], "vsd or dsd"),
         (vec!["--negative", "a dog"], "knows no \"a dog\""),
     ] {

@@ -30,6 +30,19 @@ pub struct Condition {
     pub view: Option<View>,
 }
 
+impl View {
+    /// What prompts call it: overhead above 60°, else front within 45° of +Z, back within 45° of −Z, and side (Poole et al.
+    /// 2022, appendix A.2).
+    pub fn words(self) -> &'static str {
+        match (self.elevation.to_degrees(), self.azimuth.cos()) {
+            (height, _) if height > 60.0 => "overhead view",
+            (_, front) if front >= std::f64::consts::FRAC_1_SQRT_2 => "front view",
+            (_, front) if front <= -std::f64::consts::FRAC_1_SQRT_2 => "back view",
+            _ => "side view",
+        }
+    }
+}
+
 impl Condition {
     /// The unconditional prediction.
     pub fn null() -> Self {
@@ -46,8 +59,37 @@ impl Condition {
         Self { view: Some(view), ..self.clone() }
     }
 
+    /// The same text with the view's words after it, for priors that read texts and know no views.
+    pub fn told_from(&self, view: View) -> Self {
+        match &self.subject {
+            Subject::Text(text) => Self { subject: Subject::Text(format!("{text}, {}", view.words())), view: None },
+            _ => self.clone(),
+        }
+    }
+
     /// The same view of anything.
     pub fn without_subject(&self) -> Self {
         Self { subject: Subject::Null, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_have_words() {
+        let text = Condition { subject: Subject::Text("a chair".into()), view: None };
+        for (azimuth, elevation, words) in [
+            (10.0, 20.0, "front"),
+            (-80.0, 20.0, "side"),
+            (170.0, 0.0, "back"),
+            (90.0, 70.0, "overhead"),
+            (350.0, 0.0, "front"),
+        ] {
+            let view = View { azimuth: f64::to_radians(azimuth), elevation: f64::to_radians(elevation) };
+            assert_eq!(text.told_from(view).subject, Subject::Text(format!("a chair, {words} view")));
+        }
+        assert_eq!(Condition::null().told_from(View { azimuth: 0.0, elevation: 0.0 }), Condition::null());
     }
 }

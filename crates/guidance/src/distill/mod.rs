@@ -1,11 +1,12 @@
 //! Score distillation: a prior's pull at renders, as a cotangent.
 //!
-//! [`Distiller::guide`] takes renders and gives the cotangent that a tape sweeps back from them; [`pull`] makes it a loss
+//! [`Distiller::guide`] takes renders and gives the cotangent that a tape sweeps back from them; [`pull()`] makes it a loss
 //! term. No derivative of the prior is taken, but the encoder's of latent priors.
 //!
 //! Reduction: sums over pixels, divided by the batch (as the reference codes), so that the pull at a pixel does not depend on
 //! the resolution.
 
+mod angular;
 mod consistency;
 mod divergence;
 mod pull;
@@ -14,6 +15,7 @@ mod student;
 mod tests;
 mod watch;
 
+pub use angular::{AngularBounds, bounded};
 pub use consistency::{Brightness, Consistency};
 pub use divergence::Divergence;
 pub use pull::pull;

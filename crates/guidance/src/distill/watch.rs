@@ -92,7 +92,7 @@ impl Watch {
 }
 
 /// Norm of each picture.
-fn norms(x: &Tensor, n: usize) -> Result<Vec<f64>> {
+pub(super) fn norms(x: &Tensor, n: usize) -> Result<Vec<f64>> {
     let rows = Var::from(x.reshape(&[n, x.len() / n.max(1)])?);
     Ok(rows.square()?.sum_axis(1)?.tensor().to_f64_vec()?.into_iter().map(f64::sqrt).collect())
 }

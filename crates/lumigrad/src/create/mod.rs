@@ -1,6 +1,6 @@
 //! The `create` commands: things that nobody photographed, pulled from noise towards what a prior knows.
 //!
-//! [`splats`] pulls Gaussians. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
+//! [`splats()`] pulls Gaussians. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
 
 mod cameras;
 mod judge;

@@ -7,7 +7,7 @@ use super::model::Model;
 use super::report::{Told, report, write_views};
 use crate::run::job::Document;
 use crate::run::{Array, Checkpoint};
-use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes};
+use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes, require_memory};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor};
@@ -29,6 +29,9 @@ const MOMENTS: [f64; 5] = [0.0, 0.05, 0.2, 0.5, 1.0];
 /// Steps between states that a run can go back to, and how often it may.
 const KEPT_EVERY: usize = 25;
 const RETURNS: usize = 3;
+/// Bytes that a step takes for a Gaussian and for a pixel of a view, roughly.
+const SPLAT_BYTES: u64 = 300;
+const PIXEL_BYTES: u64 = 400;
 /// Default elevations, degrees.
 const ELEVATION: [f64; 2] = [15.0, 25.0];
 
@@ -87,7 +90,7 @@ impl Plan {
         let options = Options {
             method,
             weighting: Weighting::from_name(&job.weighting).unwrap_or_default(),
-            times: Times { least: times[0], most: times[1], most_at_end: job.time_at_end.clamp(times[0], times[1]) },
+            times: Times { least: times[0], most: times[1], most_at_end: job.time_at_end.max(times[0]).min(times[1]) },
             guidance,
             divergence,
             clip_norm: job.clip.unwrap_or(f64::INFINITY),
@@ -126,7 +129,8 @@ impl Plan {
 
     fn conditions(&self, directions: &[Direction]) -> Vec<Condition> {
         let views = self.prior.info().can(Capability::Views);
-        directions.iter().map(|d| if views { self.condition.seen_from(*d) } else { self.condition.clone() }).collect()
+        let seen = |d: &Direction| if views { self.condition.seen_from(*d) } else { self.condition.told_from(*d) };
+        directions.iter().map(seen).collect()
     }
 
     /// Part of the judged renders that show the subject.
@@ -182,6 +186,10 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut summary = Summary::new("create splats", device.to_string(), seed);
     observer.event(&Event::Phase("loading".into()));
     let plan = Plan::new(&job)?;
+    let (each, views, pixels) = (SPLAT_BYTES, job.batch as u64, (plan.side * plan.side) as u64);
+    let needed = (job.splats as u64).saturating_mul(each.saturating_mul(views.saturating_add(2)));
+    let needed = needed.saturating_add(views.saturating_mul(pixels.saturating_mul(PIXEL_BYTES)));
+    require_memory(needed, "--splats", "fewer Gaussians (--splats) or views per step (--batch)")?;
     let mut distiller = Distiller::new(plan.prior.clone(), plan.options.clone(), seed)?;
     let mut model = Model::new(job.splats, seed, job.rate, &device)?;
     let name = if job.subject.is_empty() { "create".into() } else { format!("create-{}", job.subject) };
@@ -247,7 +255,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
                 summary.warnings.push(message);
             }
             verdict => {
-                if plan_equalises(&job) {
+                if equalises(&job) {
                     let factor = brightness.factor(recorded.renders.tensor(), progress)?;
                     if factor != 1.0 {
                         model.damp(factor)?;
@@ -315,7 +323,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     Ok(summary)
 }
 
-fn plan_equalises(job: &CreateSplatsJob) -> bool {
+fn equalises(job: &CreateSplatsJob) -> bool {
     job.equalise || job.distillation == "gcs"
 }
 

@@ -56,7 +56,7 @@ impl Command {
             command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
             command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
             command("texture", TextureJob::ABOUT, &["scene"], TextureJob::keys()),
-            command("create splats", CreateSplatsJob::ABOUT, &["prior"], CreateSplatsJob::keys()),
+            command("create splats", CreateSplatsJob::ABOUT, &[], CreateSplatsJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
             command("prior sample", PriorSampleJob::ABOUT, &["prior"], PriorSampleJob::keys()),
