@@ -140,7 +140,7 @@ impl UNet {
 
     /// Multiplications of one picture of `size` pixels along a side, by the shapes of convolutions and products.
     pub fn multiplications(&self, size: usize) -> usize {
-        let side = |level: usize| size / self.config.fold >> level;
+        let side = |level: usize| (size / self.config.fold) >> level;
         let finest = |c: &Convolution| c.multiplications() * side(0) * side(0);
         let blocks = |blocks: &[Block], level: usize| {
             blocks.iter().map(|b| b.multiplications()).sum::<usize>() * side(level) * side(level)
