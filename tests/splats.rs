@@ -44,6 +44,16 @@ fn photographs_become_splats_that_every_command_takes() {
         assert_eq!(run.code, 0, "{}", run.err);
         assert_eq!(run.json()["metrics"]["n_splats"], trained["metrics"]["n_splats"], "{file}");
     }
+    // Their surface is fused from what views see of them.
+    let fused = ["mesh", "run", "--method", "tsdf", "--resolution", "48", "--device", "cpu", "--json", "-o"];
+    let run = Run::new(folder.path(), &[&fused[..], &["surface.glb"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.json()["metrics"]["watertight"].as_f64(), Some(1.0), "{}", run.out);
+    let run =
+        Run::new(folder.path(), &[&fused[..], &["textured.glb", "--appearance", "texture", "--largest"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = Run::new(folder.path(), &["mesh", "run", "-o", "none.glb"]);
+    assert!(run.code == 2 && run.err.contains("tsdf"), "{} {}", run.code, run.err);
     let run = Run::new(folder.path(), &["convert", "run/splats.ply", "small.spz", "--max-size", "9000", "--json"]);
     assert!(fs::metadata(folder.path().join("small.spz")).unwrap().len() <= 9000, "{}", run.out);
     assert!(run.json()["metrics"]["psnr_loss"].as_f64().unwrap() > 15.0, "{}", run.out);

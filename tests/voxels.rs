@@ -55,11 +55,53 @@ fn photographs_become_grids_with_surfaces() {
 }
 
 #[test]
+fn binary_grids_become_meshes_that_look_as_they_do() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 12);
+    let found = train(folder.path(), &["--device", "cpu", "--iterations", "400", "--out", "run", "--method", "binary"]);
+    let metric = |json: &Value, name: &str| json["metrics"][name].as_f64().unwrap_or(f64::NAN);
+    let volume = metric(&found, "test_psnr");
+    assert!(volume > 17.5 && metric(&found, "binary_percent") > 95.0, "{found}");
+    let mesh = |more: &[&str]| {
+        let few = ["mesh", "run", "--resolution", "48", "--triangles", "2000", "--refit-steps", "60", "--json"];
+        Run::new(folder.path(), &[&few[..], &["--device", "cpu"], more].concat())
+    };
+    for threads in ["1", "2"] {
+        let to = format!("mesh{threads}.glb");
+        let run = mesh(&["-o", &to, "--threads", threads, "--normal-map", "--close-holes", "16"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let json = run.json();
+        assert!(metric(&json, "n_triangles") <= 2000.0, "{json}");
+        assert!(volume - metric(&json, "test_psnr") < 3.0, "{volume} dB of the volume: {json}");
+    }
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(bytes("mesh1.glb") == bytes("mesh2.glb"), "one thread and two differ");
+    let run = Run::new(folder.path(), &["render", "mesh1.glb", "--size", "32x32", "--device", "cpu", "-o", "pictures"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    // Where the photographs are gone that is said, and the colours are the grid's.
+    fs::rename(folder.path().join("data"), folder.path().join("elsewhere")).unwrap();
+    let run = mesh(&["-o", "gone.obj"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let json = run.json();
+    assert!(json["warnings"][0].as_str().unwrap().contains("photographs"), "{json}");
+    assert!(json["metrics"]["test_psnr"].is_null() && folder.path().join("gone.png").is_file(), "{json}");
+    for (arguments, said) in [
+        (vec!["-o", "no.glb", "--appearance", "refit"], "photographs"),
+        (vec!["-o", "no.ply", "--appearance", "texture"], "--appearance"),
+        (vec!["-o", "no.glb", "--appearance", "vertices", "--normal-map"], "--normal-map"),
+        (vec!["-o", "no.glb", "--texture-size", "16"], "--texture-size"),
+    ] {
+        let run = mesh(&arguments);
+        assert!(matches!(run.code, 1 | 2) && run.err.contains(said), "{arguments:?}: {} {}", run.code, run.err);
+    }
+}
+
+#[test]
 fn runs_are_the_same_for_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 5);
     let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
-    for method in ["dvgo", "sparse"] {
+    for method in ["dvgo", "sparse", "binary"] {
         let cpu = ["--device", "cpu", "--method", method, "--out"];
         train(folder.path(), &[&cpu[..], &["two", "--iterations", "40"]].concat());
         train(folder.path(), &[&cpu[..], &["one", "--iterations", "40", "--threads", "1"]].concat());
@@ -74,7 +116,7 @@ fn a_run_that_was_interrupted_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 5);
     let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
-    for method in ["dvgo", "sparse"] {
+    for method in ["dvgo", "sparse", "binary"] {
         let job = ["--device", "cpu", "--method", method, "--iterations", "400", "--out"];
         train(folder.path(), &[&job[..], &["whole"]].concat());
         let mut command = Command::new(env!("CARGO_BIN_EXE_lumigrad"));
@@ -106,13 +148,43 @@ fn variants_end_on_both_devices() {
         assert!(loss.is_finite(), "{variant:?}");
     }
     if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() {
-        for method in ["dvgo", "sparse"] {
+        for method in ["dvgo", "sparse", "binary"] {
             let few = ["--iterations", "6", "--out", "run", "--device", "gpu:software", "--method", method];
             train(folder.path(), &few);
         }
     } else {
         eprintln!("skipped: train voxels on a GPU: LUMIGRAD_REQUIRE_GPU is not set");
     }
+}
+
+#[test]
+fn nothing_is_outside_of_silhouettes() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 9);
+    // The globe's alpha becomes masks, and its photographs become opaque, on grey.
+    let data = folder.path().join("data");
+    fs::create_dir(data.join("masks")).unwrap();
+    for file in pictures(&data) {
+        let photograph = image::open(&file).unwrap().to_rgba8();
+        let mask = image::GrayImage::from_fn(48, 48, |x, y| image::Luma([photograph[(x, y)].0[3]]));
+        let on_grey = image::RgbImage::from_fn(48, 48, |x, y| {
+            let [r, g, b, a] = photograph[(x, y)].0.map(f32::from);
+            image::Rgb([r, g, b].map(|c| (c * a / 255.0 + 0.4 * (255.0 - a)) as u8))
+        });
+        mask.save(data.join("masks").join(file.file_name().unwrap())).unwrap();
+        on_grey.save(&file).unwrap();
+    }
+    let job = ["--device", "cpu", "--iterations", "200", "--background", "white", "--out", "run"];
+    train(folder.path(), &job);
+    let picture = image::open(&pictures(&folder.path().join("run/views"))[0]).unwrap().to_rgb8();
+    let corners = [(0, 0), (47, 0), (0, 47), (47, 47)].map(|place| picture[place].0.into_iter().min());
+    assert!(corners.iter().all(|c| *c > Some(240)), "fog stands outside of the silhouette: {corners:?}");
+}
+
+/// Pictures in a folder.
+fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
+    all.filter(|p| p.extension().is_some_and(|e| e == "png")).collect()
 }
 
 #[test]
@@ -125,6 +197,7 @@ fn mistakes_are_told() {
         (vec!["train", "voxels", "data", "--extent", "0"], "--extent"),
         (vec!["train", "voxels", "data", "--resolution", "100000"], "--resolution"),
         (vec!["train", "voxels", "data", "--method", "octree"], "octree"),
+        (vec!["train", "voxels", "data", "--rays-per-pixel", "1000"], "--rays-per-pixel"),
     ] {
         let run = Run::new(folder.path(), &arguments);
         assert!(matches!(run.code, 1 | 2), "{arguments:?}: {}", run.code);

@@ -31,7 +31,9 @@ pub fn parser() -> clap::Command {
 /// What commands of two words have in common.
 fn group_about(group: &str) -> &'static str {
     match group {
+        "create" => "Create what a prior knows, from noise",
         "fit" => "Fit a neural field to a signal, a shape or an equation",
+        "edit" => "Change a model until its pictures are what a prior is asked for",
         "train" => "Train a model on posed photographs",
         "prior" => "Priors over pictures: train, sample, describe",
         _ => "",
@@ -86,7 +88,8 @@ fn argument(key: &Key, command: &Command) -> Arg {
         }
     };
     if let Some(place) = command.positional.iter().position(|p| *p == key.name) {
-        return arg.index(place + 1).value_name(key.name.to_uppercase());
+        let arg = arg.index(place + 1).value_name(key.name.to_uppercase());
+        return if key.kind.is_list() { arg.num_args(1..).action(ArgAction::Append) } else { arg };
     }
     let arg = match key.name {
         "out" => arg.short('o'),

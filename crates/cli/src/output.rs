@@ -48,7 +48,7 @@ pub fn success(summary: &Summary, json: bool, quiet: bool, profile: bool) {
 }
 
 /// Columns of a table at most; what has more is listed.
-const MAX_COLUMNS: usize = 5;
+const MAX_COLUMNS: usize = 6;
 
 /// `name  value`, with the parts of lists and objects indented below.
 fn entry(name: &str, value: &Value, depth: usize) -> String {

@@ -1,10 +1,12 @@
 //! Surfaces: welding, topology, remeshing, Laplacian solves, distances and overlap of meshes, signed distances, surfaces of
 //! sampled fields, points and curvature of surfaces.
 
+mod atlas;
 mod bvh;
 mod chamfer;
 mod curvature;
 mod flexicubes;
+mod holes;
 mod iou;
 mod isosurface;
 mod laplacian;
@@ -23,10 +25,12 @@ mod tsdf;
 mod weld;
 mod winding;
 
+pub use atlas::{Atlas, AtlasOptions, Texels, fill_gaps};
 pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
 pub use flexicubes::{Cut, FlexiCubes, FlexiSurface};
+pub use holes::{Closed, close_holes};
 pub use iou::volume_iou;
 pub use isosurface::{
     Border, Dual, Method, SampleGrid, dual_contouring, dual_marching_cubes, extract, grid_tangents, marching_cubes,
@@ -121,6 +125,19 @@ pub enum Error {
     TooLarge {
         /// Vertices it would have.
         vertices: usize,
+    },
+    /// A texture atlas of a size that there is none of, or that its charts do not fit in.
+    #[error(
+        "a texture atlas of {size} x {size} texels with {charts} charts at least {gutter} apart: choose a larger size up to \
+         16384, a smaller gutter, or a surface of fewer pieces"
+    )]
+    Atlas {
+        /// Rows and columns.
+        size: usize,
+        /// Texels between charts.
+        gutter: usize,
+        /// Charts of the surface, 0 where it was not cut yet.
+        charts: usize,
     },
     /// A text file that says something else than its format.
     #[error("line {line}: {message}")]

@@ -148,3 +148,22 @@ fn distances(positions: &[[f32; 3]], triangles: &[[u32; 3]]) {
         }
     }
 }
+
+#[test]
+fn an_atlas_of_a_scan_has_few_charts_and_fills_the_picture() {
+    let Some((positions, triangles)) = bunny("atlas of a scan") else { return };
+    let start = Instant::now();
+    let options = lumigrad_geometry::AtlasOptions { size: 2048, gutter: 4 };
+    let atlas = lumigrad_geometry::Atlas::new(&positions, &triangles, &options).unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let known = atlas.texels(2048, 2.0).known().count();
+    println!(
+        "{} triangles: {} charts, {:.0} % filled, {known} texels near; {seconds:.2} s, texels {:.2} s",
+        triangles.len(),
+        atlas.n_charts,
+        100.0 * atlas.filled,
+        start.elapsed().as_secs_f64()
+    );
+    assert!(atlas.n_charts * 50 < triangles.len() && atlas.filled > 0.45);
+}

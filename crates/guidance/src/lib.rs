@@ -21,6 +21,8 @@ mod noise;
 mod parameterisation;
 mod prior;
 pub mod sample;
+mod synchronise;
+mod tiled;
 pub mod trained;
 pub mod unet;
 
@@ -33,6 +35,8 @@ pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
+pub use synchronise::{Canvas, Sampling, Synchrony, synchronised};
+pub use tiled::Tiled;
 pub use trained::{Objective, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.

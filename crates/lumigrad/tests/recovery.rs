@@ -61,6 +61,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         downscale: None,
         max_size: None,
         grid: None,
+        topology: false,
         params: vec![ParamChoice { pattern: pattern.into(), rate: Some(rate) }],
         init: init.into_iter().map(|init| (pattern.to_owned(), init)).collect(),
         perturb_cameras: None,

@@ -7,6 +7,7 @@
 
 mod adam;
 mod conjugate_gradients;
+mod correlation;
 mod implicit;
 pub mod kernels;
 mod lm;
@@ -18,6 +19,7 @@ mod spectrum;
 mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group};
+pub use correlation::correlation;
 pub use implicit::{NeumannOptions, inverse_hessian_product, weight_derivative};
 pub use lm::{
     Covariance, Damping, LevenbergMarquardt, LmOptions, LmStep, MAX_COVARIANCE_PARAMETERS, Residuals, covariance,

@@ -3,7 +3,7 @@
 use crate::build::MeshData;
 use crate::gltf::json::Json;
 use crate::gltf::write::{append, declare_extensions, set_pointer};
-use crate::model::{Image, Mode, Primitive, Sampler, Texture};
+use crate::model::{Filter, Image, Mode, Primitive, Sampler, Texture, Wrap};
 use crate::scene::Array;
 use crate::{Error, Result, Scene};
 use serde_json::json;
@@ -53,6 +53,38 @@ impl Scene {
         self.read_material_again(material)?;
         self.generate_tangents();
         Ok(image)
+    }
+
+    /// Samples a texture in another way.
+    ///
+    /// # Errors
+    /// There is no such texture.
+    pub fn set_sampler(&mut self, texture: usize, sampler: Sampler) -> Result<()> {
+        let n = self.textures.len();
+        let Some(own) = self.textures.get_mut(texture) else {
+            let message = format!("there is no texture {texture}");
+            return Err(Error::invalid(self.file(), message, format!("there are {n}")));
+        };
+        own.sampler = sampler;
+        let wrap = |w: Wrap| match w {
+            Wrap::Repeat => 10497,
+            Wrap::MirroredRepeat => 33648,
+            Wrap::ClampToEdge => 33071,
+        };
+        let within = (sampler.min == Filter::Linear) as u32;
+        let min = match sampler.mip {
+            None => 9728 + within,
+            Some(mip) => 9984 + within + 2 * (mip == Filter::Linear) as u32,
+        };
+        let entry = json!({
+            "wrapS": wrap(sampler.wrap_s),
+            "wrapT": wrap(sampler.wrap_t),
+            "magFilter": 9728 + (sampler.mag == Filter::Linear) as u32,
+            "minFilter": min,
+        });
+        let index = append(&mut self.document.json, "/samplers", entry);
+        set_pointer(&mut self.document.json, &format!("/textures/{texture}/sampler"), json!(index));
+        Ok(())
     }
 
     /// Mesh and primitive that have the material but not the set of texture coordinates.

@@ -119,3 +119,23 @@ fn a_failed_save_leaves_the_old_file() {
     assert!(Scene::load(&path).unwrap().instances().is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays behind");
 }
+
+#[test]
+fn samplers_come_back_as_they_were_set() {
+    use lumigrad_scene::{Filter, Material, Sampler, Wrap};
+    let mut scene = Scene::new("samplers");
+    let material = scene.add_material(&Material::default()).unwrap();
+    let slot = format!("/materials/{material}/pbrMetallicRoughness/baseColorTexture");
+    scene.create_texture(&slot, 1, 1, &[1.0; 4]).unwrap();
+    let filters = [Filter::Nearest, Filter::Linear];
+    let wraps = [Wrap::Repeat, Wrap::MirroredRepeat, Wrap::ClampToEdge];
+    for k in 0..36 {
+        let mip = [None, Some(Filter::Nearest), Some(Filter::Linear)][k / 4 % 3];
+        let (wrap_s, wrap_t) = (wraps[k / 12], wraps[(k + 1) % 3]);
+        let sampler = Sampler { wrap_s, wrap_t, mag: filters[k % 2], min: filters[k / 2 % 2], mip };
+        scene.set_sampler(0, sampler).unwrap();
+        let again = Scene::from_bytes(&scene.to_glb().unwrap(), "again").unwrap();
+        assert_eq!(again.textures()[0].sampler, sampler);
+    }
+    assert!(scene.set_sampler(1, Sampler::default()).is_err());
+}

@@ -10,6 +10,9 @@ pub enum Error {
     /// A lattice that is none.
     #[error("{0}")]
     Lattice(String),
+    /// Costs of a split that are none.
+    #[error("minimum cut: {0}")]
+    Split(String),
 }
 
 /// Result of work on voxels.

@@ -3,6 +3,7 @@
 mod core;
 mod fields;
 mod guidance;
+mod quality;
 mod raster;
 mod splats;
 mod timing;
@@ -12,6 +13,7 @@ use crate::core::Device;
 use crate::run::Summary;
 use crate::run::job::commands::BenchJob;
 use crate::{Error, Result};
+pub use quality::{BenchQualityJob, quality};
 
 /// A case measures on a device and writes its figures into the summary.
 type Case = fn(&Device, &mut Summary) -> Result<()>;

@@ -14,7 +14,9 @@ pub(crate) mod signal;
 pub(crate) mod solid;
 pub(crate) mod sound;
 pub(crate) mod source;
+mod splats;
 pub(crate) mod surface;
+mod textured;
 pub(crate) mod trace;
 
 pub(crate) use file::FieldFile;

@@ -65,6 +65,11 @@ pub trait Source {
         Ok(self.tangents(points)?.iter().map(|t| unit(&t[1..])).collect())
     }
 
+    /// Unit normals of a surface that was taken out of it, at its vertices.
+    fn surface_normals(&self, positions: &[[f32; 3]], _triangles: &[[u32; 3]]) -> Result<Vec<[f32; 3]>> {
+        self.normals(positions)
+    }
+
     /// Mean curvatures at points of the surface, in one over the world's units; `None` where they are not known.
     fn curvatures(&self, _points: &[[f32; 3]]) -> Result<Option<Vec<f32>>> {
         Ok(None)
@@ -73,6 +78,17 @@ pub trait Source {
     /// Colours at points of the surface, sRGB encoded; `None` where it has none.
     fn colours(&self, _points: &[[f32; 3]]) -> Result<Option<Vec<[f32; 3]>>> {
         Ok(None)
+    }
+
+    /// Colours that are seen along the normals of points which may be off the surface, by `reach` to either side; `None` where
+    /// it has none at points, though its views may have.
+    fn skin(&self, points: &[[f32; 3]], _normals: &[[f32; 3]], _reach: f32) -> Result<Option<Vec<[f32; 3]>>> {
+        self.colours(points)
+    }
+
+    /// Whether it is a surface with colours that are the same from all sides: a mesh with textures looks as it does.
+    fn is_binary(&self) -> bool {
+        false
     }
 }
 

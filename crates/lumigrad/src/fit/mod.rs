@@ -66,6 +66,7 @@ pub const FITS: &[Fit] = &[
     material::FIT,
     crate::train::field::FIT,
     crate::train::voxels::FIT,
+    crate::edit::EDIT,
     crate::prior::TRAIN,
 ];
 

@@ -105,6 +105,16 @@ impl Flexible {
         }
     }
 
+    /// The grid, in the mesh's space.
+    pub fn grid(&self) -> &SampleGrid {
+        self.cubes.grid()
+    }
+
+    /// From there to the world.
+    pub fn world(&self, scene: &Scene) -> glam::DMat4 {
+        scene.instances().first().map_or(glam::DMat4::IDENTITY, |one| one.world)
+    }
+
     fn values(&self, arrays: &[Var]) -> Result<Var> {
         Ok(arrays[0].maximum(&self.floor.cast(arrays[0].dtype())?.into())?)
     }

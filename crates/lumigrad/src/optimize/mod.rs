@@ -21,6 +21,7 @@ mod score;
 mod settings;
 mod shape;
 mod start;
+mod topology;
 mod tuning;
 mod uncertainty;
 mod variable;

@@ -10,11 +10,30 @@ use crate::splat::Background;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_geometry::Cut;
-use lumigrad_raster::Bindings;
+use lumigrad_raster::{Bindings, Camera, Frame};
 
 impl Optimizer<'_> {
     /// Encoded pictures of targets at the present state: over black, or as photographs without alpha show them.
     pub fn pictures(&self, targets: &[Target], training: bool) -> Result<Vec<Tensor>> {
+        self.shown(targets, training, |frame, camera, t| {
+            let picture = encode(&frame.render(camera)?.image)?;
+            let shown = if t.opaque { over(&picture, fixed(self.settings.background), true)? } else { picture };
+            Ok(shown.tensor().clone())
+        })
+    }
+
+    /// Encoded pictures of targets at the present state, over black.
+    pub(super) fn pictures_over_black(&self, targets: &[Target]) -> Result<Vec<Tensor>> {
+        self.shown(targets, true, |frame, camera, _| Ok(encode(&frame.render(camera)?.image)?.tensor().clone()))
+    }
+
+    /// What `of` makes of the present state, seen by each target's camera.
+    pub(super) fn shown<T>(
+        &self,
+        targets: &[Target],
+        training: bool,
+        of: impl Fn(&Frame, &Camera, &Target) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut bindings = Bindings::new();
         for v in &self.variables {
             v.bind(&v.value.clone().into(), &mut bindings)?;
@@ -35,9 +54,7 @@ impl Optimizer<'_> {
             .enumerate()
             .map(|(k, t)| {
                 let camera = self.camera(t, k, viewmats.as_ref(), lens.as_ref())?;
-                let picture = encode(&frame.render(&camera)?.image)?;
-                let shown = if t.opaque { over(&picture, fixed(self.settings.background), true)? } else { picture };
-                Ok(shown.tensor().clone())
+                of(&frame, &camera, t)
             })
             .collect()
     }

@@ -18,6 +18,9 @@ impl Optimizer<'_> {
         c.facts.insert("seconds".into(), self.seconds.to_string());
         c.facts.insert("rate factor".into(), self.rate_factor.to_string());
         self.save_meshes(&mut c);
+        if let Some(topology) = &self.topology {
+            topology.save(&mut c);
+        }
         if let Some(tuning) = &self.tuning {
             tuning.save(&mut c);
         }
@@ -44,6 +47,9 @@ impl Optimizer<'_> {
         self.seconds = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
         self.rate_factor = c.facts.get("rate factor").and_then(|s| s.parse().ok()).unwrap_or(1.0);
         self.restore_meshes(c)?;
+        if let Some(topology) = &mut self.topology {
+            topology.restore(c);
+        }
         if let Some(tuning) = &mut self.tuning {
             tuning.restore(c);
         }

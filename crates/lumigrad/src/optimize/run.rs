@@ -9,6 +9,7 @@ use super::poses::Poses;
 use super::problem::{Problem, Target, bounds};
 use super::settings::Settings;
 use super::start::{initialise, initialise_intrinsics, optimised_environment};
+use super::topology::Topology;
 use super::tuning::Tuning;
 use super::variable::{Variable, default_rate};
 use crate::run::Record;
@@ -43,6 +44,8 @@ pub struct Optimizer<'p> {
     pub(super) stage: usize,
     /// The shape, where it is no mesh; the first variables are its arrays.
     pub(super) flexible: Option<Flexible>,
+    /// Where it gets holes and islands.
+    pub(super) topology: Option<Topology>,
     /// How much of the run is done, from 0 to 1.
     pub(super) progress: f64,
     pub(super) intrinsics: Option<Intrinsics>,
@@ -149,6 +152,7 @@ impl<'p> Optimizer<'p> {
             base: problem.scene.clone(),
             stage: 0,
             flexible,
+            topology: settings.topology.then(Topology::default),
             progress: 0.0,
             loss: Loss::from_name(&settings.loss)?,
             estimator: None,
@@ -256,6 +260,7 @@ impl<'p> Optimizer<'p> {
     pub fn step(&mut self, progress: f64) -> Result<f64> {
         self.progress = progress;
         self.remesh_when_due(progress)?;
+        self.nucleate_when_due(progress)?;
         self.tune_when_due(progress)?;
         // The method may write to arrays that nobody else holds; while it works, they are not here.
         let mut method = self.method.take().expect("a step does not begin within another");

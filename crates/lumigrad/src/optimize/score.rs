@@ -6,7 +6,7 @@ use super::run::Optimizer;
 use crate::run::{Summary, flatten};
 use crate::{Error, Result};
 use lumigrad_core::Tensor;
-use lumigrad_geometry::{Surface, compare};
+use lumigrad_geometry::{Surface, Topology, compare};
 use lumigrad_scene::ParameterKind;
 
 /// Samples of each surface for chamfer distances.
@@ -52,6 +52,13 @@ pub(super) fn score(
         summary.metric("chamfer_percent", c.chamfer_percent);
         summary.metric("f_score", c.f_score);
         summary.metric("normal_angle_deg", c.normal_angle_deg);
+        if optimizer.flexible.is_some() {
+            let topology = Topology::welded(&a.positions, &a.triangles)?;
+            summary.metric("n_components", topology.n_parts as f64);
+            if let Some(genus) = topology.genus() {
+                summary.metric("genus", genus as f64);
+            }
+        }
     }
     let (mut textures, mut errors) = (vec![], vec![]);
     for v in optimizer.variables().iter().filter(|v| !v.is_geometry()) {

@@ -66,6 +66,8 @@ pub struct Settings {
     pub params: Vec<ParamChoice>,
     /// Cells along the longest side of the grid that shape is made of, where it is no mesh.
     pub grid: Option<usize>,
+    /// Whether it gets holes and islands where the loss asks for them.
+    pub topology: bool,
     /// Where it starts.
     pub init: Vec<(String, Init)>,
     /// Random rotation in degrees and translation in % of the distance for every view.
@@ -151,17 +153,15 @@ impl Settings {
                 return Err(need("picture to match", "--views DIR (posed pictures), or --target SCENE --views N"));
             }
         };
-        let later = |flag: &str, what: &str, instead: &str| {
-            Err(Error::usage(flag, format!("{what} is not in this version yet"), format!("available: {instead}")))
-        };
         let stochastic = job.gradient == "stochastic";
         if stochastic {
             check_estimates(job)?;
         }
-        if job.topology {
-            return later("--topology", "the derivative of topology", "--representation flexicubes");
-        }
         let flexible = job.representation == "flexicubes";
+        if job.topology && !flexible {
+            let what = "meshes keep their connections";
+            return Err(Error::usage("--topology", what, "add --representation flexicubes"));
+        }
         if flexible {
             check_flexible(job)?;
         }
@@ -197,6 +197,7 @@ impl Settings {
             downscale: job.downscale,
             max_size: job.max_size,
             grid: flexible.then_some(job.grid_resolution),
+            topology: job.topology,
             params: job.param.iter().map(|p| ParamChoice { pattern: p.pointer.clone(), rate: p.lr }).collect(),
             init,
             perturb_cameras: job.perturb_cameras.map(|[d, p]| (d, p)),

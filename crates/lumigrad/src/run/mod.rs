@@ -28,7 +28,7 @@ pub use eval::eval;
 pub use event::{Event, Observer, Silent, Stop};
 pub use folder::RunFolder;
 pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, require_memory, scene_bytes};
-pub(crate) use render::{ELEVATION, choose, file_name, make_folder};
+pub(crate) use render::{ELEVATION, choose, file_name, make_folder, sphere_of};
 pub use render::{RenderSettings, SIZE, cameras, render};
 pub use saves::Saves;
 pub use sphere::sphere;

@@ -101,7 +101,7 @@ fn own_cameras(scene: &Scene, size: Size) -> Result<Vec<View>> {
 }
 
 /// Centre and radius of a sphere around everything that is drawn.
-fn sphere(scene: &Scene) -> Result<([f64; 3], f64)> {
+pub(crate) fn sphere_of(scene: &Scene) -> Result<([f64; 3], f64)> {
     let (mut lo, mut hi) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
     for instance in scene.instances() {
         for p in scene.world_geometry(&instance)?.positions {
@@ -120,7 +120,7 @@ fn sphere(scene: &Scene) -> Result<([f64; 3], f64)> {
 }
 
 fn orbits(scene: &Scene, n: usize, size: Size) -> Result<Vec<View>> {
-    let (centre, radius) = sphere(scene)?;
+    let (centre, radius) = sphere_of(scene)?;
     Ok(orbit(n, &Framing::of_sphere(centre, radius, (size.width, size.height)), ELEVATION))
 }
 
@@ -147,7 +147,7 @@ pub fn render(
     }
     let renderer = Renderer::new(scene, device, &Options { environment, dtype: None })?;
     let frame = renderer.frame(&Bindings::new())?;
-    let (centre, radius) = sphere(scene)?;
+    let (centre, radius) = sphere_of(scene)?;
     make_folder(folder)?;
     let mut written = vec![];
     for view in views {

@@ -7,10 +7,10 @@ mod report;
 mod splats;
 mod start;
 mod state;
-mod views;
+pub(crate) mod views;
 pub mod voxels;
 
-pub(crate) use dataset::bilinear;
+pub(crate) use dataset::{Dataset, Shot, bilinear, name};
 pub use radiance::SpaceKeys;
 pub use splats::splats;
-pub(crate) use views::camera;
+pub(crate) use views::{camera, scores};

@@ -103,7 +103,8 @@ job_keys! {
         representation: String, Choice(&["mesh", "flexicubes"]), default "\"mesh\"";
         /// With flexicubes: cells of the grid along the longest side of the scene, 16 to 256.
         grid_resolution: usize, Count(2), default "64";
-        /// Let the number and the connections of triangles change.
+        /// With flexicubes: pierce the shape and begin new parts where the loss's derivative by a vanishing hole or ball says so
+        /// (Mehta et al. 2023), twelve times in the first part of the run.
         topology: bool, Flag, default "false";
         /// Give optimised shapes even triangles, and more of them, after 20, 40 and 60 % of the run (Botsch & Kobbelt 2004).
         /// Surfaces that carry textures, colours or joints keep their triangles, and so does Levenberg-Marquardt.

@@ -136,6 +136,17 @@ impl Document {
         Ok(())
     }
 
+    /// Sets a key to a value.
+    ///
+    /// # Errors
+    /// An unknown key, or a value that does not fit it.
+    pub fn set(&mut self, name: &str, value: Value) -> Result<()> {
+        let key = self.known(name).map_err(|(m, h)| Error::usage(name, m, h))?;
+        let value = key.kind.normalise(value).map_err(|m| Error::usage(name, m, ""))?;
+        self.values.insert(name.into(), value);
+        Ok(())
+    }
+
     /// Applies `key=value` or `section.key=value`; the value is TOML, or a bare text.
     ///
     /// # Errors
@@ -197,7 +208,7 @@ impl Document {
         for key in &self.command.keys {
             match (self.get(key.name), key.kind) {
                 (Some(value), _) => table.insert(key.name.into(), value),
-                (None, Kind::Params) => table.insert(key.name.into(), Value::Array(vec![])),
+                (None, Kind::Params | Kind::Paths) => table.insert(key.name.into(), Value::Array(vec![])),
                 (None, Kind::Inits) => table.insert(key.name.into(), Value::Table(Table::new())),
                 (None, _) => None,
             };

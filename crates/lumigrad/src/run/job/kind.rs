@@ -20,6 +20,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A file or folder; in a job file, relative to it.
     Path,
+    /// Several of these.
+    Paths,
     /// `WxH`: columns and rows.
     Size,
     /// This many numbers.
@@ -48,7 +50,7 @@ impl Kind {
             Kind::Text => "TEXT".into(),
             Kind::Choice(words) if words.len() <= 4 => words.join("|"),
             Kind::Choice(_) => "NAME".into(),
-            Kind::Path => "PATH".into(),
+            Kind::Path | Kind::Paths => "PATH".into(),
             Kind::Size => "WxH".into(),
             Kind::Numbers(n) => ["X", "Y", "Z", "W"][..n.min(4)].join(","),
             Kind::PathOrCount => "DIR|N".into(),
@@ -62,7 +64,7 @@ impl Kind {
 
     /// Whether a flag of this kind may be given several times.
     pub fn is_list(self) -> bool {
-        matches!(self, Kind::Params | Kind::Inits)
+        matches!(self, Kind::Params | Kind::Inits | Kind::Paths)
     }
 
     /// The canonical form of a value.
@@ -100,6 +102,10 @@ impl Kind {
             (Kind::Choice(words), _) => Err(expected(&format!("one of {}", words.join(", ")))),
             (Kind::Path, Value::String(s)) if !s.is_empty() => Ok(Value::String(s)),
             (Kind::Path, _) => Err(expected("a path")),
+            (Kind::Paths, Value::Array(items)) => {
+                items.into_iter().map(|v| Kind::Path.normalise(v)).collect::<Result<_, _>>().map(Value::Array)
+            }
+            (Kind::Paths, v) => Ok(Value::Array(vec![Kind::Path.normalise(v)?])),
             (Kind::Size, v) => size(&v).ok_or_else(|| expected("a size such as \"256x256\" (1 to 32768 a side)")),
             (Kind::Numbers(n), v) => list(&v).filter(|x| x.len() == n).map(floats).ok_or_else(|| {
                 let example = ["5", "5,5", "1,1,1", "1,1,1,1"][n.clamp(1, 4) - 1];
@@ -127,6 +133,9 @@ impl Kind {
         let join = |s: String| Value::String(folder.join(s).to_string_lossy().into_owned());
         match (self, value) {
             (Kind::Path | Kind::PathOrCount | Kind::PathOrColor, Value::String(s)) => join(s),
+            (Kind::Paths, Value::Array(items)) => {
+                Value::Array(items.into_iter().map(|v| Kind::Path.rebase(v, folder)).collect())
+            }
             (Kind::Camera, Value::String(s)) if s.ends_with(".json") => join(s),
             (Kind::Inits, Value::Table(table)) => {
                 let rebased = table.into_iter().map(|(pointer, v)| match v {

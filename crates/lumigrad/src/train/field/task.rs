@@ -39,7 +39,7 @@ impl Task for FieldTask<'_> {
         let plain: Vec<Var> = parameters.iter().map(Var::stop_gradient).collect();
         self.space.occupied.follow(&self.field, &plain, step, seed)?;
         let own = random::hash(seed ^ 0xf1e1d, step);
-        let mut batch = self.space.draw(self.job.fit.run.batch.unwrap_or(BATCH), own)?;
+        let mut batch = self.space.draw(self.job.fit.run.batch.unwrap_or(BATCH), 1, own)?;
         let march = self.annealed(step);
         let scene = self.space.scene(&self.field, &march);
         let (_, mut loss) = self.space.loss(&scene, parameters, &mut batch)?;

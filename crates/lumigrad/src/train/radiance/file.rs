@@ -66,6 +66,45 @@ pub fn to_bytes<M: Kept>(medium: &M, scene: &Scene, values: &[Tensor]) -> Result
     Ok(Model { field: medium.clone(), values: values.to_vec(), facts }.to_bytes()?)
 }
 
+/// A medium of one kind, as a file holds it.
+pub(crate) struct Opened<M> {
+    pub(crate) medium: M,
+    pub(crate) values: Vec<Tensor>,
+    pub(crate) domain: Domain,
+    pub(crate) march: March,
+    pub(crate) grid: Occupancy,
+    pub(crate) background: [f32; 3],
+}
+
+impl<M: Kept> Opened<M> {
+    /// Reads a file's bytes; `None` where it is of another kind.
+    ///
+    /// # Errors
+    /// What it says of itself is wrong.
+    pub(crate) fn read(path: &Path, bytes: &[u8], device: &Device) -> Option<Result<Self>> {
+        Model::<M>::is_in(bytes).then(|| Self::whole(path, bytes, device))
+    }
+
+    fn whole(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
+        let help = "write the file anew by lumigrad train";
+        let wrong = |message: String| Error::file(path.display(), message, help);
+        let Model { field, values, facts } = Model::<M>::from_bytes(bytes, device).map_err(|e| wrong(e.to_string()))?;
+        let text = facts.get(PLACE).ok_or_else(|| wrong(format!("it lacks {PLACE:?}")))?;
+        let place: Place = serde_json::from_str(text).map_err(|e| wrong(format!("{PLACE}: {e}")))?;
+        let numbers = [place.step, place.ratio, place.range[0], place.range[1]];
+        if !numbers.iter().all(|x| x.is_finite() && *x >= 0.0) || !(place.step > 1e-5) || place.most > 1 << 16 {
+            return Err(wrong(format!("{PLACE}: steps of {numbers:?}, {} of a ray", place.most)));
+        }
+        let domain = Domain::new(place.centre, place.half, place.unbounded).map_err(|e| wrong(e.to_string()))?;
+        let bits = BASE64.decode(&place.occupancy).map_err(|e| wrong(format!("occupancy: {e}")))?;
+        let grid = Occupancy::from_bits(place.resolution, &bits, device)?;
+        let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
+        let Place { step, ratio, range, most, unbounded, background, .. } = place;
+        let march = March { step, ratio, range, most, total: usize::MAX, unbounded };
+        Ok(Self { medium: field, values, domain, march, grid, background })
+    }
+}
+
 /// A trained medium.
 pub(crate) struct Trained {
     pub(super) name: String,
@@ -90,27 +129,12 @@ impl Trained {
 
     /// A medium of one kind; `None` where the file is of another.
     fn of<M: Kept>(path: &Path, bytes: &[u8], device: &Device) -> Option<Result<Self>> {
-        Model::<M>::is_in(bytes).then(|| Self::whole::<M>(path, bytes, device))
-    }
-
-    fn whole<M: Kept>(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
-        let help = "write the file anew by lumigrad train";
-        let wrong = |message: String| Error::file(path.display(), message, help);
-        let Model { field, values, facts } = Model::<M>::from_bytes(bytes, device).map_err(|e| wrong(e.to_string()))?;
-        let text = facts.get(PLACE).ok_or_else(|| wrong(format!("it lacks {PLACE:?}")))?;
-        let place: Place = serde_json::from_str(text).map_err(|e| wrong(format!("{PLACE}: {e}")))?;
-        let numbers = [place.step, place.ratio, place.range[0], place.range[1]];
-        if !numbers.iter().all(|x| x.is_finite() && *x >= 0.0) || !(place.step > 1e-5) || place.most > 1 << 16 {
-            return Err(wrong(format!("{PLACE}: steps of {numbers:?}, {} of a ray", place.most)));
-        }
-        let domain = Domain::new(place.centre, place.half, place.unbounded).map_err(|e| wrong(e.to_string()))?;
-        let bits = BASE64.decode(&place.occupancy).map_err(|e| wrong(format!("occupancy: {e}")))?;
-        let grid = Occupancy::from_bits(place.resolution, &bits, device)?;
-        let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
-        let Place { step, ratio, range, most, unbounded, background, .. } = place;
-        let march = March { step, ratio, range, most, total: usize::MAX, unbounded };
         let name = path.display().to_string();
-        Ok(Self { name, medium: Box::new(field), values, domain, march, grid, background, device: device.clone() })
+        let whole = |o: Opened<M>| {
+            let Opened { medium, values, domain, march, grid, background } = o;
+            Self { name, medium: Box::new(medium), values, domain, march, grid, background, device: device.clone() }
+        };
+        Opened::<M>::read(path, bytes, device).map(|read| read.map(whole))
     }
 
     /// The medium where it lies.

@@ -22,6 +22,9 @@ job_keys! {
         /// bounded: all is in a box around what the cameras look at; unbounded: space around the box is contracted into it.
         /// auto: bounded where pictures have alpha or masks.
         scene_type: String, Choice(&["auto", "bounded", "unbounded"]), default "\"auto\"";
+        /// What pixels outside of masks are. silhouette: empty, for the mask shows what is to be reconstructed; ignore: unknown, they
+        /// do not count. auto: silhouette in bounded scenes.
+        masks: String, Choice(&["auto", "silhouette", "ignore"]), default "\"auto\"";
         /// Half of the box's side, in parts of what the cameras see where they look.
         extent: f64, Amount, default "1.0";
         /// Samples of a step at most; rays are left out of it until they fit.

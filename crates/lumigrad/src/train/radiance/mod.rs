@@ -8,10 +8,11 @@ mod scene;
 mod space;
 mod surface;
 
-pub(crate) use file::Trained;
+pub(crate) use file::{Opened, Trained, to_bytes};
 pub use keys::SpaceKeys;
+pub use occupied::Occupied;
 pub use pixels::Batch;
-pub use scene::Light;
+pub use scene::{Light, Scene};
 pub use space::Space;
 
 use crate::Result;
@@ -32,6 +33,16 @@ pub trait Medium {
     /// Least weight of a sample whose colour is worth looking at; samples of less are left out as if they were empty.
     fn least_weight(&self) -> f64 {
         0.0
+    }
+
+    /// Whether opacity jumps and colours are the same from all sides.
+    fn is_binary(&self) -> bool {
+        false
+    }
+
+    /// Rays of a pixel of a picture, whose mean it is.
+    fn rays_per_pixel(&self) -> usize {
+        1
     }
 }
 

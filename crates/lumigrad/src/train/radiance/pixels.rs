@@ -20,20 +20,24 @@ pub struct Batch {
     pub weights: Tensor,
     /// What stands behind them, [N, 3].
     pub behind: Tensor,
+    /// Rays of each pixel, which are neighbours.
+    pub per_pixel: usize,
 }
 
 /// Pixels of all training pictures that count.
 pub struct Pixels {
     /// First pixel of each picture, and of none behind the last.
     starts: Vec<u64>,
+    /// Whether nothing is where masks are 0.
+    silhouettes: bool,
 }
 
 impl Pixels {
-    /// Of a data set.
+    /// Of a data set. Pixels outside of masks do not count, or with `silhouettes` are transparent.
     ///
     /// # Errors
     /// No pixel counts.
-    pub fn new(dataset: &Dataset) -> Result<Self> {
+    pub fn new(dataset: &Dataset, silhouettes: bool) -> Result<Self> {
         let counts = |shot: &Shot| shot.mask.is_empty() || shot.mask.iter().any(|m| *m > 0.0);
         if !dataset.train.iter().any(counts) {
             return Err(Error::job("the masks of all training pictures leave no pixel"));
@@ -42,13 +46,13 @@ impl Pixels {
         for shot in &dataset.train {
             starts.push(starts[starts.len() - 1] + (shot.view.width * shot.view.height) as u64);
         }
-        Ok(Self { starts })
+        Ok(Self { starts, silhouettes })
     }
 
-    /// So many, by a seed.
+    /// So many rays, by a seed, `per_pixel` of each pixel: through its centre, or anywhere in it where they are several.
     pub fn draw(
         &self,
-        (n, seed): (usize, u64),
+        (n, per_pixel, seed): (usize, usize, u64),
         dataset: &Dataset,
         domain: &Domain,
         background: Background,
@@ -56,21 +60,29 @@ impl Pixels {
     ) -> Result<Batch> {
         let all = self.starts[self.starts.len() - 1];
         let (mut places, mut colours, mut weights, mut behind, mut shifts) = (vec![], vec![], vec![], vec![], vec![]);
-        for k in 0..n as u64 {
+        let n = (n / per_pixel).max(1) * per_pixel;
+        for ray in 0..n as u64 {
+            let k = ray / per_pixel as u64;
             let pixel = random::hash(seed, 8 * k) % all;
             let picture = self.starts.partition_point(|s| *s <= pixel) - 1;
             let (shot, i) = (&dataset.train[picture], (pixel - self.starts[picture]) as usize);
             let width = shot.view.width;
-            places.push((&shot.view, [(i % width) as f64 + 0.5, (i / width) as f64 + 0.5]));
+            let spot = match per_pixel {
+                1 => [0.5; 2],
+                _ => [5, 6].map(|c| random::uniform(seed, 8 * ray + c)),
+            };
+            places.push((&shot.view, [(i % width) as f64 + spot[0], (i / width) as f64 + spot[1]]));
             let back = match background {
                 Background::Random => [1, 2, 3].map(|c| random::uniform(seed, 8 * k + c) as f32),
                 fixed_one => fixed(fixed_one),
             };
-            let alpha = shot.alpha.get(i).copied().unwrap_or(1.0);
+            let mask = shot.mask.get(i).copied().unwrap_or(1.0);
+            let (kept, weight) = if self.silhouettes { (mask, 1.0) } else { (1.0, mask) };
+            let alpha = kept * shot.alpha.get(i).copied().unwrap_or(1.0);
             colours.extend([0, 1, 2].map(|c| shot.colour[i][c] * alpha + back[c] * (1.0 - alpha)));
-            weights.push(shot.mask.get(i).copied().unwrap_or(1.0));
+            weights.push(weight);
             behind.extend(back);
-            shifts.push(random::uniform(seed, 8 * k + 4) as f32);
+            shifts.push(random::uniform(seed, 8 * ray + 4) as f32);
         }
         let tensor = |data: &[f32], width: usize| Tensor::from_slice(device, data, &[n, width]);
         Ok(Batch {
@@ -79,6 +91,7 @@ impl Pixels {
             colours: tensor(&colours, 3)?,
             weights: tensor(&weights, 1)?,
             behind: tensor(&behind, 3)?,
+            per_pixel,
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct Light {
     pub weights: Var,
     /// [M, 3].
     pub seen: Var,
+    /// Per unit of the cube, [M, 1].
+    pub densities: Var,
 }
 
 impl Scene<'_> {
@@ -64,6 +66,7 @@ impl Scene<'_> {
             samples,
             weights,
             seen,
+            densities,
         };
         let done = light.samples.n_rays();
         Ok((light, done))
@@ -73,27 +76,114 @@ impl Scene<'_> {
     pub fn picture(&self, values: &[Tensor], view: &View, device: &Device) -> Result<Image> {
         let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
         let n = view.width * view.height;
+        let each = self.medium.rays_per_pixel().max(1);
         let mut image = Image { width: view.width, height: view.height, ..Image::default() };
         let (forward, unit) = (view.forward(), self.domain.unit());
         let mut start = 0;
         while start < n {
-            let end = (start + CHUNK).min(n);
-            let rays = Rays::of_pixels(self.domain, view, start..end, device)?;
-            let shifts = Tensor::zeros(device, lumigrad_core::DType::F32, &[end - start])?;
-            let (light, done) = self.light(&parameters, &rays, &shifts, SAMPLES)?;
+            let end = (start + CHUNK.div_ceil(each)).min(n);
+            let rays = match each {
+                1 => Rays::of_pixels(self.domain, view, start..end, device)?,
+                _ => {
+                    let places = (start * each..end * each).map(|k| (view, place(view, k / each, (k % each, each))));
+                    Rays::new(self.domain, &places.collect::<Vec<_>>(), device)?
+                }
+            };
+            let shifts = Tensor::zeros(device, lumigrad_core::DType::F32, &[rays.len()])?;
+            let (light, done) = self.light(&parameters, &rays, &shifts, SAMPLES.max(each * self.march.most))?;
+            let done = done / each;
             let (colours, opacities) =
                 (light.colours.tensor().to_vec::<f32>()?, light.opacities.tensor().to_vec::<f32>()?);
             let (depths, views) = (light.depths.tensor().to_vec::<f32>()?, rays.views.to_vec::<f32>()?);
-            for k in 0..done {
-                let left = 1.0 - opacities[k];
-                image.colour.push([0, 1, 2].map(|c| colours[3 * k + c] + left * self.background[c]));
-                image.alpha.push(opacities[k]);
-                let along: f64 = (0..3).map(|a| forward[a] * views[3 * k + a] as f64).sum();
-                image.depth.push((depths[k] as f64 * along * unit) as f32);
+            let share = 1.0 / each as f32;
+            for own in (0..done).map(|k| k * each..(k + 1) * each) {
+                let (mut colour, mut alpha, mut depth) = ([0.0; 3], 0.0, 0.0);
+                for k in own {
+                    (0..3).for_each(|c| colour[c] += share * colours[3 * k + c]);
+                    alpha += share * opacities[k];
+                    let along: f64 = (0..3).map(|a| forward[a] * views[3 * k + a] as f64).sum();
+                    depth += share * (depths[k] as f64 * along * unit) as f32;
+                }
+                let left = 1.0 - alpha;
+                image.colour.push([0, 1, 2].map(|c| colour[c] + left * self.background[c]));
+                image.alpha.push(alpha);
+                image.depth.push(depth);
             }
             // A ray has fewer samples than are looked at (`March::most`): there is always a next one.
             start += done;
         }
         Ok(image)
+    }
+}
+
+/// The place of a ray of a pixel: those of a pixel are spread evenly over it (Roberts 2018, the plastic sequence).
+pub fn place(view: &View, pixel: usize, (k, n): (usize, usize)) -> [f64; 2] {
+    let spot = match n {
+        1 => [0.5; 2],
+        _ => {
+            [0.754_877_666_246_692_7, 0.569_840_290_998_053_2].map(|step: f64| (0.5 + step * (k as f64 + 0.5)).fract())
+        }
+    };
+    [(pixel % view.width) as f64 + spot[0], (pixel / view.width) as f64 + spot[1]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lumigrad_core::Map;
+
+    /// A wire along y that nothing shines through, seen by so many rays of a pixel.
+    struct Wire {
+        radius: f64,
+        rays: usize,
+    }
+
+    impl Medium for Wire {
+        fn densities(&self, _: &[Var], points: &Var) -> Result<Var> {
+            let map = Map::cached(&format!("test/wire {}", self.radius), |m| {
+                let [x, _, z] = m.item("points");
+                m.output("density", &[(x * x + z * z).less_eq(self.radius * self.radius).select(1e5, 0.0)]);
+            });
+            Ok(map.apply(&[points])?.remove(0))
+        }
+
+        fn encode_directions(&self, directions: &Var) -> Result<Var> {
+            Ok(directions.clone())
+        }
+
+        fn evaluate(&self, parameters: &[Var], points: &Var, _: &Var) -> Result<(Var, Var)> {
+            Ok((self.densities(parameters, points)?, points.scale(0.0)?.offset(1.0)?))
+        }
+
+        fn rays_per_pixel(&self) -> usize {
+            self.rays
+        }
+    }
+
+    #[test]
+    fn many_rays_of_a_pixel_see_what_is_thinner_than_it() {
+        let device = Device::cpu();
+        let domain = Domain::new([0.0; 3], [1.0; 3], false).unwrap();
+        let grid = Occupancy::full(8, &device).unwrap();
+        // The wire lies between two columns of pixels.
+        let view = View::look_at("wire", [0.0, 0.0, 4.0], [0.0; 3], [0.0, 1.0, 0.0], 0.3, (16, 16)).unwrap();
+        let pixel = 4.0 / view.intrinsics[0];
+        let radius = 0.2 * pixel;
+        let step = 0.25 * radius;
+        let march = March { step, ratio: 0.0, range: [0.05, 10.0], most: 1 << 14, total: usize::MAX, unbounded: false };
+        let mean = |rays: usize| -> f64 {
+            let medium = Wire { radius, rays };
+            let scene = Scene { medium: &medium, domain: &domain, march: &march, grid: &grid, background: [0.0; 3] };
+            let image =
+                scene.picture(&[Tensor::zeros(&device, lumigrad_core::DType::F32, &[1]).unwrap()], &view, &device);
+            let image = image.unwrap();
+            assert_eq!((image.colour.len(), image.depth.len()), (256, 256));
+            image.colour.iter().map(|c| f64::from(c[0])).sum::<f64>() / 256.0
+        };
+        // Of the width of a row.
+        let exact = 2.0 * radius / (16.0 * pixel);
+        let [one, many] = [1, 16].map(mean);
+        assert_eq!(one, 0.0, "no ray through a pixel's centre meets the wire");
+        assert!((many / exact - 1.0).abs() < 0.3, "{many} of {exact}");
     }
 }

@@ -55,9 +55,13 @@ impl<'a> Space<'a> {
     ) -> Result<Self> {
         let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
         let occupied = Occupied::new(resolution, march.step, device)?;
-        let (pixels, background) = (Pixels::new(dataset)?, background(&keys.background)?);
+        let silhouettes = match keys.masks.as_str() {
+            "auto" => !march.unbounded,
+            chosen => chosen == "silhouette",
+        };
+        let (pixels, background) = (Pixels::new(dataset, silhouettes)?, background(&keys.background)?);
         let (distortion, samples) = (keys.distortion_weight, keys.samples_per_step);
-        // What is cut out by masks is opaque: nothing may shine through it.
+        // What is cut out by masks is opaque, and outside of silhouettes is nothing: over a fixed background neither shows.
         let masked = |s: &Shot| !s.mask.is_empty() && s.alpha.is_empty();
         let behind = if dataset.train.iter().any(masked) { Background::Random } else { background };
         Ok(Self {
@@ -89,12 +93,12 @@ impl<'a> Space<'a> {
         Ok(())
     }
 
-    /// Pixels of a step.
+    /// Rays of a step, so many of each pixel.
     ///
     /// # Errors
     /// Memory.
-    pub fn draw(&self, n: usize, seed: u64) -> Result<Batch> {
-        self.pixels.draw((n, seed), self.dataset, &self.domain, self.behind, &self.device)
+    pub fn draw(&self, n: usize, per_pixel: usize, seed: u64) -> Result<Batch> {
+        self.pixels.draw((n, per_pixel, seed), self.dataset, &self.domain, self.behind, &self.device)
     }
 
     /// The light of a batch's first rays, as many as have no more samples than a step may, and the mean squared difference to the
@@ -110,7 +114,20 @@ impl<'a> Space<'a> {
         let var = |t: &Tensor| Var::from(t.clone());
         let left = light.opacities.scale(-1.0)?.offset(1.0)?;
         let shown = light.colours.add(&var(&batch.behind).mul(&left)?)?;
-        let mut loss = shown.sub(&var(&batch.colours))?.square()?.mul(&var(&batch.weights))?.mean()?;
+        let (missed, weights) = (shown.sub(&var(&batch.colours))?, var(&batch.weights));
+        let mut loss = match batch.per_pixel {
+            each if each > 1 && done >= each => {
+                // Rays of a pixel have one colour to meet together.
+                let pixels = done / each;
+                let first = |v: &Var| {
+                    Ok::<_, crate::Error>(
+                        v.slice(0, 0, pixels * each)?.reshape(&[pixels, each, v.shape()[1]])?.mean_axis(1)?,
+                    )
+                };
+                first(&missed)?.square()?.mul(&first(&weights)?)?.mean()?
+            }
+            _ => missed.square()?.mul(&weights)?.mean()?,
+        };
         if self.distortion > 0.0 {
             // Distances in parts of the box's side.
             let spread = light.samples.distortion(&light.weights)?.mul(&var(&batch.weights))?.mean()?;

@@ -2,7 +2,8 @@
 
 use super::super::dataset::{self, Dataset};
 use super::super::radiance::{Batch, Light, Space};
-use super::{FIT, Grids, TrainVoxelsJob, seen};
+use super::grids::MOST_RAYS;
+use super::{FIT, Grids, TrainVoxelsJob, binary, seen};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
 use crate::run::job::Document;
@@ -89,7 +90,7 @@ impl<'a> Dvgo<'a> {
         let domain = narrowed(job.space.domain(dataset)?);
         let longest = dataset.train.iter().map(|s| s.view.width.max(s.view.height)).max().unwrap_or(0);
         let side =
-            job.resolution.unwrap_or((longest + longest / 4).clamp(128, if domain.unbounded { 192 } else { 160 }));
+            job.resolution.unwrap_or(if domain.unbounded { 128 } else { (longest + longest / 4).clamp(128, 160) });
         let corners = side.saturating_pow(3);
         let bytes = (corners as u64).saturating_mul(NUMBER_BYTES * (job.features as u64 + 1));
         require_memory(bytes, "--resolution", "choose a coarser grid")?;
@@ -98,12 +99,22 @@ impl<'a> Dvgo<'a> {
         let lattice = Lattice::of_box(domain.half, corners >> FIRST)?;
         let cell = lattice.spacing()[0] * scale;
         let shift = ((FIRST_OPACITY / cell).exp() - 1.0).ln();
-        let grids = Grids::plain(lattice, (shift, scale), LEAST[0]);
+        let mut grids = Grids::plain(lattice, (shift, scale), LEAST[0]);
+        grids.rays = job.rays_per_pixel.unwrap_or(if job.method == binary::NAME { binary::RAYS } else { 1 });
+        if grids.rays > MOST_RAYS {
+            let message = format!("is {}", grids.rays);
+            return Err(Error::usage("--rays-per-pixel", message, format!("1 to {MOST_RAYS}")));
+        }
         let stages: &[_] = if job.method == "sparse" { &SPARSE_STAGES } else { &STAGES };
         let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), device)?;
         let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, stages, rates: None };
         task.count()?;
         Ok(task)
+    }
+
+    /// Whether opacity becomes binary.
+    fn is_binary(&self) -> bool {
+        self.job.method == binary::NAME
     }
 
     /// Counts cameras for the rates of the first grid.
@@ -151,8 +162,8 @@ impl<'a> Dvgo<'a> {
         self.grids.scale *= domain.unit() / self.space.domain.unit();
         self.grids.settle(lattice, None);
         (self.space.domain, self.space.march, self.grown) = (domain, march(&domain, &lattice), grown);
-        (self.grids.features, self.grids.width, self.grids.least_weight) =
-            (self.job.features, self.job.width, LEAST[1]);
+        let colour = if self.is_binary() { (binary::FEATURES, 0) } else { (self.job.features, self.job.width) };
+        ((self.grids.features, self.grids.width), self.grids.least_weight) = (colour, LEAST[1]);
         self.rates = None;
         self.space.fill()
     }
@@ -238,7 +249,7 @@ fn narrowed(domain: Domain) -> Domain {
 }
 
 /// How samples are placed in a lattice.
-fn march(domain: &Domain, lattice: &Lattice) -> March {
+pub fn march(domain: &Domain, lattice: &Lattice) -> March {
     let longest = lattice.spacing().into_iter().fold(f64::INFINITY, f64::min);
     // Of contracted space the box has half of the cells.
     let step = if domain.unbounded { 2.0 } else { 1.0 } * longest / PER_CELL;
@@ -250,6 +261,9 @@ fn march(domain: &Domain, lattice: &Lattice) -> March {
 impl Task for Dvgo<'_> {
     fn progress(&mut self, progress: f64) {
         self.progress = progress;
+        if self.is_binary() {
+            self.grids.sharpness = binary::sharpness(progress);
+        }
     }
 
     fn regrown(&mut self, values: &[Tensor]) -> Result<Option<Vec<Parameter>>> {
@@ -263,9 +277,14 @@ impl Task for Dvgo<'_> {
         let plain: Vec<Var> = slowed.iter().map(Var::stop_gradient).collect();
         self.space.occupied.follow(&self.grids, &plain, step, seed)?;
         let own = random::hash(seed ^ 0x0ce1, step);
-        let mut batch = self.space.draw(self.job.run.batch.unwrap_or(BATCH), own)?;
+        let rays = if self.is_binary() { binary::rays(self.progress, self.grids.rays) } else { self.grids.rays };
+        let mut batch = self.space.draw(self.job.run.batch.unwrap_or(BATCH), rays, own)?;
         let scene = self.space.scene(&self.grids, &self.space.march);
         let (light, loss) = self.space.loss(&scene, &slowed, &mut batch)?;
+        let loss = match self.is_binary().then(|| binary::entropy(&light, self.progress)).transpose()?.flatten() {
+            Some(entropy) => loss.add(&entropy)?,
+            None => loss,
+        };
         self.regularised(loss, &light, &batch, parameters, own)
     }
 
@@ -280,6 +299,7 @@ impl Task for Dvgo<'_> {
         let mut state = vec![
             ("occupancy", self.space.occupied.grid.densities().to_vec()),
             ("box", place.chain([self.grown as f32]).collect()),
+            ("sharpness", vec![self.grids.sharpness as f32]),
         ];
         if let Ok(Some(sparse)) = self.grids.sparse(&self.space.device) {
             state.push(("kept", sparse.to_bits().into_iter().map(f32::from).collect()));
@@ -311,12 +331,27 @@ impl Task for Dvgo<'_> {
                 parameters = Some(self.grids.start(self.job.run.common.seed, &self.space.device)?);
             }
         }
+        if let Some(&[sharpness]) = find("sharpness").as_deref() {
+            self.grids.sharpness = f64::from(sharpness);
+        }
         find("occupancy").map_or(Ok(()), |densities| self.space.occupied.restore(&densities))?;
         Ok(parameters)
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         let values = self.settled(values)?;
+        if self.is_binary() {
+            let vars: Vec<Var> = values.iter().cloned().map(Var::from).collect();
+            let mut batch = self.space.draw(BATCH, 1, self.job.run.common.seed)?;
+            let (light, _) = self.space.loss(&self.space.scene(&self.grids, &self.space.march), &vars, &mut batch)?;
+            output.figure(
+                "binary_percent",
+                "Opacities below 0.1 or above 0.9",
+                100.0 * binary::share(&light)?,
+                2,
+                " %",
+            );
+        }
         self.space.finish(&self.grids, &values, "grid", output)
     }
 }

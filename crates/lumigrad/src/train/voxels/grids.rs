@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 /// A grid of densities before their activation, and one of features, of which the first three are a colour's logits that
 /// a small network, if there is one, adds to by what it sees of all features and of the direction.
 ///
-/// σ = scale · ln(1 + exp(d + shift)) of interpolated d (post-activation): one cell can hold a sharp surface.
+/// σ = scale · ln(1 + exp(sharpness · (d + shift − p) + p)) of interpolated d (post-activation): one cell can hold a sharp surface.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grids {
     /// The corners that both grids have.
@@ -38,10 +38,29 @@ pub struct Grids {
     pub scale: f64,
     /// Samples of less weight are not looked at.
     pub least_weight: f64,
+    /// Factor of the number before its activation: the steeper, the more opacity jumps from 0 to 1 within a cell.
+    #[serde(default = "one")]
+    pub sharpness: f64,
+    /// Rays of a pixel, whose mean it is.
+    #[serde(default = "single")]
+    pub rays: usize,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn single() -> usize {
+    1
 }
 
 /// Hidden layers of the network, and degree of the directions' harmonics.
 const DEPTH: usize = 2;
+/// The number before the activation that stays where it is however sharp that is: some eight samples of it stop half of
+/// the light, which is where surfaces are taken out.
+const PIVOT: f64 = -1.67;
+/// Rays of a pixel at most.
+pub const MOST_RAYS: usize = 64;
 const DEGREE: usize = 3;
 /// Names of its arrays.
 pub const DENSITY: &str = "density";
@@ -53,7 +72,8 @@ impl Grids {
     pub fn plain(lattice: Lattice, (shift, scale): (f64, f64), least_weight: f64) -> Self {
         let (features, width, depth, degree) = (3, 0, DEPTH, DEGREE);
         let (kept, sparse) = (None, OnceLock::new());
-        Self { lattice, kept, sparse, features, width, depth, degree, shift, scale, least_weight }
+        let (sharpness, rays) = (1.0, 1);
+        Self { lattice, kept, sparse, features, width, depth, degree, shift, scale, least_weight, sharpness, rays }
     }
 
     /// The same on another lattice, of which some corners have rows, or all.
@@ -89,7 +109,10 @@ impl Grids {
     }
 
     /// A table at points of the cube.
-    fn sample(&self, points: &Var, table: &Var) -> Result<Var> {
+    ///
+    /// # Errors
+    /// A table of another size.
+    pub fn sample(&self, points: &Var, table: &Var) -> Result<Var> {
         Ok(match self.sparse(points.device())? {
             Some(sparse) => sparse.sample(points, table)?,
             None => self.lattice.sample(points, table)?,
@@ -152,10 +175,10 @@ impl Grids {
     pub fn activate(&self, raw: &Var) -> Result<Var> {
         let map = Map::cached("voxels/density", |m| {
             let [d] = m.item("raw");
-            let (shift, scale) = (m.param(), m.param());
-            m.output("density", &[(d + shift).softplus() * scale]);
+            let [shift, scale, sharpness] = std::array::from_fn(|_| m.param());
+            m.output("density", &[((d + (shift - PIVOT)) * sharpness + PIVOT).softplus() * scale]);
         });
-        let call = CallParams { items: 0, real: vec![self.shift, self.scale], int: vec![] };
+        let call = CallParams { items: 0, real: vec![self.shift, self.scale, self.sharpness], int: vec![] };
         Ok(map.apply_with(&[raw], call)?.remove(0))
     }
 }
@@ -183,6 +206,14 @@ impl Medium for Grids {
     fn least_weight(&self) -> f64 {
         self.least_weight
     }
+
+    fn is_binary(&self) -> bool {
+        self.sharpness > 1.0 && self.width == 0
+    }
+
+    fn rays_per_pixel(&self) -> usize {
+        self.rays
+    }
 }
 
 impl Description for Grids {
@@ -207,7 +238,11 @@ impl Description for Grids {
             return fails(format!("which corners of the grid are kept: expected {bits} bytes in base64"));
         }
         let sizes = (3..=256).contains(&self.features) && self.width <= 1 << 12 && self.depth <= 32 && self.degree <= 8;
-        let numbers = self.shift.is_finite() && self.scale.is_finite() && self.scale > 0.0;
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let numbers = self.shift.is_finite() && positive(self.scale) && positive(self.sharpness);
+        if !(1..=MOST_RAYS).contains(&self.rays) {
+            return fails(format!("{} rays of a pixel, expected 1 to {MOST_RAYS}", self.rays));
+        }
         if !sizes || !numbers || self.lattice.len().saturating_mul(self.features) > 1 << 31 {
             return fails(format!(
                 "voxel grids of {} features with a network of {} layers of {} units",

@@ -1,5 +1,6 @@
 //! `train voxels`: voxel grids of posed photographs.
 
+mod binary;
 mod dvgo;
 mod grids;
 mod seen;
@@ -10,6 +11,7 @@ use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
+pub(crate) use dvgo::march;
 pub use grids::Grids;
 
 job_keys! {
@@ -18,8 +20,11 @@ job_keys! {
         include run: RunKeys;
         include space: SpaceKeys;
         /// dvgo: dense grids of density and features with a small network that sees the direction. sparse: the same grids with
-        /// rows for corners around what is not empty only.
-        method: String, Choice(&["dvgo", "sparse"]), default "\"dvgo\"";
+        /// rows for corners around what is not empty only. binary: opacity that jumps from nothing to everything, of colours that
+        /// are the same from all sides, for meshes.
+        method: String, Choice(&["dvgo", "sparse", "binary"]), default "\"dvgo\"";
+        /// Rays through each pixel, whose mean it is. Without it 4 of a binary grid, 1 of others.
+        rays_per_pixel: Option<usize>, Count(1), example "4";
         /// Corners of the grid at the end, as if it were a cube: so many along each side. Without it what suits the pictures.
         resolution: Option<usize>, Count(8), example "160";
         /// Numbers at a corner beside the density.
@@ -49,7 +54,7 @@ pub const FIT: Fit = Fit {
 type Train = fn(&TrainVoxelsJob, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
 
 /// Every method.
-const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train), ("sparse", dvgo::train)];
+const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train), ("sparse", dvgo::train), (binary::NAME, dvgo::train)];
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainVoxelsJob = document.parse()?;

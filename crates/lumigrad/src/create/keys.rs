@@ -1,0 +1,64 @@
+//! The keys of the `create` commands.
+
+use crate::run::job::Kind::*;
+use crate::run::job::commands::Common;
+use crate::run::job::job_keys;
+use lumigrad_guidance::distill::{Divergence, Weighting};
+use std::path::PathBuf;
+
+/// Names of ways to distil.
+pub const DISTILLATIONS: &[&str] = &["sds", "vsd", "dsd", "gcs"];
+
+job_keys! {
+    /// Create Gaussian splats that a prior takes for what it knows: from noise, by score distillation.
+    CreateSplatsJob {
+        include common: Common;
+        /// The prior: the file or folder of one, square pictures with 3 channels.
+        prior: Option<PathBuf>, Path, example "\"assets/guidance/shapes.safetensors\"";
+        /// What is created: a label of the prior, or a text where it reads texts.
+        subject: String, Text, default "\"\"";
+        /// What it should not look like; its prediction stands for the unconditional one.
+        negative: String, Text, default "\"\"";
+        /// How the prior pulls: sds is plain score distillation; vsd subtracts what a student of the renders predicts, dsd
+        /// weights condition and student apart; gcs compares ways through the noise.
+        distillation: String, Choice(DISTILLATIONS), default "\"sds\"";
+        /// Scale of classifier-free guidance; 1 is the condition alone.
+        scale: f64, Amount, default "1.0";
+        /// Dampen the unconditional prediction across the conditional one (TCFG).
+        tangential: bool, Flag, default "false";
+        /// Weight of levels of noise.
+        weighting: String, Choice(Weighting::NAMES), default "\"variance\"";
+        /// Divergence that falls; others than reverse-kl need a student and densities of prior and student.
+        divergence: String, Choice(Divergence::NAMES), default "\"reverse-kl\"";
+        /// Least and most time of the noise, of the prior's schedule from 0 to 1.
+        times: Option<[f64; 2]>, Numbers(2), example "[0.05, 0.7]";
+        /// Most time at the end of the run.
+        time_at_end: f64, Amount, default "0.3";
+        /// Largest norm of a view's pull. Without it none; what explodes is always scaled down.
+        clip: Option<f64>, Amount, example "10.0";
+        /// Damp colours where renders are too bright (BEG).
+        equalise: bool, Flag, default "false";
+        /// Steps.
+        iterations: usize, Count(0), default "600";
+        /// Time limit of the steps.
+        seconds: Option<f64>, Amount, example "60.0";
+        /// Views per step.
+        batch: usize, Count(1), default "4";
+        /// Gaussians.
+        splats: usize, Count(1), default "1200";
+        /// Lowest and highest view, degrees above the horizon.
+        elevation: Option<[f64; 2]>, Numbers(2), example "[15.0, 25.0]";
+        /// Rate of means, metres a step at the start; it falls to a tenth. Others follow it.
+        rate: f64, Amount, default "0.01";
+        /// Weight of opacity: Gaussians that no view needs fade.
+        opacity_weight: f64, Amount, default "0.02";
+        /// The classifier that tells what renders show: metric recognised. Without it none.
+        judge: Option<PathBuf>, Path, example "\"assets/guidance/judge.safetensors\"";
+        /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
+        resume: bool, Flag, default "false";
+        /// Seconds between checkpoints of a run, kept beside `out` until it ends.
+        checkpoint_every: f64, Amount, default "30.0";
+        /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/create-SUBJECT.
+        out: Option<PathBuf>, Path, example "\"runs/chair\"";
+    }
+}

@@ -1,0 +1,15 @@
+//! The `create` commands: things that nobody photographed, pulled from noise towards what a prior knows.
+//!
+//! [`splats`] pulls Gaussians. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
+
+mod cameras;
+mod judge;
+mod keys;
+mod model;
+mod report;
+mod splats;
+
+pub use cameras::{camera, ring};
+pub use judge::{Judge, NONE};
+pub use keys::CreateSplatsJob;
+pub use splats::splats;

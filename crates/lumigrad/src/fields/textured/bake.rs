@@ -1,0 +1,141 @@
+//! Colours and normals of a source on the texels of an atlas.
+
+use super::super::source::Source;
+use crate::Result;
+use glam::Vec3;
+use lumigrad_geometry::{Atlas, Texels, fill_gaps};
+use lumigrad_scene::Scene;
+use lumigrad_scene::camera::View;
+
+/// Texels beyond a chart that have the colour of its nearest point.
+const REACH: f64 = 2.0;
+/// How far behind what a view sees a point may lie and count as seen, in edges of the mesh.
+const BEHIND: f64 = 1.5;
+
+/// Where texels are, in the source's domain.
+struct Places {
+    texels: Texels,
+    /// Numbers of texels on the surface or near it.
+    known: Vec<usize>,
+    points: Vec<[f32; 3]>,
+    normals: Vec<[f32; 3]>,
+}
+
+impl Places {
+    /// Of a surface of the domain.
+    fn new(atlas: &Atlas, positions: &[[f32; 3]], normals: &[[f32; 3]]) -> Self {
+        let texels = atlas.texels(atlas.size, REACH);
+        let known: Vec<usize> = texels.known().collect();
+        let on = |rows: Vec<[f32; 3]>| -> Vec<[f32; 3]> {
+            known.iter().map(|&k| texels.blend(k, &atlas.triangles, &rows)).collect()
+        };
+        let (points, normals) = (on(atlas.rows(positions)), on(atlas.rows(normals)));
+        let normals = normals.iter().map(|n| Vec3::from(*n).normalize_or_zero().to_array()).collect();
+        Self { points, normals, texels, known }
+    }
+
+    /// Values of the known texels in a picture, whose gaps are filled; those of `unknown` places are gaps too.
+    fn picture(&self, values: &[[f32; 3]], unknown: impl Fn(usize) -> bool) -> Vec<[f32; 3]> {
+        let n = self.texels.triangles.len();
+        let (mut all, mut known) = (vec![[0.0; 3]; n], vec![false; n]);
+        for (k, (&texel, value)) in self.known.iter().zip(values).enumerate() {
+            (all[texel], known[texel]) = (*value, !unknown(k));
+        }
+        fill_gaps(all.as_flattened_mut(), (self.texels.size, 3), &known);
+        all
+    }
+}
+
+/// The mean length of the edges of a surface.
+pub fn mean_edge(positions: &[[f32; 3]], triangles: &[[u32; 3]]) -> f64 {
+    let length = |t: &[u32; 3]| {
+        let [a, b, c] = t.map(|v| Vec3::from(positions[v as usize]));
+        f64::from(a.distance(b) + b.distance(c) + c.distance(a)) / 3.0
+    };
+    triangles.iter().map(length).sum::<f64>() / triangles.len().max(1) as f64
+}
+
+/// Colours [S · S] of a source on a surface of its domain, sRGB encoded: those that it has itself along the normal, or else
+/// the mean of what views of the world see of it.
+///
+/// # Errors
+/// What the source cannot do.
+pub fn baked(
+    source: &dyn Source,
+    (atlas, positions, normals): (&Atlas, &[[f32; 3]], &[[f32; 3]]),
+    views: &[View],
+) -> Result<Vec<[f32; 3]>> {
+    let places = Places::new(atlas, positions, normals);
+    let edge = mean_edge(positions, &places_of(atlas));
+    if let Some(colours) = source.skin(&places.points, &places.normals, edge as f32)? {
+        return Ok(places.picture(&colours, |_| false));
+    }
+    let place = source.place();
+    let (mut sums, behind) = (vec![[0.0f32; 4]; places.points.len()], BEHIND * edge * place.scale);
+    for view in views {
+        let seen = source.depths(view)?;
+        if seen.colours.is_empty() {
+            continue;
+        }
+        let eye = Vec3::from(place.inwards(view.centre().map(|x| x as f32)));
+        for ((sum, p), n) in sums.iter_mut().zip(&places.points).zip(&places.normals) {
+            let facing = Vec3::from(*n).dot((eye - Vec3::from(*p)).normalize_or_zero());
+            let world = place.outwards(*p).map(f64::from);
+            let Some((pixel, depth)) = pixel(view, world).filter(|_| facing > 0.1) else { continue };
+            if depth - f64::from(seen.depths[pixel]) < behind {
+                let weight = facing * facing;
+                (0..3).for_each(|c| sum[c] += weight * seen.colours[pixel][c]);
+                sum[3] += weight;
+            }
+        }
+    }
+    let colours: Vec<[f32; 3]> = sums.iter().map(|s| [0, 1, 2].map(|c| s[c] / s[3].max(1e-12))).collect();
+    Ok(places.picture(&colours, |k| sums[k][3] <= 0.0))
+}
+
+/// Triangles of the uncut surface.
+fn places_of(atlas: &Atlas) -> Vec<[u32; 3]> {
+    atlas.triangles.iter().map(|t| t.map(|v| atlas.vertices[v as usize])).collect()
+}
+
+/// The pixel that a point of the world falls in, and its depth.
+fn pixel(view: &View, p: [f64; 3]) -> Option<(usize, f64)> {
+    let [x, y, depth] = view.project(p)?;
+    let inside = x >= 0.0 && y >= 0.0 && x < view.width as f64 && y < view.height as f64;
+    (inside && depth > 0.0).then(|| (y as usize * view.width + x as usize, depth))
+}
+
+/// Normals [S · S] of a source on a surface of its domain, in the tangent space that glTF viewers make of the scene's mesh:
+/// what simplification took from the surface.
+///
+/// # Errors
+/// What the source cannot do.
+pub fn normal_map(
+    source: &dyn Source,
+    (atlas, positions, normals): (&Atlas, &[[f32; 3]], &[[f32; 3]]),
+    scene: &Scene,
+) -> Result<Option<Vec<[f32; 3]>>> {
+    let places = Places::new(atlas, positions, normals);
+    let Some(tangents) = scene.meshes().first().and_then(|m| m.primitives.first()?.tangents.clone()) else {
+        return Ok(None);
+    };
+    let (directions, hands): (Vec<[f32; 3]>, Vec<[f32; 3]>) =
+        tangents.iter().map(|t| ([t[0], t[1], t[2]], [t[3]; 3])).unzip();
+    let fine = source.normals(&places.points)?;
+    let mapped: Vec<[f32; 3]> = places
+        .known
+        .iter()
+        .zip(&places.normals)
+        .zip(&fine)
+        .map(|((&texel, n), fine)| {
+            let (n, fine) = (Vec3::from(*n), Vec3::from(*fine));
+            let t = Vec3::from(places.texels.blend(texel, &atlas.triangles, &directions)).normalize_or_zero();
+            let hand = places.texels.blend(texel, &atlas.triangles, &hands)[0];
+            let b = n.cross(t) * hand;
+            let coded = Vec3::new(fine.dot(t), fine.dot(b), fine.dot(n));
+            // What faces away from the mesh is not its detail.
+            if coded.z > 0.0 { coded.normalize_or_zero().to_array() } else { [0.0, 0.0, 1.0] }
+        })
+        .collect();
+    Ok(Some(places.picture(&mapped, |_| false)))
+}

@@ -1,0 +1,11 @@
+//! Priors over pictures in jobs: which one, what it is asked for, how it pulls, and how well pictures fit it.
+
+mod energy;
+mod guide;
+mod keys;
+mod samples;
+
+pub use energy::{Judged, judge};
+pub use guide::Guide;
+pub use keys::PriorKeys;
+pub use samples::{FIRST_TIME, samples};

@@ -1,0 +1,93 @@
+//! Creation from priors as a user does it: the shipped prior, the same bits for any threads, bad input.
+
+mod common;
+
+use common::Run;
+use std::fs;
+use std::path::Path;
+
+const PRIOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/shapes.safetensors");
+const JUDGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/judge.safetensors");
+
+fn create(folder: &Path, more: &[&str]) -> Run {
+    let common = ["create", "splats", "--prior", PRIOR, "--device", "cpu", "--json"];
+    Run::new(folder, &[&common[..], more].concat())
+}
+
+#[test]
+fn noise_becomes_what_the_prior_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for subject in ["mug", "tree"] {
+        let arguments =
+            ["--judge", JUDGE, "--subject", subject, "--iterations", "150", "--splats", "600", "-o", subject];
+        let run = create(folder.path(), &arguments);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let metric = |name: &str| run.json()["metrics"][name].as_f64().unwrap();
+        // Four classes: chance is a quarter.
+        assert!(metric("recognised") >= 0.9 && metric("recognised_without") <= 0.35, "{subject}: {}", run.out);
+        for file in ["splats.ply", "report.html", "metrics.json", "job.toml", "checkpoint.safetensors", "views"] {
+            assert!(folder.path().join(subject).join(file).exists(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_creation_is_the_same_for_any_threads_and_goes_on_from_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--subject", "chair", "--splats", "100", "--iterations", "6", "--distillation", "vsd"];
+    for threads in ["1", "2"] {
+        let run = create(folder.path(), &[&arguments[..], &["--threads", threads, "-o", threads]].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let file = |run: &str| fs::read(folder.path().join(run).join("splats.ply")).unwrap();
+    assert!(file("1") == file("2"));
+    // All steps are done: the student and the Gaussians are read back, and nothing changes.
+    let run = create(folder.path(), &[&arguments[..], &["--threads", "2", "-o", "2", "--resume"]].concat());
+    assert_eq!((run.code, run.json()["iterations"].as_u64()), (0, Some(6)), "{}", run.err);
+    assert!(file("1") == file("2"));
+}
+
+#[test]
+fn every_way_to_distil_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = ["--subject", "tree", "--splats", "60", "--iterations", "2", "--batch", "2", "-o", "run"];
+    for more in [
+        &["--distillation", "gcs", "--scale", "7.5"][..],
+        &["--distillation", "dsd", "--scale", "3", "--divergence", "jensen-shannon"],
+        &["--scale", "20", "--tangential", "--negative", "chair", "--clip", "5", "--weighting", "one"],
+        &["--device", "gpu:software"],
+    ] {
+        let run = create(folder.path(), &[&few[..], more].concat());
+        let no_adapter = more.contains(&"gpu:software") && run.err.contains("no device");
+        assert!(run.code == 0 || no_adapter, "{more:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn what_cannot_be_created_is_said_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let whole = fs::read(PRIOR).unwrap();
+    fs::write(place("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(place("noise.safetensors"), [0xff; 64]).unwrap();
+    fs::create_dir(place("empty")).unwrap();
+    for (arguments, expected) in [
+        (vec!["--subject", "chiar"], "did you mean \"chair\""),
+        (vec!["--prior", "nowhere"], "no prior is there"),
+        (vec!["--prior", "empty"], "no prior is there"),
+        (vec!["--prior", "cut.safetensors"], "not a whole safetensors file"),
+        (vec!["--prior", "noise.safetensors"], "not a whole safetensors file"),
+        (vec!["--prior", JUDGE], "no prior of lumigrad"),
+        (vec!["--subject", "chair", "--judge", PRIOR], "no judge"),
+        (vec!["--subject", "chair,mug", "--judge", JUDGE], "it knows chair, mug, tree"),
+        (vec!["--times", "0.9,0.1"], "0 < least"),
+        (vec!["--elevation", "40,10"], "no range"),
+        (vec!["--divergence", "forward-kl"], "vsd or dsd"),
+        (vec!["--negative", "a dog"], "knows no \"a dog\""),
+    ] {
+        let run = create(folder.path(), &[&arguments[..], &["-o", "out"]].concat());
+        assert!(run.code == 1 || run.code == 2, "{arguments:?}: {} {}", run.code, run.err);
+        assert!(run.err.contains(expected) || run.out.contains(expected), "{arguments:?}: {}{}", run.out, run.err);
+        assert!(!folder.path().join("out").exists(), "{arguments:?}");
+    }
+}
