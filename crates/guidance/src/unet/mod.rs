@@ -159,7 +159,7 @@ impl UNet {
             + finest(&self.last)
     }
 
-    /// The result for pictures [N, H, W, inputs], told [`features`] [N, F]: [N, H, W, outputs].
+    /// The result for pictures [N, H, W, inputs], told [`features()`] [N, F]: [N, H, W, outputs].
     ///
     /// **Gradients**: to pictures, features and parameters. **Errors**: shapes; sides that are no multiples of
     /// [`UNetConfig::multiple`].
