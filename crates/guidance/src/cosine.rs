@@ -1,65 +1,109 @@
-//! Gaussians of pictures that are independent in cosine waves: the part of a picture's law that needs no network.
+//! Mixtures of Gaussians of pictures that are independent in cosine waves: the part of a picture's law that needs no network.
 
 use crate::analytic::{cosine_matrix, cosine_transform, inverse_cosine_transform};
 use crate::{Error, Level, Result, of_picture};
-use lumigrad_core::{CallParams, Device, Map, Tensor, Var, ops};
+use lumigrad_core::ops::pointwise;
+use lumigrad_core::{Device, Tensor, Var, ops};
 
 /// Least variance of a wave: quantised pictures say nothing of less.
 const LEAST: f64 = 1e-7;
+/// Rounds of expectation and maximisation.
+const ROUNDS: usize = 20;
+/// Variances of components over the common ones at the start, least and most.
+const SPREAD: [f64; 2] = [0.02, 4.0];
 
-/// A Gaussian of square pictures [N, P, P, C] whose cosine waves in both directions and over the channels are independent.
+/// A mixture of Gaussians of square pictures [N, P, P, C] with one mean, in which cosine waves in both directions and over the
+/// channels are independent.
 ///
 /// Photographs look nearly the same wherever they are cut out, and their covariance is nearly diagonal in cosine waves
-/// (Ahmed et al. 1974); over red, green and blue the waves are brightness and two opponent colours. It needs P²·C numbers
-/// where a full covariance needs their square.
+/// (Ahmed et al. 1974); over red, green and blue the waves are brightness and two opponent colours. Components differ in how
+/// strong waves are, because some patches are smooth and others full of detail (Gaussian scale mixtures, Portilla et al. 2003,
+/// here with variances of their own for each wave). With one component it is a Gaussian.
 #[derive(Clone, Debug)]
-pub struct CosineGaussian {
+pub struct CosineMixture {
     size: usize,
     channels: usize,
+    /// Of each component.
+    weights: Vec<f32>,
     /// Of the waves in the order (wave along y, wave along x, channel wave).
     mean: Vec<f32>,
-    variance: Vec<f32>,
+    /// The same for each component, one after the other.
+    variances: Vec<f32>,
 }
 
-impl CosineGaussian {
-    /// From mean and variance of every wave.
+impl CosineMixture {
+    /// From the weight of every component, the mean of every wave, and the variances of all waves of the first component, the
+    /// second, and so on.
     ///
     /// # Errors
-    /// Numbers that are not P²·C, not finite, or negative variances.
-    pub fn new(size: usize, channels: usize, mean: Vec<f32>, variance: Vec<f32>) -> Result<Self> {
-        let n = size * size * channels;
-        if mean.len() != n || variance.len() != n || n == 0 {
-            let expected = format!("{n} means and variances ({size}² pixels of {channels} channels)");
-            return Err(Error::shape("a Gaussian of cosine waves", &[mean.len(), variance.len()], expected));
+    /// Numbers that do not fit P²·C waves, are not finite, or negative.
+    pub fn new(size: usize, channels: usize, weights: Vec<f32>, mean: Vec<f32>, variances: Vec<f32>) -> Result<Self> {
+        let (n, k) = (size * size * channels, weights.len());
+        if mean.len() != n || variances.len() != n * k || n * k == 0 {
+            let expected = format!("{n} means and {k} times as many variances ({size}² pixels of {channels} channels)");
+            return Err(Error::shape("a mixture of cosine waves", &[mean.len(), variances.len()], expected));
         }
-        if let Some(k) = mean.iter().zip(&variance).position(|(m, v)| !m.is_finite() || !(*v >= 0.0) || v.is_infinite())
-        {
-            return Err(Error::Setting(format!("wave {k} has mean {} and variance {}", mean[k], variance[k])));
+        let good = |x: &f32| *x >= 0.0 && x.is_finite();
+        if !weights.iter().all(good) || !variances.iter().all(good) || !mean.iter().all(|m| m.is_finite()) {
+            let message = "a mixture of cosine waves has weights or variances below 0, or numbers that are not finite";
+            return Err(Error::Setting(message.into()));
         }
-        let variance = variance.into_iter().map(|v| v.max(LEAST as f32)).collect();
-        Ok(Self { size, channels, mean, variance })
+        let total: f32 = weights.iter().sum();
+        if !(total > 0.0) {
+            return Err(Error::Setting("a mixture of cosine waves has no weight".into()));
+        }
+        let weights = weights.into_iter().map(|w| w / total).collect();
+        let variances = variances.into_iter().map(|v| v.max(LEAST as f32)).collect();
+        Ok(Self { size, channels, weights, mean, variances })
     }
 
-    /// Estimated from pictures [N, P, P, C].
+    /// Estimated from pictures [N, P, P, C] by expectation and maximisation with so many components.
     ///
     /// # Errors
-    /// Pictures that are not square, or none.
-    pub fn estimate(pictures: &Tensor) -> Result<Self> {
-        let (size, channels) = match *pictures.shape() {
-            [n, h, w, c] if h == w && n * h * c > 0 => (h, c),
-            _ => return Err(Error::shape("pictures of a Gaussian", pictures.shape(), "[N, P, P, C], at least one")),
+    /// Pictures that are not square, or none; no components.
+    pub fn estimate(pictures: &Tensor, components: usize) -> Result<Self> {
+        let (count, size, channels) = match *pictures.shape() {
+            [n, h, w, c] if h == w && n * h * c * components > 0 => (n, h, c),
+            _ => return Err(Error::shape("pictures of a mixture", pictures.shape(), "[N, P, P, C], at least one")),
         };
-        let n = size * size * channels;
-        let rows = transform(&pictures.clone().into())?.tensor().to_f64_vec()?;
-        let count = (rows.len() / n) as f64;
-        let mut mean = vec![0.0; n];
-        rows.chunks_exact(n).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, x)| *m += x / count));
-        let mut variance = vec![0.0; n];
-        for row in rows.chunks_exact(n) {
-            (variance.iter_mut().zip(row.iter().zip(&mean))).for_each(|(v, (x, m))| *v += (x - m) * (x - m) / count);
+        let (n, k) = (size * size * channels, components);
+        let waves = transform(&pictures.clone().into())?.reshape(&[count, n])?;
+        let mean = waves.mean_axis(0)?;
+        let squares = waves.sub(&mean)?.square()?;
+        let common = squares.mean_axis(0)?.tensor().to_f64_vec()?;
+        let strength = |c: usize| match k {
+            1 => 1.0,
+            _ => SPREAD[0] * (SPREAD[1] / SPREAD[0]).powf(c as f64 / (k - 1) as f64),
+        };
+        let mut weights = vec![1.0 / k as f64; k];
+        let mut variances: Vec<f64> =
+            (0..k).flat_map(|c| common.iter().map(move |v| (v * strength(c)).max(LEAST))).collect();
+        for _ in 0..if k > 1 { ROUNDS } else { 1 } {
+            // ln w − ½ Σ (x²/λ + ln λ), then the share of each component in each picture.
+            let put = |data: &[f64], shape: &[usize]| -> Result<Var> {
+                Ok(Tensor::from_slice(&Device::cpu(), data, shape)?
+                    .cast(pictures.dtype())?
+                    .to_device(pictures.device())?
+                    .into())
+            };
+            let inverse: Vec<f64> = variances.iter().map(|v| -0.5 / v).collect();
+            let offsets: Vec<f64> = (variances.chunks_exact(n).zip(&weights))
+                .map(|(v, w)| w.max(1e-30).ln() - 0.5 * v.iter().map(|v| v.ln()).sum::<f64>())
+                .collect();
+            let fit = ops::matmul_with(&squares, false, &put(&inverse, &[k, n])?, true)?.add(&put(&offsets, &[k])?)?;
+            let shares = fit.softmax()?;
+            let sums = ops::matmul_with(&shares, true, &squares, false)?.tensor().to_f64_vec()?;
+            let totals = shares.sum_axis(0)?.tensor().to_f64_vec()?;
+            for c in 0..k {
+                weights[c] = totals[c] / count as f64;
+                // A component of less than one picture keeps its variances.
+                if totals[c] >= 1.0 {
+                    (0..n).for_each(|i| variances[c * n + i] = (sums[c * n + i] / totals[c]).max(LEAST));
+                }
+            }
         }
         let narrow = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
-        Self::new(size, channels, narrow(mean), narrow(variance))
+        Self::new(size, channels, narrow(weights), narrow(mean.tensor().to_f64_vec()?), narrow(variances))
     }
 
     /// Pixels along a side, and channels.
@@ -67,53 +111,66 @@ impl CosineGaussian {
         [self.size, self.channels]
     }
 
-    /// Mean and variance of each wave, in the order (wave along y, wave along x, channel wave).
-    pub fn moments(&self) -> [&[f32]; 2] {
-        [&self.mean, &self.variance]
+    /// Weights of components, means of waves, and variances of waves for one component after the other; waves in the order
+    /// (wave along y, wave along x, channel wave).
+    pub fn moments(&self) -> [&[f32]; 3] {
+        [&self.weights, &self.mean, &self.variances]
     }
 
-    /// The best prediction of x − ε from x_α = α·x + (1 − α)·ε: μ + (αΣ − (1 − α)I)(α²Σ + (1 − α)²I)⁻¹(x_α − αμ).
+    /// The best prediction of x − ε from x_α = α·x + (1 − α)·ε: the mean over components, by how likely x_α is in each, of
+    /// μ + (αΣ − (1 − α)I)(α²Σ + (1 − α)²I)⁻¹(x_α − αμ).
     ///
-    /// **Shapes**: x_α [N, P, P, C] at flow levels (a = α, σ = 1 − α), N or 1 of them. No gradient.
+    /// **Shapes**: x_α [N, P, P, C] at flow levels (a = α, σ = 1 − α), N or 1 of them. No gradient. **Cost**: memory for
+    /// N · components · P²·C numbers.
     pub fn flow(&self, noisy: &Tensor, levels: &[Level]) -> Result<Tensor> {
-        let (p, c) = (self.size, self.channels);
-        let &[n, ..] = noisy.shape() else { return Err(self.unfit(noisy)) };
-        if noisy.shape() != [n, p, p, c] {
-            return Err(self.unfit(noisy));
-        }
-        let coefficients = transform(&noisy.clone().into())?;
-        let map = Map::cached("guidance/cosine flow", |m| {
-            let count = m.int_param();
-            let [x] = m.item("waves");
-            let (laws, alphas) = (m.table::<2>("laws"), m.table::<1>("alphas"));
-            let [mean, variance] = laws.fetch(m.index().modulo(count));
-            let [alpha] = alphas.fetch(m.index().quotient(count));
-            let sigma = 1.0 - alpha;
-            let gain = (alpha * variance - sigma) / (alpha * alpha * variance + sigma * sigma);
-            m.output("flow", &[mean + gain * (x - alpha * mean)]);
-        });
+        let (p, c, k) = (self.size, self.channels, self.weights.len());
+        let count = match *noisy.shape() {
+            [n, h, w, d] if [h, w, d] == [p, p, c] => n,
+            _ => {
+                let expected = format!("[N, {p}, {p}, {c}]");
+                return Err(Error::shape("noisy pictures", noisy.shape(), expected));
+            }
+        };
+        let n = p * p * c;
         let put = |data: Vec<f64>, shape: &[usize]| -> Result<Var> {
             let t = Tensor::from_slice(&Device::cpu(), &data, shape)?.cast(noisy.dtype())?.to_device(noisy.device())?;
             Ok(t.into())
         };
-        let laws = self.mean.iter().zip(&self.variance).flat_map(|(m, v)| [*m as f64, *v as f64]).collect();
-        let laws = put(laws, &[p * p * c, 2])?;
-        let alphas = put((0..n).map(|i| of_picture(levels, i).a).collect(), &[n, 1])?;
-        let call = CallParams { int: vec![(p * p * c) as i32], ..CallParams::default() };
-        let flow = map.apply_with(&[&coefficients, &laws, &alphas], call)?.remove(0);
-        Ok(inverse(&flow.reshape(noisy.shape())?)?.tensor().clone())
+        let wide = |values: &[f32]| values.iter().map(|x| *x as f64).collect::<Vec<f64>>();
+        let alphas = put((0..count).map(|i| of_picture(levels, i).a).collect(), &[count, 1, 1])?;
+        let mean = put(wide(&self.mean), &[1, 1, n])?;
+        let variances = put(wide(&self.variances), &[1, k, n])?;
+        let waves = transform(&noisy.clone().into())?.reshape(&[count, 1, n])?;
+        let off = pointwise("guidance/cosine off", &[&waves, &mean, &alphas], |x| x[0] - x[2] * x[1])?;
+        let gains = pointwise("guidance/cosine gain", &[&off, &variances, &alphas], |x| {
+            let (a, s) = (x[2], 1.0 - x[2]);
+            x[0] * (a * x[1] - s) / (a * a * x[1] + s * s)
+        })?;
+        let mixed = if k == 1 {
+            gains
+        } else {
+            let fit = pointwise("guidance/cosine fit", &[&off, &variances, &alphas], |x| {
+                let (a, s) = (x[2], 1.0 - x[2]);
+                let v = a * a * x[1] + s * s;
+                -0.5 * (x[0] * x[0] / v + v.ln())
+            })?;
+            let weights = self.weights.iter().map(|w| (*w as f64).max(1e-30).ln()).collect();
+            let shares = fit.sum_axis(2)?.add(&put(weights, &[1, k])?)?.softmax()?;
+            shares.reshape(&[count, 1, k])?.matmul(&gains)?
+        };
+        Ok(inverse(&mixed.add(&mean)?.reshape(noisy.shape())?)?.tensor().clone())
     }
 
-    /// The mean square error of [`CosineGaussian::flow`] on pictures of its own law: Σλ/(α²λ + (1 − α)²) over the number of
-    /// waves.
+    /// The mean square error of the Gaussian with this mixture's variances, on pictures of its own law:
+    /// Σλ/(α²λ + (1 − α)²) over the number of waves. The mixture's is at most that.
     pub fn flow_error(&self, alpha: f64) -> f64 {
-        let error = |v: &f32| *v as f64 / (alpha * alpha * *v as f64 + (1.0 - alpha).powi(2));
-        self.variance.iter().map(error).sum::<f64>() / self.variance.len() as f64
-    }
-
-    fn unfit(&self, noisy: &Tensor) -> Error {
-        let expected = format!("[N, {0}, {0}, {1}]", self.size, self.channels);
-        Error::shape("noisy pictures", noisy.shape(), expected)
+        let n = self.mean.len();
+        let of_wave = |i: usize| {
+            let parts = self.weights.iter().zip(self.variances[i..].iter().step_by(n));
+            let v = parts.map(|(w, v)| (*w * *v) as f64).sum::<f64>();
+            v / (alpha * alpha * v + (1.0 - alpha).powi(2))
+        };
+        (0..n).map(of_wave).sum::<f64>() / n as f64
     }
 }
 
@@ -152,7 +209,7 @@ mod tests {
     #[test]
     fn the_flow_of_a_scalar_gaussian_is_that_of_the_formula_and_its_error_is_as_stated() {
         // One pixel of one channel: mean 0.5, variance 0.09.
-        let gaussian = CosineGaussian::new(1, 1, vec![0.5], vec![0.09]).unwrap();
+        let gaussian = CosineMixture::new(1, 1, vec![1.0], vec![0.5], vec![0.09]).unwrap();
         let n = 200_000;
         let put = |data: Vec<f64>| Tensor::from_slice(&Device::cpu(), &data, &[n, 1, 1, 1]).unwrap();
         for alpha in [0.0, 0.3, 0.9] {
@@ -178,10 +235,45 @@ mod tests {
             .map(|i| mean[i % 12] as f64 + (variance[i % 12] as f64).sqrt() * random::normal(3, i as u64))
             .collect();
         let waves = Var::from(Tensor::from_slice(&Device::cpu(), &waves, &[n, p, p, c]).unwrap());
-        let found = CosineGaussian::estimate(inverse(&waves).unwrap().tensor()).unwrap();
+        let found = CosineMixture::estimate(inverse(&waves).unwrap().tensor(), 1).unwrap();
         for k in 0..12 {
             assert!((found.mean[k] - mean[k]).abs() < 0.03, "{} for {}", found.mean[k], mean[k]);
-            assert!((found.variance[k] / variance[k] - 1.0).abs() < 0.05, "{} for {}", found.variance[k], variance[k]);
+            assert!(
+                (found.variances[k] / variance[k] - 1.0).abs() < 0.05,
+                "{} for {}",
+                found.variances[k],
+                variance[k]
+            );
         }
+    }
+
+    #[test]
+    fn the_flow_of_a_mixture_is_the_mean_over_what_its_components_say() {
+        let (variances, weights) = ([0.01, 1.0], [0.3, 0.7]);
+        let mixture = CosineMixture::new(1, 1, vec![0.3, 0.7], vec![0.2], vec![0.01, 1.0]).unwrap();
+        for (x, alpha) in [(0.1, 0.9), (-1.5, 0.6), (0.4, 0.2)] {
+            let noisy = Tensor::from_slice(&Device::cpu(), &[x], &[1, 1, 1, 1]).unwrap();
+            let found = mixture.flow(&noisy, &[Level::flow(alpha).unwrap()]).unwrap().to_vec::<f64>().unwrap()[0];
+            let (sigma, y) = (1.0 - alpha, x - alpha * 0.2);
+            let (mut sum, mut total) = (0.0, 0.0);
+            for (v, w) in variances.iter().zip(weights) {
+                let spread: f64 = alpha * alpha * v + sigma * sigma;
+                let density = w * (-0.5 * y * y / spread).exp() / spread.sqrt();
+                sum += density * (0.2 + (alpha * v - sigma) / spread * y);
+                total += density;
+            }
+            assert!((found - sum / total).abs() < 1e-6, "{found} for {}", sum / total);
+        }
+    }
+
+    #[test]
+    fn estimates_tell_strong_pictures_from_weak_ones() {
+        let n = 4000;
+        let data: Vec<f64> =
+            (0..n * 4).map(|i| (if i / 4 % 4 == 0 { 1.0 } else { 0.1 }) * random::normal(5, i as u64)).collect();
+        let pictures = Tensor::from_slice(&Device::cpu(), &data, &[n, 2, 2, 1]).unwrap();
+        let found = CosineMixture::estimate(&pictures, 2).unwrap();
+        assert!((found.weights[1] - 0.25).abs() < 0.03, "{:?}", found.weights);
+        assert!((found.variances[0] / 0.01 - 1.0).abs() < 0.1 && (found.variances[7] - 1.0).abs() < 0.15);
     }
 }

@@ -28,7 +28,7 @@ pub mod unet;
 
 pub use combine::combine;
 pub use condition::{Condition, Subject, View};
-pub use cosine::CosineGaussian;
+pub use cosine::CosineMixture;
 pub use error::{Error, Result};
 pub use file::open;
 pub use level::{Level, Schedule};

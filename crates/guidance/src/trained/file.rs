@@ -2,7 +2,7 @@
 
 use super::{Objective, TrainedPrior};
 use crate::unet::{UNet, UNetConfig};
-use crate::{CosineGaussian, DiffusionPrior, Error, Result, file};
+use crate::{CosineMixture, DiffusionPrior, Error, Result, file};
 use lumigrad_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ pub const FILE: &str = "unet.safetensors";
 pub const KIND: &str = "trained";
 /// Largest pictures that a file may be for.
 const MOST_PIXELS: usize = 1024;
+/// Most Gaussians under a network.
+const MOST_COMPONENTS: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,7 @@ struct Description {
     network: UNetConfig,
     size: usize,
     channels: usize,
+    components: usize,
     labels: Vec<String>,
     facts: BTreeMap<String, String>,
 }
@@ -37,14 +40,16 @@ impl TrainedPrior {
             network: self.network.config().clone(),
             size,
             channels,
+            components: self.gaussian.moments()[0].len(),
             labels: self.info().labels.clone(),
             facts: self.facts.clone(),
         };
         let text = serde_json::to_string(&description).expect("numbers and text");
-        let [mean, variance] = self.gaussian.moments();
+        let [weights, mean, variances] = self.gaussian.moments();
         let mut arrays: Vec<(String, Vec<usize>, Vec<u8>)> = vec![
-            ("gaussian.mean".into(), vec![mean.len()], floats(mean)),
-            ("gaussian.variance".into(), vec![variance.len()], floats(variance)),
+            ("waves.weights".into(), vec![weights.len()], floats(weights)),
+            ("waves.mean".into(), vec![mean.len()], floats(mean)),
+            ("waves.variances".into(), vec![weights.len(), mean.len()], floats(variances)),
         ];
         for ((name, shape), value) in self.network.shapes().zip(&self.values) {
             arrays.push((name.into(), shape.to_vec(), floats(&value.to_vec::<f32>()?)));
@@ -94,9 +99,13 @@ impl TrainedPrior {
                 None => Ok(values),
             }
         };
+        if !(1..=MOST_COMPONENTS).contains(&d.components) {
+            return Err(wrong(format!("{} components, expected 1 to {MOST_COMPONENTS}", d.components)));
+        }
         let n = d.size * d.size * d.channels;
-        let (mean, variance) = (array("gaussian.mean", &[n])?, array("gaussian.variance", &[n])?);
-        let gaussian = CosineGaussian::new(d.size, d.channels, mean, variance).map_err(inside)?;
+        let weights = array("waves.weights", &[d.components])?;
+        let (mean, variances) = (array("waves.mean", &[n])?, array("waves.variances", &[d.components, n])?);
+        let gaussian = CosineMixture::new(d.size, d.channels, weights, mean, variances).map_err(inside)?;
         let network = UNet::new(d.network).map_err(inside)?;
         let values = network
             .shapes()

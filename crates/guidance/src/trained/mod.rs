@@ -1,9 +1,9 @@
-//! Priors that are trained here: a U-Net on top of the Gaussian of the same pictures.
+//! Priors that are trained here: a U-Net on top of a mixture of Gaussians of the same pictures.
 //!
-//! The network predicts what the Gaussian of cosine waves leaves: with x_α = α·x + (1 − α)·ε and the Gaussian's prediction
-//! G(x_α) of x − ε, it is D = G + s(α)·U(x_α, G, α), where s² is the Gaussian's own mean square error. So U starts at 0, where
-//! D is as good as a Gaussian prior, and what it must say has about unit size at every level (the preconditioning of Karras et
-//! al. 2022, with a Gaussian in place of their scalar).
+//! The network predicts what the mixture of cosine waves leaves: with x_α = α·x + (1 − α)·ε and the mixture's prediction
+//! G(x_α) of x − ε, it is D = G + s(α)·U(x_α, G, α), where s² is the mean square error of the Gaussian with its variances. So U
+//! starts at 0, where D is as good as the mixture, and what it must say has about unit size at every level (the preconditioning of
+//! Karras et al. 2022, with a mixture in place of their scalar).
 
 mod file;
 mod objective;
@@ -14,7 +14,7 @@ pub use file::{FILE, KIND};
 pub use objective::Objective;
 
 use crate::unet::{UNet, UNetConfig, features};
-use crate::{Capability, Condition, CosineGaussian, DiffusionPrior, Error, Level, Parameterisation, PriorInfo, Result};
+use crate::{Capability, Condition, CosineMixture, DiffusionPrior, Error, Level, Parameterisation, PriorInfo, Result};
 use crate::{combine, of_picture};
 use lumigrad_core::{Device, Tensor, Var, ops};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub struct TrainedPrior {
     network: UNet,
     values: Vec<Tensor>,
-    gaussian: CosineGaussian,
+    gaussian: CosineMixture,
     objective: Objective,
     info: PriorInfo,
     /// What is known of it, for people: how it was trained, what it scored.
@@ -31,15 +31,15 @@ pub struct TrainedPrior {
 }
 
 impl TrainedPrior {
-    /// A prior at its start: as good as the Gaussian. `config` says how large its network is; channels and labels are taken
-    /// from the Gaussian and from `labels`.
+    /// A prior at its start: as good as the mixture. `config` says how large its network is; channels and labels are taken
+    /// from the mixture and from `labels`.
     ///
     /// # Errors
     /// Sizes that no network has, or that do not divide the pictures'.
     pub fn new(
         name: &str,
         config: UNetConfig,
-        gaussian: CosineGaussian,
+        gaussian: CosineMixture,
         labels: Vec<String>,
         objective: Objective,
         (seed, device): (u64, &Device),
@@ -49,7 +49,7 @@ impl TrainedPrior {
         Self::with_values(name, network, values, gaussian, labels, objective)
     }
 
-    fn sized(config: UNetConfig, gaussian: &CosineGaussian, labels: usize) -> UNetConfig {
+    fn sized(config: UNetConfig, gaussian: &CosineMixture, labels: usize) -> UNetConfig {
         let [_, channels] = gaussian.size();
         UNetConfig { inputs: 2 * channels, outputs: channels, labels, ..config }
     }
@@ -58,7 +58,7 @@ impl TrainedPrior {
         name: &str,
         network: UNet,
         values: Vec<Tensor>,
-        gaussian: CosineGaussian,
+        gaussian: CosineMixture,
         labels: Vec<String>,
         objective: Objective,
     ) -> Result<Self> {
@@ -90,8 +90,8 @@ impl TrainedPrior {
         &self.network
     }
 
-    /// The Gaussian under the network.
-    pub fn gaussian(&self) -> &CosineGaussian {
+    /// The mixture under the network.
+    pub fn gaussian(&self) -> &CosineMixture {
         &self.gaussian
     }
 

@@ -25,7 +25,7 @@ fn small(labels: &[&str], objective: Objective) -> TrainedPrior {
         attention: true,
         labels: 0,
     };
-    let gaussian = CosineGaussian::estimate(&pictures(400)).unwrap();
+    let gaussian = CosineMixture::estimate(&pictures(400), 1).unwrap();
     let labels = labels.iter().map(|l| l.to_string()).collect();
     TrainedPrior::new("test", config, gaussian, labels, objective, (1, &Device::cpu())).unwrap()
 }

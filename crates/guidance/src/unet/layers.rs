@@ -127,7 +127,7 @@ impl Convolution {
 
 /// Groups of so many channels.
 fn groups(channels: usize) -> usize {
-    (1..=GROUPS.min(channels / GROUP)).rev().find(|g| channels % g == 0).unwrap_or(1)
+    (1..=GROUPS.min(channels / GROUP)).rev().find(|g| channels.is_multiple_of(*g)).unwrap_or(1)
 }
 
 pub struct Norm {

@@ -140,7 +140,7 @@ impl UNet {
 
     /// Multiplications of one picture of `size` pixels along a side, by the shapes of convolutions and products.
     pub fn multiplications(&self, size: usize) -> usize {
-        let side = |level: usize| size / self.config.fold >> level;
+        let side = |level: usize| (size / self.config.fold) >> level;
         let finest = |c: &Convolution| c.multiplications() * side(0) * side(0);
         let blocks = |blocks: &[Block], level: usize| {
             blocks.iter().map(|b| b.multiplications()).sum::<usize>() * side(level) * side(level)
@@ -159,7 +159,7 @@ impl UNet {
             + finest(&self.last)
     }
 
-    /// The result for pictures [N, H, W, inputs], told [`features`] [N, F]: [N, H, W, outputs].
+    /// The result for pictures [N, H, W, inputs], told [`features()`] [N, F]: [N, H, W, outputs].
     ///
     /// **Gradients**: to pictures, features and parameters. **Errors**: shapes; sides that are no multiples of
     /// [`UNetConfig::multiple`].

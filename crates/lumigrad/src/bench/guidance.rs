@@ -6,7 +6,7 @@ use crate::Result;
 use crate::core::{DType, Device, Tape, Tensor, Var, ops};
 use crate::guidance::distill::{Distiller, Options};
 use crate::guidance::unet::{UNet, UNetConfig, features};
-use crate::guidance::{Condition, CosineGaussian, DiffusionPrior, Level, Objective, PriorInfo, TrainedPrior};
+use crate::guidance::{Condition, CosineMixture, DiffusionPrior, Level, Objective, PriorInfo, TrainedPrior};
 use crate::optim::{Adam, Group};
 use crate::run::Summary;
 use crate::splat::Kernel;
@@ -84,7 +84,7 @@ impl DiffusionPrior for Timed {
 /// Medians over steps.
 pub fn distillation(device: &Device, summary: &mut Summary) -> Result<()> {
     let waves = SIDE * SIDE * 3;
-    let gaussian = CosineGaussian::new(SIDE, 3, vec![0.0; waves], vec![0.1; waves])?;
+    let gaussian = CosineMixture::new(SIDE, 3, vec![1.0], vec![0.0; waves], vec![0.1; waves])?;
     let prior = TrainedPrior::new("bench", config(&[64, 96, 128]), gaussian, vec![], Objective::Iadb, (1, device))?;
     let prior = Arc::new(Timed { prior, nanoseconds: AtomicU64::new(0) });
     let mut distiller = Distiller::new(prior.clone(), Options::default(), 1)?;

@@ -1,7 +1,7 @@
 //! What trained priors have to beat: the Gaussian with mean and full covariance of the trained patches.
 
 use super::folder::{CHANNELS, Part};
-use super::task::{ESTIMATED, PriorTask};
+use super::task::{PriorTask, many};
 use crate::Result;
 use lumigrad_core::Device;
 use lumigrad_guidance::analytic::{Mixture, Pictures};
@@ -11,7 +11,7 @@ use lumigrad_guidance::{DiffusionPrior, TrainedPrior};
 const MOST: usize = 1536;
 
 impl PriorTask {
-    /// The best Gaussian of the trained patches; of large ones that of cosine waves, which is what the network starts at.
+    /// The best Gaussian of the trained patches; of large ones the mixture that the network starts at.
     pub fn best_gaussian(&self) -> Result<Box<dyn DiffusionPrior>> {
         let (seed, p) = (super::frechet::stream(self.job.run.common.seed, 4), self.job.patch);
         if p * p * CHANNELS > MOST {
@@ -21,7 +21,7 @@ impl PriorTask {
             let prior = TrainedPrior::new("the Gaussian", network, gaussian, labels, self.prior.objective(), start)?;
             return Ok(Box::new(prior));
         }
-        let patches = self.folder.draw(Part::Trained, ESTIMATED, seed, &Device::cpu())?.pictures.to_vec::<f32>()?;
+        let patches = self.folder.draw(Part::Trained, many(p), seed, &Device::cpu())?.pictures.to_vec::<f32>()?;
         let samples = patches.chunks_exact(p * p * CHANNELS).map(<[f32]>::to_vec).collect();
         Ok(Box::new(Mixture::best_gaussian(Pictures::new("the Gaussian", [p; 2], CHANNELS), samples)?))
     }

@@ -4,7 +4,7 @@ use super::draw;
 use super::folder::{CHANNELS, Part};
 use super::frechet::{Moments, stream};
 use super::score::{BANDS, Score, Trial};
-use super::task::PriorTask;
+use super::task::{PriorTask, many};
 use crate::Result;
 use crate::fit::drive::Output;
 use crate::run::report::{Curve, Series, Table};
@@ -17,8 +17,8 @@ use lumigrad_scene::picture::{Picture, Transfer};
 const SHEET: usize = 8;
 /// Times that pixels are enlarged on the page.
 const ZOOM: usize = 3;
-/// Samples whose nearest neighbours are shown, and patches among which those are looked for.
-const NEIGHBOURS: (usize, usize) = (8, 16_384);
+/// Samples whose nearest neighbours are shown.
+const NEIGHBOURS: usize = 8;
 /// How losses are measured.
 const PROTOCOL: &str = "Mean square error of the prediction of picture − noise, over pixels and over α uniform in [0, 1], on \
 patches of pictures that were held out; the Gaussian has mean and covariance of 16384 patches of the trained pictures (full up to \
@@ -87,7 +87,7 @@ impl PriorTask {
         };
         let of = |prior: &dyn DiffusionPrior| draw::pictures(prior, ([p; 2], n), &drawing, &self.device);
         let (own, gaussian) = (of(&self.prior)?, of(best)?);
-        let real = self.folder.draw(Part::Trained, NEIGHBOURS.1, stream(seed, 3), &Device::cpu())?.pictures;
+        let real = self.folder.draw(Part::Trained, many(p), stream(seed, 3), &Device::cpu())?.pictures;
         if n > 1 {
             let features = |t: &Tensor| t.to_device(&Device::cpu()).map_err(Into::into).and_then(|t| Moments::of(&t));
             let truth = features(&real)?;
@@ -104,7 +104,7 @@ impl PriorTask {
         output.file("samples", "samples.png", &sheets[0].1.encode_png()?)?;
         output.gallery("Samples", DISTANCE, sheets)?;
         let pairs = nearest(&own.to_vec::<f32>()?, &real.to_vec::<f32>()?, p);
-        let note = format!("samples above, below each the nearest of {} trained patches", NEIGHBOURS.1);
+        let note = format!("samples above, below each the nearest of {} trained patches", many(p));
         output.gallery("Nearest neighbours", &note, vec![("samples and neighbours", pairs)])
     }
 }
@@ -132,7 +132,7 @@ fn sheet(patches: &[f32], p: usize) -> Picture {
 /// A sheet of samples with the nearest real patch, by squared distance, below each.
 fn nearest(samples: &[f32], real: &[f32], p: usize) -> Picture {
     let pixels = p * p * CHANNELS;
-    let chosen: Vec<&[f32]> = samples.chunks_exact(pixels).take(NEIGHBOURS.0).collect();
+    let chosen: Vec<&[f32]> = samples.chunks_exact(pixels).take(NEIGHBOURS).collect();
     let near = chosen.iter().map(|s| {
         let distance = |r: &[f32]| s.iter().zip(r).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
         let all = real.chunks_exact(pixels).map(|r| (distance(r), r));

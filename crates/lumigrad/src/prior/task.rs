@@ -13,7 +13,7 @@ use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
 use lumigrad_guidance::unet::UNetConfig;
-use lumigrad_guidance::{CosineGaussian, DiffusionPrior, Objective, TrainedPrior, combine};
+use lumigrad_guidance::{CosineMixture, DiffusionPrior, Objective, TrainedPrior, combine};
 use lumigrad_optim::Schedule;
 use std::path::PathBuf;
 
@@ -28,6 +28,8 @@ job_keys! {
         kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
         /// Pixels of a patch along a side.
         patch: usize, Count(2), default "16";
+        /// Gaussians of the mixture that the network starts from: how strong waves are in smooth patches, in rough ones, and between.
+        components: usize, Count(1), default "12";
         /// Channels of the network's finest level; each coarser one has half as many again.
         width: usize, Count(4), default "64";
         /// Levels of the network, each of half the resolution. Without it so many that the coarsest has at least 4 pixels along a
@@ -38,7 +40,7 @@ job_keys! {
         /// Leave self-attention at the coarsest level out.
         no_attention: bool, Flag, default "false";
         /// Learning rate at its highest.
-        lr: f64, Amount, default "1e-3";
+        lr: f64, Amount, default "2e-3";
         /// Patches of the pictures that are held out on which the prior is judged.
         test_patches: usize, Count(1), default "4096";
         /// Pictures drawn from the prior and from the Gaussian to compare their distances to the trained ones. 0: none.
@@ -60,8 +62,8 @@ pub const FIT: Fit = Fit {
 const BATCH: usize = 64;
 /// Steps without a limit.
 const STEPS: usize = 1500;
-/// Patches that Gaussians are estimated from.
-pub const ESTIMATED: usize = 16_384;
+/// Patches that Gaussians are estimated from and neighbours looked for in, and numbers that these have at most.
+const ESTIMATED: (usize, usize) = (16_384, 1 << 24);
 /// Least share of the newest parameters in the average that becomes the prior.
 const SHARE: f64 = 0.005;
 /// Patches that the prior is judged on during the run.
@@ -87,8 +89,8 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let network = network(&job)?;
     let folder = Folder::load(&path, job.patch)?;
     let seed = job.run.common.seed;
-    let estimated = folder.draw(Part::Trained, ESTIMATED, !seed, &Device::cpu())?;
-    let gaussian = CosineGaussian::estimate(&estimated.pictures)?;
+    let estimated = folder.draw(Part::Trained, many(job.patch), !seed, &Device::cpu())?;
+    let gaussian = CosineMixture::estimate(&estimated.pictures, job.components)?;
     drop(estimated);
     let objective = if job.kind == "ncsn" { Objective::NCSN } else { Objective::Iadb };
     let name = format!("the prior of {}", path.display());
@@ -114,6 +116,11 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let mut summary = drive(setup, &mut task, document, stop, observer)?;
     summary.warnings.splice(0..0, task.folder.warnings);
     Ok(summary)
+}
+
+/// So many patches as Gaussians are estimated from.
+pub fn many(patch: usize) -> usize {
+    ESTIMATED.0.min(ESTIMATED.1 / (patch * patch * CHANNELS)).max(64)
 }
 
 /// The network that a job describes.
@@ -164,7 +171,9 @@ impl Task for PriorTask {
         let seed = random::hash(self.job.run.common.seed, step);
         let n = self.job.run.batch.unwrap_or(BATCH);
         let patches = self.folder.draw(Part::Trained, n, seed, &self.device)?;
-        Ok(self.prior.loss(parameters, &patches.pictures, &patches.conditions, seed)?)
+        // Levels and noise have streams of their own.
+        let key = random::hash(!self.job.run.common.seed, step);
+        Ok(self.prior.loss(parameters, &patches.pictures, &patches.conditions, key)?)
     }
 
     fn psnr(&mut self, _values: &[Tensor]) -> Result<Option<f64>> {
@@ -195,7 +204,7 @@ impl Task for PriorTask {
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         self.prior.set_values(self.averaged(values)?)?;
         self.prior.facts.insert("pictures".into(), self.folder.len(Part::Trained).to_string());
-        self.prior.facts.insert("steps".into(), (self.step + 1).to_string());
+        self.prior.facts.insert("steps".into(), output.summary.iterations.to_string());
         let multiplications = self.prior.network().multiplications(self.job.patch);
         output.summary.metric("megaflops_per_patch", 2e-6 * multiplications as f64);
         debug_assert_eq!(self.prior.info().channels, CHANNELS);
