@@ -201,7 +201,7 @@ fn mistakes_are_told() {
         (texture(&["--prior", PRIOR]), "SCENE"),
         (texture(&[GLOBE]), "--prior"),
         (texture(&[GLOBE, "--prior", PRIOR, "--until", "2"]), "--until"),
-        (texture(&[GLOBE, "--prior", PRIOR, "--size", "8x8"]), "--size"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--size", "6x6"]), "--size"),
         (texture(&[GLOBE, "--prior", PRIOR, "--stride", "99"]), "--stride"),
         (texture(&["empty.obj", "--prior", PRIOR]), ""),
         (texture(&["--panorama", "64x64", "--prior", PRIOR]), "--panorama"),
