@@ -3,7 +3,7 @@
 use crate::{Error, Result, of_picture};
 use lumigrad_core::{CallParams, Map, Tensor, Var};
 
-/// Σ_k w_k[i]·x_k for every picture i.
+/// Σ_k w_k\[i\]·x_k for every picture i.
 ///
 /// **Shapes**: all x_k [n, …] alike; w_k with n entries, or one for all. **Gradients**: to the x_k.
 /// **Errors**: other shapes or numbers of weights.

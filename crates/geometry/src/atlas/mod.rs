@@ -33,13 +33,13 @@ pub struct AtlasOptions {
 pub struct Atlas {
     /// Rows and columns of texels that it was packed for.
     pub size: usize,
-    /// The vertex of the uncut surface that each vertex was, [V].
+    /// The vertex of the uncut surface that each vertex was, \[V\].
     pub vertices: Vec<u32>,
     /// The same triangles, in order, of these vertices.
     pub triangles: Vec<[u32; 3]>,
     /// Texture coordinates from 0 to 1, [V, 2]; (0, 0) is the picture's top left. Charts look as they do from outside.
     pub uvs: Vec<[f32; 2]>,
-    /// The chart of each triangle, [T].
+    /// The chart of each triangle, \[T\].
     pub charts: Vec<u32>,
     /// How many charts there are.
     pub n_charts: usize,

@@ -27,7 +27,7 @@ pub enum Covariance {
     Principal {
         /// Orthonormal columns [D, r], row by row.
         directions: Vec<f64>,
-        /// Variances λ along them [r].
+        /// Variances λ along them \[r\].
         variances: Vec<f64>,
         /// Variance ρ along all others.
         residual: f64,

@@ -47,8 +47,7 @@ pub fn unet(device: &Device, summary: &mut Summary) -> Result<()> {
         Ok(tape.backward(&loss).map(drop)?)
     };
     // Backward by weights and by what came in.
-    let cases: [(&str, f64, &mut dyn FnMut() -> Result<()>); 2] =
-        [("unet_forward", operations, &mut forward), ("unet_step", 3.0 * operations, &mut step)];
+    let cases: [Pass; 2] = [("unet_forward", operations, &mut forward), ("unet_step", 3.0 * operations, &mut step)];
     for (name, operations, run) in cases {
         let [ms, fraction, rate] = beside_products(device, operations, run)?;
         summary.metric(&format!("{name}_ms"), ms);
@@ -57,6 +56,9 @@ pub fn unet(device: &Device, summary: &mut Summary) -> Result<()> {
     }
     Ok(())
 }
+
+/// A pass of the network: its name, its operations, and how it runs.
+type Pass<'a> = (&'a str, f64, &'a mut dyn FnMut() -> Result<()>);
 
 /// A prior that counts the time of its predictions.
 struct Timed {

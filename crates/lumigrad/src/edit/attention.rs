@@ -3,7 +3,7 @@
 use super::crops::Crops;
 use super::model::Model;
 use super::region;
-use crate::priors::Guide;
+use crate::guiding::Guide;
 use crate::volume::Rays;
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tape, Tensor, Var, ops};

@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::region::Region;
 use crate::Result;
-use crate::priors::{Guide, Judged, judge};
+use crate::guiding::{Guide, Judged, judge};
 use crate::train::radiance::Medium;
 use crate::train::voxels::Grids;
 use lumigrad_core::{Device, Tensor, Var};

@@ -11,7 +11,7 @@ mod task;
 mod tests;
 
 use crate::fit::{Fit, RunKeys};
-use crate::priors::PriorKeys;
+use crate::guiding::PriorKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::{Size, job_keys};
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use super::task::Edit;
 use crate::Result;
 use crate::fit::drive::Output;
 use crate::fit::frames::picture;
-use crate::priors;
+use crate::guiding;
 use crate::run::report::{Curve, Figure, Series, Table};
 use lumigrad_core::Tensor;
 use lumigrad_scene::picture::Picture;
@@ -63,7 +63,7 @@ pub fn finish(edit: &Edit, values: &[Tensor], output: &mut Output) -> Result<()>
         edit.moments.iter().map(|(at, seen)| (format!("{:.0} %", 100.0 * at), shown(seen))).collect();
     moments.push(("end".into(), shown(&after[0])));
     output.gallery("The first view over time", "", moments)?;
-    let samples = priors::samples(&edit.guide, SAMPLES, edit.crops.side, seed, device)?;
+    let samples = guiding::samples(&edit.guide, SAMPLES, edit.crops.side, seed, device)?;
     let named = samples.into_iter().enumerate().map(|(k, p)| (format!("{k}"), p)).collect();
     output.gallery("Samples of the prior", "what it was asked for, from noise", named)?;
     output.report.curves.push(norms(&edit.norms));

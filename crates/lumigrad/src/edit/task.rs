@@ -7,7 +7,7 @@ use super::region::Region;
 use super::{EDIT, EditVoxelsJob, attention, pages};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
-use crate::priors::Guide;
+use crate::guiding::Guide;
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, background, fixed, require_memory};
 use crate::{Error, Result};

@@ -1,7 +1,7 @@
 use super::attention::extent;
 use super::crops::Crops;
 use super::model::Model;
-use crate::priors::Guide;
+use crate::guiding::Guide;
 use lumigrad_core::{Device, Tensor};
 use lumigrad_guidance::modify::Guidance;
 use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, Parameterisation, PriorInfo, Result, Schedule};

@@ -125,7 +125,7 @@ pub fn many(patch: usize) -> usize {
 
 /// The network that a job describes.
 fn network(job: &PriorTrainJob) -> Result<UNetConfig> {
-    let fold = if job.patch % 2 == 0 { 2 } else { 1 };
+    let fold = if job.patch.is_multiple_of(2) { 2 } else { 1 };
     let most = (job.patch / fold).trailing_zeros() as usize + 1;
     let usual = (job.patch / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
     let levels = job.levels.unwrap_or(usual.min(most));

@@ -3,7 +3,7 @@
 use super::painted::Painted;
 use super::{TextureJob, pages, panorama, unwrap};
 use crate::files::load_scene;
-use crate::priors::{FIRST_TIME, Guide};
+use crate::guiding::{FIRST_TIME, Guide};
 use crate::run::job::Document;
 use crate::run::report::Report;
 use crate::run::{

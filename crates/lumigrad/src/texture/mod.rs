@@ -11,7 +11,7 @@ mod unwrap;
 
 pub use execute::texture;
 
-use crate::priors::PriorKeys;
+use crate::guiding::PriorKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::{Size, job_keys};

@@ -6,7 +6,7 @@ use super::{compose, painted::Painted};
 use crate::Result;
 use crate::fit::drive::Output;
 use crate::fit::frames::picture;
-use crate::priors;
+use crate::guiding;
 use crate::run::report::{Figure, Report, Table};
 use crate::run::{RunFolder, Summary};
 use lumigrad_core::{Tensor, Var};
@@ -60,7 +60,7 @@ pub fn finish(mut done: Done, folder: &RunFolder, summary: &mut Summary, report:
         }
         None => output.file("panorama", "panorama.png", &named[0].1.encode_png()?)?,
     }
-    let judged = priors::judge(&*done.guide.prior, &done.together, &done.guide.wanted)?;
+    let judged = guiding::judge(&*done.guide.prior, &done.together, &done.guide.wanted)?;
     output.figure("energy", "Prior energy", judged.energy, 4, "");
     if let Some(part) = judged.recognised {
         output.figure("recognised", "Views recognised by the prior", 100.0 * part, 0, " %");
@@ -143,7 +143,7 @@ fn pages(
     output.gallery("The first view over time", "", moments.collect())?;
     output.gallery("Textures", "what no view sees is filled with what is around it", textures)?;
     let side = done.guide.info().size.unwrap_or([h.min(64), w.min(64)]);
-    let samples = priors::samples(&done.guide, SAMPLES, side, done.job.common.seed, &done.device)?;
+    let samples = guiding::samples(&done.guide, SAMPLES, side, done.job.common.seed, &done.device)?;
     let named = samples.into_iter().enumerate().map(|(k, p)| (format!("{k}"), p)).collect();
     output.gallery("Samples of the prior", "what it was asked for, from noise", named)?;
     let mut rows = vec![

@@ -66,8 +66,11 @@ impl Source for Ball {
     }
 }
 
-/// The ball's surface in the domain: positions, triangles, normals.
-fn surface(triangles: usize) -> (Vec<[f32; 3]>, Vec<[u32; 3]>, Vec<[f32; 3]>) {
+/// Positions, triangles and normals.
+type Mesh = (Vec<[f32; 3]>, Vec<[u32; 3]>, Vec<[f32; 3]>);
+
+/// The ball's surface in the domain.
+fn surface(triangles: usize) -> Mesh {
     let found = extracted(&Ball { points: true }, "mc", 32).unwrap();
     let found = found.kept(simplify(&found.positions, &found.triangles, triangles).unwrap());
     let normals = smooth_normals(&found.positions, &found.triangles);
