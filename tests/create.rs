@@ -10,8 +10,10 @@ const PRIOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/
 const JUDGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/judge.safetensors");
 
 fn create(folder: &Path, more: &[&str]) -> Run {
-    let common = ["create", "splats", "--prior", PRIOR, "--device", "cpu", "--json"];
-    Run::new(folder, &[&common[..], more].concat())
+    // A flag is given once: what a test says stands in place of the usual.
+    let usual = [["--prior", PRIOR], ["--device", "cpu"]].into_iter().filter(|[flag, _]| !more.contains(flag));
+    let usual: Vec<&str> = usual.flatten().collect();
+    Run::new(folder, &[&["create", "splats", "--json"][..], &usual, more].concat())
 }
 
 #[test]
