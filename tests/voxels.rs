@@ -58,13 +58,14 @@ fn photographs_become_grids_with_surfaces() {
 fn binary_grids_become_meshes_that_look_as_they_do() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 12);
-    let found = train(folder.path(), &["--device", "cpu", "--iterations", "400", "--out", "run", "--method", "binary"]);
+    let found =
+        train(folder.path(), &["--device", "cpu", "--iterations", "1200", "--out", "run", "--method", "binary"]);
     let metric = |json: &Value, name: &str| json["metrics"][name].as_f64().unwrap_or(f64::NAN);
     let volume = metric(&found, "test_psnr");
-    // Four hundred steps leave one visited cell in six undecided; lego has 97 % after 300 seconds.
-    assert!(volume > 17.5 && metric(&found, "binary_percent") > 75.0, "{found}");
+    // 400 steps are too few for an activation that becomes so steep: 13 dB.
+    assert!(volume > 17.5 && metric(&found, "binary_percent") > 90.0, "{found}");
     let mesh = |more: &[&str]| {
-        let few = ["mesh", "run", "--resolution", "48", "--triangles", "2000", "--refit-steps", "60", "--json"];
+        let few = ["mesh", "run", "--resolution", "48", "--triangles", "6000", "--refit-steps", "300", "--json"];
         Run::new(folder.path(), &[&few[..], &["--device", "cpu"], more].concat())
     };
     for threads in ["1", "2"] {
@@ -72,7 +73,7 @@ fn binary_grids_become_meshes_that_look_as_they_do() {
         let run = mesh(&["-o", &to, "--threads", threads, "--normal-map", "--close-holes", "16"]);
         assert_eq!(run.code, 0, "{}", run.err);
         let json = run.json();
-        assert!(metric(&json, "n_triangles") <= 2000.0, "{json}");
+        assert!(metric(&json, "n_triangles") <= 6000.0, "{json}");
         assert!(volume - metric(&json, "test_psnr") < 3.0, "{volume} dB of the volume: {json}");
     }
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
