@@ -45,10 +45,6 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
     match name {
         "devices" => run::devices(&mut summary),
         "bench" => lumigrad::bench::run(&document.parse::<BenchJob>()?, &device, &mut summary)?,
-        "bench quality" => {
-            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
-            return lumigrad::bench::quality(document, stop, &mut progress);
-        }
         "convert" => convert(document.parse()?, &mut summary)?,
         "eval" => eval(document.parse()?, &mut summary)?,
         "optimize" if document.is_set("list_params") => list_params(document, &mut summary)?,
@@ -59,18 +55,6 @@ pub fn run(document: &Document, stop: &Stop) -> Result<Summary> {
         "landscape" => {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
             return lumigrad::optimize::landscape(&document.parse()?, stop, &mut progress);
-        }
-        "train splats" => {
-            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
-            return lumigrad::train::splats(document, stop, &mut progress);
-        }
-        "texture" => {
-            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
-            return lumigrad::texture::texture(document, stop, &mut progress);
-        }
-        "create splats" => {
-            let mut progress = crate::progress::Progress::new(document.is_set("quiet"));
-            return lumigrad::create::splats(document, stop, &mut progress);
         }
         name if lumigrad::fit::FITS.iter().any(|f| f.name == name) => {
             let mut progress = crate::progress::Progress::new(document.is_set("quiet"));

@@ -18,6 +18,8 @@ const LIBRARY: &[(&str, &str)] = library![
     "scan",
     "scan_apply",
     "scan_blocks",
+    "tile_product",
+    "tiles",
     "workgroup_sum"
 ];
 

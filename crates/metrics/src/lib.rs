@@ -24,7 +24,7 @@ pub use aligned::aligned;
 pub use flip::{FLIP_PIXELS_PER_DEGREE, flip, flip_map};
 pub use mask::mask_iou;
 pub use ms_ssim::{MS_SSIM_FULL_SIZE, ms_ssim, ms_ssim_scales};
-pub use psnr::{PSNR_CAP, psnr};
+pub use psnr::{PSNR_CAP, decibels, psnr};
 pub use ssim::ssim;
 
 /// What cannot be compared.

@@ -13,7 +13,12 @@ pub fn psnr(a: &[f32], b: &[f32]) -> Result<f64, Error> {
     check(a, b, b.len())?;
     let sum: f64 = a.iter().zip(b).map(|(&a, &b)| (quantise(a) - quantise(b)).powi(2)).sum();
     let mse = sum / a.len().max(1) as f64;
-    Ok(if mse < 1e-12 { PSNR_CAP } else { -10.0 * mse.log10() })
+    Ok(decibels(mse))
+}
+
+/// PSNR in dB of a mean squared difference, at most [`PSNR_CAP`].
+pub fn decibels(mse: f64) -> f64 {
+    if mse < 1e-12 { PSNR_CAP } else { -10.0 * mse.log10() }
 }
 
 #[test]

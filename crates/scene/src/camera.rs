@@ -181,6 +181,14 @@ impl View {
         Some([fx * x + cx, fy * y + cy, p.z])
     }
 
+    /// The number of the pixel that a world point falls in, and its [`Self::project`]; `None` outside of the picture and
+    /// behind the camera.
+    pub fn pixel(&self, point: [f64; 3]) -> Option<(usize, [f64; 3])> {
+        let [x, y, depth] = self.project(point)?;
+        let inside = x >= 0.0 && y >= 0.0 && x < self.width as f64 && y < self.height as f64;
+        (inside && depth > 0.0).then(|| (y as usize * self.width + x as usize, [x, y, depth]))
+    }
+
     /// The world point at `pixel` and `depth`; inverse of [`Self::project`]. `None` outside what the lens can see.
     pub fn unproject(&self, pixel: [f64; 2], depth: f64) -> Option<[f64; 3]> {
         let [fx, fy, cx, cy] = self.intrinsics;

@@ -111,6 +111,11 @@ impl Atlas {
         Ok(atlas)
     }
 
+    /// The triangles, of the vertices of the uncut surface.
+    pub fn uncut(&self) -> Vec<[u32; 3]> {
+        self.triangles.iter().map(|t| t.map(|v| self.vertices[v as usize])).collect()
+    }
+
     /// What was said of all vertices of the uncut surface, of the vertices of this.
     pub fn rows<T: Copy>(&self, all: &[T]) -> Vec<T> {
         self.vertices.iter().map(|&v| all[v as usize]).collect()

@@ -99,20 +99,8 @@ impl Consistency {
         Ok(())
     }
 
-    /// The gradient by x [n, …] of the three losses; `draws` are two uniform numbers for each picture.
-    pub(super) fn pull(
-        &self,
-        prior: &dyn DiffusionPrior,
-        x: &Tensor,
-        noise: &Tensor,
-        conditions: &[Condition],
-        draws: &[[f64; 2]],
-        progress: f64,
-    ) -> Result<Tensor> {
-        Ok(self.losses(prior, x, noise, conditions, draws, progress)?.0)
-    }
-
-    /// The gradient, and the difference of the two ways (which vanishes for an exact solver).
+    /// The gradient by x [n, …] of the three losses, and the difference of the two ways (which vanishes for an exact solver);
+    /// `draws` are two uniform numbers for each picture.
     pub(super) fn losses(
         &self,
         prior: &dyn DiffusionPrior,

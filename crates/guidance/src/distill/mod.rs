@@ -275,7 +275,7 @@ impl Distiller {
                 let key = random::hash(random::hash(self.seed, 13), step);
                 let draws: Vec<[f64; 2]> =
                     views.iter().map(|v| [0, 1].map(|k| random::uniform(key, 2 * v + k))).collect();
-                c.pull(&*prior, &x, &noise, conditions, &draws, progress)?
+                c.losses(&*prior, &x, &noise, conditions, &draws, progress)?.0
             }
             _ => self.difference(&x, &noise, &levels, conditions, progress)?,
         };

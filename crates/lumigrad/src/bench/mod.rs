@@ -13,7 +13,7 @@ use crate::core::Device;
 use crate::run::Summary;
 use crate::run::job::commands::BenchJob;
 use crate::{Error, Result};
-pub use quality::{BenchQualityJob, quality};
+pub use quality::{BenchQualityJob, QUALITY, quality};
 
 /// A case measures on a device and writes its figures into the summary.
 type Case = fn(&Device, &mut Summary) -> Result<()>;

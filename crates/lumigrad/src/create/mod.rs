@@ -13,3 +13,14 @@ pub use cameras::{camera, ring};
 pub use judge::{Judge, NONE};
 pub use keys::CreateSplatsJob;
 pub use splats::splats;
+
+use crate::fit::Fit;
+
+/// The command.
+pub const SPLATS: Fit = Fit {
+    name: "create splats",
+    about: CreateSplatsJob::ABOUT[0],
+    positional: &[],
+    keys: CreateSplatsJob::keys,
+    run: splats,
+};

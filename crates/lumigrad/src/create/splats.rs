@@ -7,7 +7,9 @@ use super::model::Model;
 use super::report::{Told, report, write_views};
 use crate::run::job::Document;
 use crate::run::{Array, Checkpoint};
-use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes, require_memory};
+use crate::run::{
+    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes, require_memory,
+};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor};
@@ -311,14 +313,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     write_views(&folder.path("views"), &all, &shown(&model.renders(&all, plan.side)?)?, plan.side)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
-    report(&job.subject, plan.prior.info(), &told, &summary, document)?.write(&folder.path("report.html"))?;
-    let files = [("splats", "splats.ply"), ("report", "report.html"), ("metrics", "metrics.json"), ("job", "job.toml")];
-    for (name, file) in files.into_iter().chain([("checkpoint", "checkpoint.safetensors"), ("views", "views")]) {
-        summary.output(name, &folder.final_path(file));
-    }
-    folder.write("metrics.json", summary.to_json().as_bytes())?;
-    folder.finish()?;
-    saves.remove();
+    let page = report(&job.subject, plan.prior.info(), &told, &summary, document)?;
+    let files = [&[("splats", "splats.ply")], &USUAL[..], &[("views", "views")]].concat();
+    folder.close(&files, &page, &mut summary, &saves)?;
     observer.event(&Event::Done { seconds: summary.seconds, interrupted });
     Ok(summary)
 }

@@ -7,7 +7,7 @@ use crate::guiding::{Guide, Judged, judge};
 use crate::train::radiance::Medium;
 use crate::train::voxels::Grids;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_metrics::PSNR_CAP;
+use lumigrad_metrics::decibels;
 use lumigrad_scene::camera::View;
 use lumigrad_splat::Image;
 
@@ -101,7 +101,7 @@ pub fn outside(before: &[Seen], after: &[Seen]) -> Outside {
             }
         }
     }
-    let psnr = if sum > 0.0 { (-10.0 * (sum / n as f64).log10()).min(PSNR_CAP) } else { PSNR_CAP };
+    let psnr = decibels(sum / n.max(1) as f64);
     Outside { psnr, share: n as f64 / all.max(1) as f64 }
 }
 

@@ -18,6 +18,7 @@ use lumigrad_geometry::{Keep, Subset, Topology, close_holes, simplify};
 use lumigrad_scene::Scene;
 use lumigrad_scene::formats::{obj, ply};
 use lumigrad_scene::mesh::TriangleMesh;
+use lumigrad_splat::formats::is_splats;
 use std::path::{Path, PathBuf};
 
 job_keys! {
@@ -72,7 +73,8 @@ pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()>
     let path =
         job.field.clone().ok_or_else(|| Error::usage("mesh", "FIELD is missing", "lumigrad mesh runs/sdf-bunny"))?;
     writer(&job.out)?;
-    if let Some(splats) = splats_of(&path) {
+    let splats = run_splats(&path).unwrap_or_else(|| path.clone());
+    if is_splats(&splats) {
         return written(&SplatSource::load(&splats)?, &splats, job, device, summary);
     }
     let help = format!("give a {FILE}, or the folder of a run that has one");
@@ -88,13 +90,6 @@ pub fn mesh(job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()>
     written(&source, &file, job, device, summary)
 }
 
-/// The file of splats that a path means.
-fn splats_of(path: &Path) -> Option<PathBuf> {
-    let endings = ["ply", "splat", "spz", "sog"];
-    let own = endings.contains(&textured::ending(path).as_str()) && path.is_file();
-    if own { Some(path.to_owned()) } else { run_splats(path) }
-}
-
 /// Writes the surface of a source, which came from `file`, as the job wants it.
 fn written(source: &dyn Source, file: &Path, job: &MeshJob, device: &Device, summary: &mut Summary) -> Result<()> {
     let textured = ["texture", "refit"].contains(&job.appearance.as_str());
@@ -108,22 +103,17 @@ fn written(source: &dyn Source, file: &Path, job: &MeshJob, device: &Device, sum
         let message = "textures are asked for, and not to be written";
         return Err(Error::usage(place, message, "choose --appearance texture or refit, and .glb, .gltf or .obj"));
     }
-    let photographs = match wanted {
-        "refit" => Photographs::of_run(file).map_err(|reason| {
+    let photographs = match (wanted == "refit").then(|| Photographs::of_run(file)) {
+        None => None,
+        Some(Ok(found)) => Some(found),
+        Some(Err(reason)) => {
             let message = format!("the photographs of the run cannot be read: {reason}");
-            (message, "put them back where the run found them, or choose --appearance texture")
-        }),
-        _ => Err((String::new(), "")),
-    };
-    let photographs = match photographs {
-        Ok(found) => Some(found),
-        Err((message, help)) if job.appearance == "refit" => return Err(Error::file(file.display(), message, help)),
-        Err((message, help)) => {
-            if !message.is_empty() {
-                summary
-                    .warnings
-                    .push(format!("{message}; colours are those of the grid, test_psnr is not known ({help})"));
+            let help = "put them back where the run found them, or choose --appearance texture";
+            if job.appearance == "refit" {
+                return Err(Error::file(file.display(), message, help));
             }
+            let instead = format!("{message}; colours are those of the grid, test_psnr is not known ({help})");
+            summary.warnings.push(instead);
             None
         }
     };
@@ -209,7 +199,7 @@ type Write = fn(&Path, &TriangleMesh) -> Result<()>;
 
 /// What writes files of this ending.
 fn writer(to: &Path) -> Result<Write> {
-    let ending = to.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let ending = textured::ending(to);
     Ok(match ending.as_str() {
         "ply" => |to, mesh| Ok(ply::save(to, mesh)?),
         "obj" => |to, mesh| Ok(obj::save(to, mesh, &[])?),

@@ -7,7 +7,7 @@ use super::{FitKeys, RunKeys};
 use crate::run::job::Document;
 use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider};
 use crate::run::{
-    self, Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, peak_memory_bytes,
+    self, Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes,
 };
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
@@ -262,19 +262,8 @@ pub fn drive(
     end.save(&folder.path("checkpoint.safetensors"))?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
-    for (name, file) in [
-        ("report", "report.html"),
-        ("metrics", "metrics.json"),
-        ("job", "job.toml"),
-        ("checkpoint", "checkpoint.safetensors"),
-    ] {
-        summary.output(name, &folder.final_path(file));
-    }
     complete(&mut report, &summary, n, document);
-    report.write(&folder.path("report.html"))?;
-    folder.write("metrics.json", summary.to_json().as_bytes())?;
-    folder.finish()?;
-    saves.remove();
+    folder.close(&USUAL, &report, &mut summary, &saves)?;
     observer.event(&Event::Done { seconds: summary.seconds, interrupted });
     Ok(summary)
 }

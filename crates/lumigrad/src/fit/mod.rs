@@ -34,9 +34,9 @@ use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
-/// A kind of fit: a command.
+/// A kind of fit, or another command that runs in steps, can be stopped and writes a folder.
 pub struct Fit {
-    /// The command's name, of two words.
+    /// The command's name.
     pub name: &'static str,
     /// What it does.
     pub about: &'static str,
@@ -48,7 +48,7 @@ pub struct Fit {
     pub run: fn(&Document, &Stop, &mut dyn Observer) -> Result<Summary>,
 }
 
-/// Every kind of fit.
+/// Every one of them.
 pub const FITS: &[Fit] = &[
     image::FIT,
     family::FIT,
@@ -64,10 +64,14 @@ pub const FITS: &[Fit] = &[
     helmholtz::FIT,
     wave::FIT,
     material::FIT,
+    crate::train::SPLATS,
     crate::train::field::FIT,
     crate::train::voxels::FIT,
+    crate::texture::TEXTURE,
     crate::edit::EDIT,
+    crate::create::SPLATS,
     crate::prior::TRAIN,
+    crate::bench::QUALITY,
 ];
 
 /// What a fit is of.

@@ -11,7 +11,9 @@ use super::settings::Settings;
 use super::uncertainty::{require_few, uncertainty};
 use crate::run::job::Document;
 use crate::run::job::commands::OptimizeJob;
-use crate::run::{Event, Observer, RunFolder, Saves, Stop, Summary, optimize_bytes, peak_memory_bytes, require_memory};
+use crate::run::{
+    Event, Observer, RunFolder, Saves, Stop, Summary, USUAL, optimize_bytes, peak_memory_bytes, require_memory,
+};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor};
 use lumigrad_scene::picture::{Picture, Transfer};
@@ -128,14 +130,9 @@ pub fn execute(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
         diagnosis: &diagnosis,
         range_test: tested.as_ref(),
     };
-    pages.report(&settings, &summary, &outcome, &optimizer, document)?.write(&folder.path("report.html"))?;
-    let files = [("scene", "scene.glb"), ("report", "report.html"), ("metrics", "metrics.json"), ("job", "job.toml")];
-    for (name, file) in files.into_iter().chain([("checkpoint", "checkpoint.safetensors"), ("views", "views")]) {
-        summary.output(name, &folder.final_path(file));
-    }
-    folder.write("metrics.json", summary.to_json().as_bytes())?;
-    folder.finish()?;
-    saves.remove();
+    let page = pages.report(&settings, &summary, &outcome, &optimizer, document)?;
+    let files = [&[("scene", "scene.glb")], &USUAL[..], &[("views", "views")]].concat();
+    folder.close(&files, &page, &mut summary, &saves)?;
     observer.event(&Event::Done { seconds: summary.seconds, interrupted: outcome.interrupted });
     Ok(summary)
 }

@@ -22,11 +22,6 @@ impl Optimizer<'_> {
         })
     }
 
-    /// Encoded pictures of targets at the present state, over black.
-    pub(super) fn pictures_over_black(&self, targets: &[Target]) -> Result<Vec<Tensor>> {
-        self.shown(targets, true, |frame, camera, _| Ok(encode(&frame.render(camera)?.image)?.tensor().clone()))
-    }
-
     /// What `of` makes of the present state, seen by each target's camera.
     pub(super) fn shown<T>(
         &self,

@@ -1,10 +1,16 @@
 //! Run folders: written beside their place and moved there when the run has succeeded.
 
+use super::report::Report;
+use super::{Saves, Summary};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// A file that every run folder holds and by which one is recognised.
 const MARK: &str = "job.toml";
+
+/// Files that every run has.
+pub const USUAL: [(&str, &str); 4] =
+    [("report", "report.html"), ("metrics", "metrics.json"), ("job", MARK), ("checkpoint", "checkpoint.safetensors")];
 
 /// A folder that a run writes into. It lies hidden beside its place until [`RunFolder::finish`]; dropped before that, it
 /// vanishes and what was at the place stays.
@@ -75,6 +81,22 @@ impl RunFolder {
             std::fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
         }
         Ok(lumigrad_scene::write_atomically(&path, bytes)?)
+    }
+
+    /// Ends a run: lists its files by what they are, writes page and figures, and [`finish`](Self::finish)es; what was saved on
+    /// the way goes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn close(self, files: &[(&str, &str)], report: &Report, summary: &mut Summary, saves: &Saves) -> Result<()> {
+        for (name, file) in files {
+            summary.output(name, &self.final_path(file));
+        }
+        report.write(&self.path("report.html"))?;
+        self.write("metrics.json", summary.to_json().as_bytes())?;
+        self.finish()?;
+        saves.remove();
+        Ok(())
     }
 
     /// Moves the run to its place; an older run there is removed. Gives the place.

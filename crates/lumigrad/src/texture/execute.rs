@@ -7,7 +7,8 @@ use crate::guiding::{FIRST_TIME, Guide};
 use crate::run::job::Document;
 use crate::run::report::Report;
 use crate::run::{
-    Array, Checkpoint, Event, Observer, RunFolder, Saves, Stop, Summary, peak_memory_bytes, require_memory, sphere_of,
+    Array, Checkpoint, Event, Observer, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes, require_memory,
+    sphere_of,
 };
 use crate::{Error, Result};
 use lumigrad_core::ops::random_normal;
@@ -123,21 +124,10 @@ pub fn texture(document: &Document, stop: &Stop, observer: &mut dyn Observer) ->
     end.save(&folder.path("checkpoint.safetensors"))?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
-    for (name, file) in [
-        ("report", "report.html"),
-        ("metrics", "metrics.json"),
-        ("job", "job.toml"),
-        ("checkpoint", "checkpoint.safetensors"),
-    ] {
-        summary.output(name, &folder.final_path(file));
-    }
     report.subtitle = format!("{} steps, {:.1} s on {}", summary.iterations, summary.seconds, summary.device);
     report.warnings.extend(summary.warnings.iter().cloned());
     report.job = document.to_toml();
-    report.write(&folder.path("report.html"))?;
-    folder.write("metrics.json", summary.to_json().as_bytes())?;
-    folder.finish()?;
-    run.saves.remove();
+    folder.close(&USUAL, &report, &mut summary, &run.saves)?;
     observer.event(&Event::Done { seconds: summary.seconds, interrupted: stop.is_requested() });
     Ok(summary)
 }

@@ -11,6 +11,7 @@ mod unwrap;
 
 pub use execute::texture;
 
+use crate::fit::Fit;
 use crate::guiding::PriorKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
@@ -50,3 +51,7 @@ job_keys! {
         out: Option<PathBuf>, Path, example "\"runs/texture\"";
     }
 }
+
+/// The command.
+pub const TEXTURE: Fit =
+    Fit { name: "texture", about: TextureJob::ABOUT[0], positional: &["scene"], keys: TextureJob::keys, run: texture };

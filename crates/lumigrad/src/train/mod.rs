@@ -14,3 +14,15 @@ pub(crate) use dataset::{Dataset, Shot, bilinear, name};
 pub use radiance::SpaceKeys;
 pub use splats::splats;
 pub(crate) use views::{camera, scores};
+
+use crate::fit::Fit;
+use crate::run::job::commands::TrainSplatsJob;
+
+/// The command.
+pub const SPLATS: Fit = Fit {
+    name: "train splats",
+    about: TrainSplatsJob::ABOUT[0],
+    positional: &["data"],
+    keys: TrainSplatsJob::keys,
+    run: splats,
+};

@@ -8,7 +8,8 @@ use super::views::{aligned_psnr, camera, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
 use crate::run::{
-    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, background, fixed, peak_memory_bytes, technique,
+    Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, background, fixed, peak_memory_bytes,
+    technique,
 };
 use crate::{Error, Result};
 use lumigrad_core::Device;
@@ -238,14 +239,9 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     write_views(&folder.path("views"), &dataset, &rendered, background)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
-    report(&name, &dataset, &rendered, fixed(background), &summary, document)?.write(&folder.path("report.html"))?;
-    let files = [("splats", "splats.ply"), ("report", "report.html"), ("metrics", "metrics.json"), ("job", "job.toml")];
-    for (name, file) in files.into_iter().chain([("checkpoint", "checkpoint.safetensors"), ("views", "views")]) {
-        summary.output(name, &folder.final_path(file));
-    }
-    folder.write("metrics.json", summary.to_json().as_bytes())?;
-    folder.finish()?;
-    saves.remove();
+    let page = report(&name, &dataset, &rendered, fixed(background), &summary, document)?;
+    let files = [&[("splats", "splats.ply")], &USUAL[..], &[("views", "views")]].concat();
+    folder.close(&files, &page, &mut summary, &saves)?;
     observer.event(&Event::Done { seconds: summary.seconds, interrupted });
     Ok(summary)
 }

@@ -13,10 +13,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 
-const TILE = 64u;
-const DEPTH = 16u;
-var<workgroup> a_tile: array<f32, 1024>; // [DEPTH, TILE]
-var<workgroup> b_tile: array<f32, 1024>; // [DEPTH, TILE]
+#import tiles
 
 #import patch
 
@@ -56,17 +53,7 @@ fn convolve(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
             if column < params.o && kb < inner { y = weight(kb, column); }
             b_tile[e] = y;
         }
-        workgroupBarrier();
-        for (var d = 0u; d < DEPTH; d++) {
-            let r = d * TILE + own_row;
-            let c = d * TILE + own_column;
-            let y = vec4(b_tile[c], b_tile[c + 1u], b_tile[c + 2u], b_tile[c + 3u]);
-            sum0 += a_tile[r] * y;
-            sum1 += a_tile[r + 1u] * y;
-            sum2 += a_tile[r + 2u] * y;
-            sum3 += a_tile[r + 3u] * y;
-        }
-        workgroupBarrier();
+        #import tile_product
     }
     let sums = mat4x4(sum0, sum1, sum2, sum3);
     for (var i = 0u; i < 4u; i++) {

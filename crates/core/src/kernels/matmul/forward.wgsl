@@ -11,10 +11,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> product: array<f32>;
 
-const TILE = 64u;
-const DEPTH = 16u;
-var<workgroup> a_tile: array<f32, 1024>; // [DEPTH, TILE]
-var<workgroup> b_tile: array<f32, 1024>; // [DEPTH, TILE]
+#import tiles
 
 // Place in a tile of loaded element e; neighbours in memory are loaded by neighbouring invocations.
 fn place(e: u32, depth_first: bool) -> vec2<u32> {
@@ -55,17 +52,7 @@ fn matmul(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
             if column < params.n && kb < k_end { y = b[b_base + kb * params.b_row + column * params.b_column]; }
             b_tile[pb.y * TILE + pb.x] = y;
         }
-        workgroupBarrier();
-        for (var d = 0u; d < DEPTH; d++) {
-            let r = d * TILE + own_row;
-            let c = d * TILE + own_column;
-            let y = vec4(b_tile[c], b_tile[c + 1u], b_tile[c + 2u], b_tile[c + 3u]);
-            sum0 += a_tile[r] * y;
-            sum1 += a_tile[r + 1u] * y;
-            sum2 += a_tile[r + 2u] * y;
-            sum3 += a_tile[r + 3u] * y;
-        }
-        workgroupBarrier();
+        #import tile_product
     }
     let sums = mat4x4(sum0, sum1, sum2, sum3);
     for (var i = 0u; i < 4u; i++) {

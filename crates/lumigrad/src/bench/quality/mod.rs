@@ -3,12 +3,11 @@
 mod published;
 mod table;
 
-use crate::fit::fit;
+use crate::fit::{Fit, fit};
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::{Command, Document, job_keys};
 use crate::run::{Event, Observer, Stop, Summary, peak_memory_bytes};
-use crate::train::splats;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -68,6 +67,15 @@ job_keys! {
         out: PathBuf, Path, default "\"runs/quality\"";
     }
 }
+
+/// The command.
+pub const QUALITY: Fit = Fit {
+    name: "bench quality",
+    about: BenchQualityJob::ABOUT[0],
+    positional: &["data"],
+    keys: BenchQualityJob::keys,
+    run: quality,
+};
 
 /// Keys that trainings take over.
 const SHARED: [&str; 9] =
@@ -139,7 +147,7 @@ fn train(
             training.set(key, value)?;
         }
     }
-    if method.command == "train splats" { splats(&training, stop, observer) } else { fit(&training, stop, observer) }
+    fit(&training, stop, observer)
 }
 
 /// Names of data sets, all different: those of their folders, numbered where two are the same.

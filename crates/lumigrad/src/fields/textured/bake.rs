@@ -66,7 +66,7 @@ pub fn baked(
     views: &[View],
 ) -> Result<Vec<[f32; 3]>> {
     let places = Places::new(atlas, positions, normals);
-    let edge = mean_edge(positions, &places_of(atlas));
+    let edge = mean_edge(positions, &atlas.uncut());
     if let Some(colours) = source.skin(&places.points, &places.normals, edge as f32)? {
         return Ok(places.picture(&colours, |_| false));
     }
@@ -81,7 +81,7 @@ pub fn baked(
         for ((sum, p), n) in sums.iter_mut().zip(&places.points).zip(&places.normals) {
             let facing = Vec3::from(*n).dot((eye - Vec3::from(*p)).normalize_or_zero());
             let world = place.outwards(*p).map(f64::from);
-            let Some((pixel, depth)) = pixel(view, world).filter(|_| facing > 0.1) else { continue };
+            let Some((pixel, [.., depth])) = view.pixel(world).filter(|_| facing > 0.1) else { continue };
             if depth - f64::from(seen.depths[pixel]) < behind {
                 let weight = facing * facing;
                 (0..3).for_each(|c| sum[c] += weight * seen.colours[pixel][c]);
@@ -91,18 +91,6 @@ pub fn baked(
     }
     let colours: Vec<[f32; 3]> = sums.iter().map(|s| [0, 1, 2].map(|c| s[c] / s[3].max(1e-12))).collect();
     Ok(places.picture(&colours, |k| sums[k][3] <= 0.0))
-}
-
-/// Triangles of the uncut surface.
-fn places_of(atlas: &Atlas) -> Vec<[u32; 3]> {
-    atlas.triangles.iter().map(|t| t.map(|v| atlas.vertices[v as usize])).collect()
-}
-
-/// The pixel that a point of the world falls in, and its depth.
-fn pixel(view: &View, p: [f64; 3]) -> Option<(usize, f64)> {
-    let [x, y, depth] = view.project(p)?;
-    let inside = x >= 0.0 && y >= 0.0 && x < view.width as f64 && y < view.height as f64;
-    (inside && depth > 0.0).then(|| (y as usize * view.width + x as usize, depth))
 }
 
 /// Normals [S · S] of a source on a surface of its domain, in the tangent space that glTF viewers make of the scene's mesh:

@@ -100,8 +100,7 @@ pub fn refit(mesh: &mut Textured, photographs: &Photographs, how: &Refit, device
     let scene = mesh.scene()?;
     let renderer = Renderer::new(&scene, device, &Options::default())?;
     let size = mesh.atlas.size;
-    let uncut: Vec<[u32; 3]> =
-        mesh.atlas.triangles.iter().map(|t| t.map(|v| mesh.atlas.vertices[v as usize])).collect();
+    let uncut = mesh.atlas.uncut();
     let edge = super::bake::mean_edge(&mesh.positions, &uncut);
     let n = mesh.positions.len();
     let start = Var::from(Tensor::from_slice(device, mesh.positions.as_flattened(), &[n, 3])?);

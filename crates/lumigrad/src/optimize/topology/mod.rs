@@ -4,13 +4,15 @@
 
 mod sight;
 
+use super::display::encode;
 use super::run::Optimizer;
 use crate::Result;
 use crate::run::Checkpoint;
-use lumigrad_core::{DType, Tensor};
+use lumigrad_core::{DType, Tensor, Var};
 use lumigrad_geometry::SampleGrid;
 use lumigrad_raster::Aov;
 use lumigrad_raster::texture::Sampling;
+use lumigrad_scene::camera::View;
 use sight::{Hole, RADIUS, Sight};
 
 /// Parts of the run between looks at the derivative, and looks.
@@ -98,7 +100,8 @@ impl Optimizer<'_> {
     /// All training views at the present state.
     fn sights(&self) -> Result<Vec<Sight>> {
         let train = &self.problem.train;
-        let pictures = self.pictures_over_black(train)?;
+        let nothing = Var::from(Tensor::zeros(&self.device, DType::F32, &[1, 1, 4])?);
+        let rgba = |t: &Tensor| Ok::<_, crate::Error>(t.to_vec::<f32>()?.as_chunks::<4>().0.to_vec());
         let seen = self.shown(train, true, |frame, camera, target| {
             let aov = frame.aov(camera, Sampling::Nearest)?;
             let channel = |c: usize| Ok::<_, crate::Error>(aov.slice(2, c, c + 1)?.tensor().to_vec::<f32>()?);
@@ -108,21 +111,15 @@ impl Optimizer<'_> {
             let rows = camera.viewmat.tensor().to_f64_vec()?;
             rows.iter().enumerate().for_each(|(k, x)| view.viewmat[k / 4][k % 4] = *x);
             camera.intrinsics.tensor().to_f64_vec()?.iter().enumerate().for_each(|(k, x)| view.intrinsics[k] = *x);
-            Ok((view, depth))
+            Ok((view, depth, encode(&frame.render(camera)?.image)?))
         })?;
-        let rgba = |t: &Tensor| Ok::<_, crate::Error>(t.to_vec::<f32>()?.as_chunks::<4>().0.to_vec());
-        seen.into_iter()
-            .zip(pictures)
-            .enumerate()
-            .map(|(k, ((view, depth), picture))| {
-                let nothing = Tensor::zeros(&self.device, DType::F32, &[1, 1, 4])?;
-                let behind = rgba(self.compared(&nothing.into(), k)?.0.tensor())?[0];
-                let (picture, target) = self.compared(&picture.into(), k)?;
-                let mask = train[k].mask.as_ref().map(Tensor::to_vec::<f32>).transpose()?.unwrap_or_default();
-                let (picture, target) = (rgba(picture.tensor())?, rgba(&target)?);
-                Ok(Sight::new(view, depth, (&picture, &target), &mask, behind))
-            })
-            .collect()
+        let sight = |(k, (view, depth, picture)): (usize, (View, Vec<f32>, Var))| {
+            let behind = rgba(self.compared(&nothing, k)?.0.tensor())?[0];
+            let (picture, target) = self.compared(&picture, k)?;
+            let mask = train[k].mask.as_ref().map(Tensor::to_vec::<f32>).transpose()?.unwrap_or_default();
+            Ok(Sight::new(view, depth, (&rgba(picture.tensor())?, &rgba(&target)?), &mask, behind))
+        };
+        seen.into_iter().enumerate().map(sight).collect()
     }
 }
 
@@ -183,7 +180,7 @@ fn changed(
     let centres: Vec<[f64; 3]> = islands.iter().map(|i| grid.point(i.point)).collect();
     for (k, value) in values.iter_mut().enumerate() {
         for (view, hole) in holes {
-            if let Some((_, [x, y], _)) = sights[*view].project(places[k]) {
+            if let Some((_, [x, y, _])) = sights[*view].view.pixel(places[k]) {
                 let part = (x - hole.centre[0]).hypot(y - hole.centre[1]) / (size * hole.radius);
                 if part < 1.0 {
                     *value = value.max((DEPTH * (1.0 - part)).max(0.1) as f32);

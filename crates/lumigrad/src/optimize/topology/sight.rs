@@ -54,14 +54,6 @@ impl Sight {
         Self { view, depth, jumps: [jump(shape), jump(behind)] }
     }
 
-    /// Where a point is seen, and how far away: its pixel's number, its place and its depth.
-    pub fn project(&self, point: [f64; 3]) -> Option<(usize, [f64; 2], f64)> {
-        let [x, y, depth] = self.view.project(point)?;
-        let (w, h) = (self.view.width as f64, self.view.height as f64);
-        let inside = depth > 0.0 && x >= 0.0 && y >= 0.0 && x < w && y < h;
-        inside.then(|| (y as usize * self.view.width + x as usize, [x, y], depth))
-    }
-
     /// Pixels per unit of length at a depth.
     fn scale(&self, depth: f64) -> f64 {
         let [fx, fy, ..] = self.view.intrinsics;
@@ -72,7 +64,7 @@ impl Sight {
     /// Derivative of the view's loss, a sum over pixels, by the cross-section of a ball at a point outside of the shape; 0
     /// where the shape hides it; `None` out of view.
     pub fn founding(&self, point: [f64; 3]) -> Option<f64> {
-        let (pixel, _, depth) = self.project(point)?;
+        let (pixel, [.., depth]) = self.view.pixel(point)?;
         Some(if depth < self.depth[pixel] as f64 {
             self.scale(depth).powi(2) * self.jumps[0][pixel] as f64
         } else {

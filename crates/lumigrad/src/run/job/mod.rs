@@ -37,11 +37,8 @@ pub struct Command {
 impl Command {
     /// All commands.
     pub fn all() -> Vec<Self> {
-        use crate::bench::BenchQualityJob;
-        use crate::create::CreateSplatsJob;
         use crate::fields::MeshJob;
         use crate::prior::{PriorInfoJob, PriorSampleJob};
-        use crate::texture::TextureJob;
         use commands::*;
         let command =
             |name, about: &[&'static str], positional, keys| Self { name, about: about[0].trim(), positional, keys };
@@ -54,9 +51,6 @@ impl Command {
         let mut all = vec![
             command("optimize", OptimizeJob::ABOUT, &["scene"], OptimizeJob::keys()),
             command("landscape", LandscapeJob::ABOUT, &["run"], LandscapeJob::keys()),
-            command("train splats", TrainSplatsJob::ABOUT, &["data"], TrainSplatsJob::keys()),
-            command("texture", TextureJob::ABOUT, &["scene"], TextureJob::keys()),
-            command("create splats", CreateSplatsJob::ABOUT, &[], CreateSplatsJob::keys()),
             command("render", RenderJob::ABOUT, &["model"], RenderJob::keys()),
             command("mesh", MeshJob::ABOUT, &["field"], MeshJob::keys()),
             command("prior sample", PriorSampleJob::ABOUT, &["prior"], PriorSampleJob::keys()),
@@ -65,7 +59,6 @@ impl Command {
             command("convert", ConvertJob::ABOUT, &["from", "to"], ConvertJob::keys()),
             command("devices", DevicesJob::ABOUT, &[], DevicesJob::keys()),
             command("bench", BenchJob::ABOUT, &["group"], BenchJob::keys()),
-            command("bench quality", BenchQualityJob::ABOUT, &["data"], BenchQualityJob::keys()),
         ];
         all.extend(fits);
         all
