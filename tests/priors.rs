@@ -150,3 +150,26 @@ fn what_cannot_be_a_prior_is_refused_with_the_reason() {
     fs::write(at.join("latent/model_index.json"), "{}").unwrap();
     assert!(refused(at, &["prior", "info", "latent"]).contains("pretrained model"));
 }
+
+#[test]
+fn priors_pull_beside_pictures_that_are_matched() {
+    let folder = tempfile::tempdir().unwrap();
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets");
+    let [sphere, prior] = ["sphere.glb", "materials.safetensors"].map(|f| assets.join(f).display().to_string());
+    let colour = "/materials/0/pbrMetallicRoughness/baseColorFactor";
+    let small =
+        ["optimize", &sphere, "--target", &sphere, "--views", "4", "--size", "32x32", "--param", colour, "--json"];
+    let asked = ["--iterations", "60", "--device", "cpu", "--prior", &prior, "--prompt", "lava"];
+    let base = |weight: &str| -> Vec<f64> {
+        let out = format!("run{weight}");
+        run(folder.path(), &[&small[..], &asked, &["--guidance-weight", weight, "--out", &out]].concat());
+        let scene = lumigrad::scene::Scene::load(folder.path().join(out).join("scene.glb")).unwrap();
+        scene.materials()[0].base_color_factor.map(f64::from).to_vec()
+    };
+    // White is what the pictures show; lava is red.
+    let (plain, pulled) = (base("0"), base("1"));
+    assert!(plain.iter().all(|c| *c > 0.99), "{plain:?}");
+    assert!(pulled[2] < pulled[0] - 0.1, "{pulled:?}");
+    let compares = [&small[..], &["--prior", &prior, "--optimizer", "lm"]].concat();
+    assert!(refused(folder.path(), &compares[..]).contains("compares losses"));
+}

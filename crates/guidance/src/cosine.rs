@@ -2,49 +2,54 @@
 
 use crate::analytic::{cosine_matrix, cosine_transform, inverse_cosine_transform};
 use crate::{Error, Level, Result, of_picture};
-use lumigrad_core::ops::pointwise;
+use lumigrad_core::ops::{pointwise, random};
 use lumigrad_core::{Device, Tensor, Var, ops};
 
 /// Least variance of a wave: quantised pictures say nothing of less.
 const LEAST: f64 = 1e-7;
 /// Rounds of expectation and maximisation.
 const ROUNDS: usize = 20;
+/// So many pictures of the common variances stand in each component beside its own: what few pictures lack is not 0.
+const COMMON: f64 = 5.0;
+/// Of the pictures that components begin at.
+const SEED: u64 = 0x6d69_7874;
 /// Variances of components over the common ones at the start, least and most.
 const SPREAD: [f64; 2] = [0.02, 4.0];
 
-/// A mixture of Gaussians of square pictures [N, P, P, C] with one mean, in which cosine waves in both directions and over the
-/// channels are independent.
+/// A mixture of Gaussians of square pictures [N, P, P, C], in each of which cosine waves in both directions and over the channels
+/// are independent.
 ///
 /// Photographs look nearly the same wherever they are cut out, and their covariance is nearly diagonal in cosine waves
 /// (Ahmed et al. 1974); over red, green and blue the waves are brightness and two opponent colours. Components differ in how
 /// strong waves are, because some patches are smooth and others full of detail (Gaussian scale mixtures, Portilla et al. 2003,
-/// here with variances of their own for each wave). With one component it is a Gaussian.
+/// here with variances of their own for each wave), and in their means, because colours come in kinds. With one component it is
+/// a Gaussian.
 #[derive(Clone, Debug)]
 pub struct CosineMixture {
     size: usize,
     channels: usize,
     /// Of each component.
     weights: Vec<f32>,
-    /// Of the waves in the order (wave along y, wave along x, channel wave).
-    mean: Vec<f32>,
-    /// The same for each component, one after the other.
+    /// Of the waves in the order (wave along y, wave along x, channel wave), for one component after the other.
+    means: Vec<f32>,
+    /// In the same order.
     variances: Vec<f32>,
 }
 
 impl CosineMixture {
-    /// From the weight of every component, the mean of every wave, and the variances of all waves of the first component, the
-    /// second, and so on.
+    /// From the weight of every component, and the means and the variances of all waves of the first component, the second, and
+    /// so on.
     ///
     /// # Errors
     /// Numbers that do not fit P²·C waves, are not finite, or negative.
-    pub fn new(size: usize, channels: usize, weights: Vec<f32>, mean: Vec<f32>, variances: Vec<f32>) -> Result<Self> {
+    pub fn new(size: usize, channels: usize, weights: Vec<f32>, means: Vec<f32>, variances: Vec<f32>) -> Result<Self> {
         let (n, k) = (size * size * channels, weights.len());
-        if mean.len() != n || variances.len() != n * k || n * k == 0 {
-            let expected = format!("{n} means and {k} times as many variances ({size}² pixels of {channels} channels)");
-            return Err(Error::shape("a mixture of cosine waves", &[mean.len(), variances.len()], expected));
+        if means.len() != n * k || variances.len() != n * k || n * k == 0 {
+            let expected = format!("{k} times {n} means and variances ({size}² pixels of {channels} channels)");
+            return Err(Error::shape("a mixture of cosine waves", &[means.len(), variances.len()], expected));
         }
         let good = |x: &f32| *x >= 0.0 && x.is_finite();
-        if !weights.iter().all(good) || !variances.iter().all(good) || !mean.iter().all(|m| m.is_finite()) {
+        if !weights.iter().all(good) || !variances.iter().all(good) || !means.iter().all(|m| m.is_finite()) {
             let message = "a mixture of cosine waves has weights or variances below 0, or numbers that are not finite";
             return Err(Error::Setting(message.into()));
         }
@@ -54,7 +59,7 @@ impl CosineMixture {
         }
         let weights = weights.into_iter().map(|w| w / total).collect();
         let variances = variances.into_iter().map(|v| v.max(LEAST as f32)).collect();
-        Ok(Self { size, channels, weights, mean, variances })
+        Ok(Self { size, channels, weights, means, variances })
     }
 
     /// Estimated from pictures [N, P, P, C] by expectation and maximisation with so many components.
@@ -68,18 +73,21 @@ impl CosineMixture {
         };
         let (n, k) = (size * size * channels, components);
         let waves = transform(&pictures.clone().into())?.reshape(&[count, n])?;
-        let mean = waves.mean_axis(0)?;
-        let squares = waves.sub(&mean)?.square()?;
-        let common = squares.mean_axis(0)?.tensor().to_f64_vec()?;
+        let squares = waves.square()?;
+        let mean = waves.mean_axis(0)?.tensor().to_f64_vec()?;
+        let common: Vec<f64> = (squares.mean_axis(0)?.tensor().to_f64_vec()?.iter().zip(&mean))
+            .map(|(square, mean)| (square - mean * mean).max(LEAST))
+            .collect();
         let strength = |c: usize| match k {
             1 => 1.0,
             _ => SPREAD[0] * (SPREAD[1] / SPREAD[0]).powf(c as f64 / (k - 1) as f64),
         };
         let mut weights = vec![1.0 / k as f64; k];
+        let mut means: Vec<f64> = mean.repeat(k);
         let mut variances: Vec<f64> =
             (0..k).flat_map(|c| common.iter().map(move |v| (v * strength(c)).max(LEAST))).collect();
-        for _ in 0..if k > 1 { ROUNDS } else { 1 } {
-            // ln w − ½ Σ (x²/λ + ln λ), then the share of each component in each picture.
+        for round in 0..if k > 1 { ROUNDS } else { 1 } {
+            // ln w − ½ Σ ((x − μ)²/λ + ln λ), then the share of each component in each picture.
             let put = |data: &[f64], shape: &[usize]| -> Result<Var> {
                 Ok(Tensor::from_slice(&Device::cpu(), data, shape)?
                     .cast(pictures.dtype())?
@@ -87,23 +95,48 @@ impl CosineMixture {
                     .into())
             };
             let inverse: Vec<f64> = variances.iter().map(|v| -0.5 / v).collect();
-            let offsets: Vec<f64> = (variances.chunks_exact(n).zip(&weights))
-                .map(|(v, w)| w.max(1e-30).ln() - 0.5 * v.iter().map(|v| v.ln()).sum::<f64>())
-                .collect();
-            let fit = ops::matmul_with(&squares, false, &put(&inverse, &[k, n])?, true)?.add(&put(&offsets, &[k])?)?;
+            let slopes: Vec<f64> = means.iter().zip(&variances).map(|(m, v)| m / v).collect();
+            let offset = |(c, w): (usize, &f64)| {
+                let of_component = means[c * n..][..n].iter().zip(&variances[c * n..][..n]);
+                w.max(1e-30).ln() - 0.5 * of_component.map(|(m, v)| m * m / v + v.ln()).sum::<f64>()
+            };
+            let offsets: Vec<f64> = weights.iter().enumerate().map(offset).collect();
+            let fit = ops::matmul_with(&squares, false, &put(&inverse, &[k, n])?, true)?
+                .add(&ops::matmul_with(&waves, false, &put(&slopes, &[k, n])?, true)?)?
+                .add(&put(&offsets, &[k])?)?;
             let shares = fit.softmax()?;
-            let sums = ops::matmul_with(&shares, true, &squares, false)?.tensor().to_f64_vec()?;
+            let sums = |x: &Var| ops::matmul_with(&shares, true, x, false)?.tensor().to_f64_vec();
+            let (firsts, seconds) = (sums(&waves)?, sums(&squares)?);
             let totals = shares.sum_axis(0)?.tensor().to_f64_vec()?;
             for c in 0..k {
                 weights[c] = totals[c] / count as f64;
-                // A component of less than one picture keeps its variances.
-                if totals[c] >= 1.0 {
-                    (0..n).for_each(|i| variances[c * n + i] = (sums[c * n + i] / totals[c]).max(LEAST));
+                // A component of less than one picture stays as it is.
+                if totals[c] < 1.0 {
+                    continue;
+                }
+                for i in c * n..(c + 1) * n {
+                    means[i] = firsts[i] / totals[c];
+                    let own = seconds[i] - totals[c] * means[i] * means[i];
+                    let kept = if k > 1 { COMMON } else { 0.0 };
+                    variances[i] = ((own + kept * common[i - c * n]) / (totals[c] + kept)).max(LEAST);
+                }
+            }
+            if round == 0 && k > 1 {
+                // Components begin at the colour of a picture that is theirs, drawn by their shares.
+                let (shares, waves) = (shares.tensor().to_f64_vec()?, waves.tensor().to_f64_vec()?);
+                for c in 0..k {
+                    let mut left = totals[c] * random::uniform(SEED, c as u64);
+                    let reached = |i: &usize| {
+                        left -= shares[i * k + c];
+                        left <= 0.0
+                    };
+                    let picture = (0..count).find(reached).unwrap_or(0);
+                    means[c * n..][..channels].copy_from_slice(&waves[picture * n..][..channels]);
                 }
             }
         }
         let narrow = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
-        Self::new(size, channels, narrow(weights), narrow(mean.tensor().to_f64_vec()?), narrow(variances))
+        Self::new(size, channels, narrow(weights), narrow(means), narrow(variances))
     }
 
     /// Pixels along a side, and channels.
@@ -111,10 +144,10 @@ impl CosineMixture {
         [self.size, self.channels]
     }
 
-    /// Weights of components, means of waves, and variances of waves for one component after the other; waves in the order
+    /// Weights of components, then means and variances of waves for one component after the other; waves in the order
     /// (wave along y, wave along x, channel wave).
     pub fn moments(&self) -> [&[f32]; 3] {
-        [&self.weights, &self.mean, &self.variances]
+        [&self.weights, &self.means, &self.variances]
     }
 
     /// The best prediction of x − ε from x_α = α·x + (1 − α)·ε: the mean over components, by how likely x_α is in each, of
@@ -138,36 +171,38 @@ impl CosineMixture {
         };
         let wide = |values: &[f32]| values.iter().map(|x| *x as f64).collect::<Vec<f64>>();
         let alphas = put((0..count).map(|i| of_picture(levels, i).a).collect(), &[count, 1, 1])?;
-        let mean = put(wide(&self.mean), &[1, 1, n])?;
+        let means = put(wide(&self.means), &[1, k, n])?;
         let variances = put(wide(&self.variances), &[1, k, n])?;
         let waves = transform(&noisy.clone().into())?.reshape(&[count, 1, n])?;
-        let off = pointwise("guidance/cosine off", &[&waves, &mean, &alphas], |x| x[0] - x[2] * x[1])?;
-        let gains = pointwise("guidance/cosine gain", &[&off, &variances, &alphas], |x| {
-            let (a, s) = (x[2], 1.0 - x[2]);
-            x[0] * (a * x[1] - s) / (a * a * x[1] + s * s)
+        let found = pointwise("guidance/cosine flow", &[&waves, &means, &variances, &alphas], |x| {
+            let (a, s) = (x[3], 1.0 - x[3]);
+            x[1] + (x[0] - a * x[1]) * (a * x[2] - s) / (a * a * x[2] + s * s)
         })?;
         let mixed = if k == 1 {
-            gains
+            found
         } else {
-            let fit = pointwise("guidance/cosine fit", &[&off, &variances, &alphas], |x| {
-                let (a, s) = (x[2], 1.0 - x[2]);
-                let v = a * a * x[1] + s * s;
-                -0.5 * (x[0] * x[0] / v + v.ln())
+            let fit = pointwise("guidance/cosine fit", &[&waves, &means, &variances, &alphas], |x| {
+                let (a, s) = (x[3], 1.0 - x[3]);
+                let (off, v) = (x[0] - a * x[1], a * a * x[2] + s * s);
+                -0.5 * (off * off / v + v.ln())
             })?;
             let weights = self.weights.iter().map(|w| (*w as f64).max(1e-30).ln()).collect();
             let shares = fit.sum_axis(2)?.add(&put(weights, &[1, k])?)?.softmax()?;
-            shares.reshape(&[count, 1, k])?.matmul(&gains)?
+            shares.reshape(&[count, 1, k])?.matmul(&found)?
         };
-        Ok(inverse(&mixed.add(&mean)?.reshape(noisy.shape())?)?.tensor().clone())
+        Ok(inverse(&mixed.reshape(noisy.shape())?)?.tensor().clone())
     }
 
-    /// The mean square error of the Gaussian with this mixture's variances, on pictures of its own law:
+    /// The mean square error of the Gaussian with this mixture's moments, on pictures of its own law:
     /// Σλ/(α²λ + (1 − α)²) over the number of waves. The mixture's is at most that.
     pub fn flow_error(&self, alpha: f64) -> f64 {
-        let n = self.mean.len();
+        let n = self.means.len() / self.weights.len();
         let of_wave = |i: usize| {
-            let parts = self.weights.iter().zip(self.variances[i..].iter().step_by(n));
-            let v = parts.map(|(w, v)| (*w * *v) as f64).sum::<f64>();
+            let parts = |values: &[f32], power: i32| -> f64 {
+                let of = self.weights.iter().zip(values[i..].iter().step_by(n));
+                of.map(|(w, x)| *w as f64 * (*x as f64).powi(power)).sum()
+            };
+            let v = parts(&self.variances, 1) + parts(&self.means, 2) - parts(&self.means, 1).powi(2);
             v / (alpha * alpha * v + (1.0 - alpha).powi(2))
         };
         (0..n).map(of_wave).sum::<f64>() / n as f64
@@ -195,7 +230,6 @@ fn inverse(waves: &Var) -> Result<Var> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lumigrad_core::ops::random;
 
     #[test]
     fn waves_are_undone() {
@@ -237,7 +271,7 @@ mod tests {
         let waves = Var::from(Tensor::from_slice(&Device::cpu(), &waves, &[n, p, p, c]).unwrap());
         let found = CosineMixture::estimate(inverse(&waves).unwrap().tensor(), 1).unwrap();
         for k in 0..12 {
-            assert!((found.mean[k] - mean[k]).abs() < 0.03, "{} for {}", found.mean[k], mean[k]);
+            assert!((found.means[k] - mean[k]).abs() < 0.03, "{} for {}", found.means[k], mean[k]);
             assert!(
                 (found.variances[k] / variance[k] - 1.0).abs() < 0.05,
                 "{} for {}",
@@ -249,17 +283,18 @@ mod tests {
 
     #[test]
     fn the_flow_of_a_mixture_is_the_mean_over_what_its_components_say() {
-        let (variances, weights) = ([0.01, 1.0], [0.3, 0.7]);
-        let mixture = CosineMixture::new(1, 1, vec![0.3, 0.7], vec![0.2], vec![0.01, 1.0]).unwrap();
+        let (variances, weights, means) = ([0.01, 1.0], [0.3, 0.7], [0.2, -0.4]);
+        let mixture = CosineMixture::new(1, 1, vec![0.3, 0.7], vec![0.2, -0.4], vec![0.01, 1.0]).unwrap();
         for (x, alpha) in [(0.1, 0.9), (-1.5, 0.6), (0.4, 0.2)] {
             let noisy = Tensor::from_slice(&Device::cpu(), &[x], &[1, 1, 1, 1]).unwrap();
             let found = mixture.flow(&noisy, &[Level::flow(alpha).unwrap()]).unwrap().to_vec::<f64>().unwrap()[0];
-            let (sigma, y) = (1.0 - alpha, x - alpha * 0.2);
+            let sigma = 1.0 - alpha;
             let (mut sum, mut total) = (0.0, 0.0);
-            for (v, w) in variances.iter().zip(weights) {
+            for ((v, w), m) in variances.iter().zip(weights).zip(means) {
+                let y = x - alpha * m;
                 let spread: f64 = alpha * alpha * v + sigma * sigma;
                 let density = w * (-0.5 * y * y / spread).exp() / spread.sqrt();
-                sum += density * (0.2 + (alpha * v - sigma) / spread * y);
+                sum += density * (m + (alpha * v - sigma) / spread * y);
                 total += density;
             }
             assert!((found - sum / total).abs() < 1e-6, "{found} for {}", sum / total);

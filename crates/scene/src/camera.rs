@@ -4,7 +4,7 @@ mod lens;
 mod placement;
 
 pub use lens::Lens;
-pub use placement::{Framing, orbit, sphere_views};
+pub use placement::{Framing, between, orbit, sphere_views};
 
 use crate::{Error, Result};
 use glam::{DMat3, DVec3};
@@ -211,6 +211,14 @@ impl View {
         let [fx, fy, cx, cy] = self.intrinsics;
         self.intrinsics = [fx * sx, fy * sy, cx * sx, cy * sy];
         (self.width, self.height) = (width, height);
+        self
+    }
+
+    /// The camera of a part of the picture: `size` columns and rows, of which the first pixel is `corner`.
+    pub fn window(mut self, corner: [usize; 2], size: (usize, usize)) -> Self {
+        self.intrinsics[2] -= corner[0] as f64;
+        self.intrinsics[3] -= corner[1] as f64;
+        (self.width, self.height) = size;
         self
     }
 }

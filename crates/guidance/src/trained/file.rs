@@ -45,11 +45,12 @@ impl TrainedPrior {
             facts: self.facts.clone(),
         };
         let text = serde_json::to_string(&description).expect("numbers and text");
-        let [weights, mean, variances] = self.gaussian.moments();
+        let [weights, means, variances] = self.gaussian.moments();
+        let shape = vec![weights.len(), size * size * channels];
         let mut arrays: Vec<(String, Vec<usize>, Vec<u8>)> = vec![
             ("waves.weights".into(), vec![weights.len()], floats(weights)),
-            ("waves.mean".into(), vec![mean.len()], floats(mean)),
-            ("waves.variances".into(), vec![weights.len(), mean.len()], floats(variances)),
+            ("waves.means".into(), shape.clone(), floats(means)),
+            ("waves.variances".into(), shape, floats(variances)),
         ];
         for ((name, shape), value) in self.network.shapes().zip(&self.values) {
             arrays.push((name.into(), shape.to_vec(), floats(&value.to_vec::<f32>()?)));
@@ -102,10 +103,10 @@ impl TrainedPrior {
         if !(1..=MOST_COMPONENTS).contains(&d.components) {
             return Err(wrong(format!("{} components, expected 1 to {MOST_COMPONENTS}", d.components)));
         }
-        let n = d.size * d.size * d.channels;
+        let shape = [d.components, d.size * d.size * d.channels];
         let weights = array("waves.weights", &[d.components])?;
-        let (mean, variances) = (array("waves.mean", &[n])?, array("waves.variances", &[d.components, n])?);
-        let gaussian = CosineMixture::new(d.size, d.channels, weights, mean, variances).map_err(inside)?;
+        let (means, variances) = (array("waves.means", &shape)?, array("waves.variances", &shape)?);
+        let gaussian = CosineMixture::new(d.size, d.channels, weights, means, variances).map_err(inside)?;
         let network = UNet::new(d.network).map_err(inside)?;
         let values = network
             .shapes()

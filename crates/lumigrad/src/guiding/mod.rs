@@ -3,9 +3,13 @@
 mod energy;
 mod guide;
 mod keys;
+mod patches;
 mod samples;
+mod term;
 
 pub use energy::{Judged, judge};
 pub use guide::Guide;
 pub use keys::PriorKeys;
+pub use patches::patches;
 pub use samples::{FIRST_TIME, samples};
+pub use term::{PriorTerm, PriorTermKeys};

@@ -1,14 +1,16 @@
 //! The function that a step minimises: the loss over views at given values of everything that is optimised.
 
-use super::display::encode;
+use super::display::{encode, over};
 use super::run::Optimizer;
+use crate::run::fixed;
 use crate::{Error, Result};
-use lumigrad_core::ops::concat;
-use lumigrad_core::{Jacobian, Tape, Tensor, Traced, Var};
+use lumigrad_core::ops::{concat, random};
+use lumigrad_core::{DType, Jacobian, Tape, Tensor, Traced, Var};
 use lumigrad_geometry::{Cut, FlexiSurface};
 use lumigrad_optim::method::{Gradient, reverse_mode};
 use lumigrad_optim::{Objective, Residuals, Sample, total_variation, total_variation_residuals};
-use lumigrad_raster::Bindings;
+use lumigrad_raster::{Bindings, Camera, Frame};
+use lumigrad_scene::camera::View;
 use std::cell::Cell;
 
 /// The loss of one step.
@@ -148,6 +150,23 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         of: impl Fn(&Var, usize) -> Result<Var>,
     ) -> Result<Vec<Var>> {
         let o = self.optimizer;
+        self.with_frame(values, surface, |frame, viewmats, lens| {
+            let picture = |&k: &usize| {
+                let camera = o.camera(&o.problem.train[k], k, viewmats, lens)?;
+                of(&encode(&frame.render(&camera)?.image)?, k)
+            };
+            views.iter().map(picture).collect()
+        })
+    }
+
+    /// What `of` makes of the scene at values of everything that is optimised, the training views' poses and their lens.
+    fn with_frame<T>(
+        &self,
+        values: &[Var],
+        surface: Option<&FlexiSurface>,
+        of: impl FnOnce(&Frame, Option<&Var>, Option<&Var>) -> Result<T>,
+    ) -> Result<T> {
+        let o = self.optimizer;
         let (variables, mut others) = (values[..o.variables.len()].iter(), values[o.variables.len()..].iter());
         let mut bindings = Bindings::new();
         for (variable, leaf) in o.variables.iter().zip(variables) {
@@ -164,11 +183,7 @@ impl<'a, 'p> StepObjective<'a, 'p> {
             None => None,
         };
         let frame = reshaped.as_ref().unwrap_or(&o.renderer).frame(&bindings)?;
-        let picture = |&k: &usize| {
-            let camera = o.camera(&o.problem.train[k], k, viewmats.as_ref(), lens)?;
-            of(&encode(&frame.render(&camera)?.image)?, k)
-        };
-        views.iter().map(picture).collect()
+        of(&frame, viewmats.as_ref(), lens)
     }
 
     fn sum(&self, values: &[Var], views: &[usize]) -> Result<Var> {
@@ -185,7 +200,26 @@ impl<'a, 'p> StepObjective<'a, 'p> {
         let smooth = self.textures(values).into_iter().map(|(t, weight)| Ok(total_variation(t)?.scale(weight)?));
         let shapes = o.variables.iter().zip(values);
         let shapes = shapes.filter_map(|(v, leaf)| v.shape_loss(leaf, &o.settings.shape).transpose());
-        smooth.chain(shapes).chain(own).collect()
+        smooth.chain(shapes).chain(own).chain(self.guided(values, surface).transpose()).collect()
+    }
+
+    /// What the prior that the job names pulls at patches seen from between the cameras, over the background.
+    fn guided(&self, values: &[Var], surface: Option<&FlexiSurface>) -> Result<Option<Var>> {
+        let o = self.optimizer;
+        let Some((prior, centre)) = &o.prior else { return Ok(None) };
+        let seed = random::hash(random::hash(o.settings.seed, 7), o.iteration as u64);
+        let views: Vec<&View> = o.problem.train.iter().map(|t| &t.view).collect();
+        let cameras = prior.patches(&views, *centre, seed);
+        let patches = self.with_frame(values, surface, |frame, _, _| {
+            let patch = |view: &View| {
+                let camera = Camera::new(view, &o.device, DType::F32)?;
+                let picture = over(&encode(&frame.render(&camera)?.image)?, fixed(o.settings.background), true)?;
+                Ok(picture.slice(2, 0, 3)?.reshape(&[1, view.height, view.width, 3])?)
+            };
+            cameras.iter().map(patch).collect::<Result<Vec<Var>>>()
+        })?;
+        let patches = concat(&patches.iter().collect::<Vec<_>>(), 0)?;
+        Ok(Some(prior.evaluate(&patches, &cameras, *centre, seed)?))
     }
 
     /// The mean loss over views, without regularisers.

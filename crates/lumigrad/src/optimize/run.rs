@@ -12,6 +12,7 @@ use super::start::{initialise, initialise_intrinsics, optimised_environment};
 use super::topology::Topology;
 use super::tuning::Tuning;
 use super::variable::{Variable, default_rate};
+use crate::guiding::PriorTerm;
 use crate::run::Record;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
@@ -59,6 +60,8 @@ pub struct Optimizer<'p> {
     pub rate_factor: f64,
     /// The weight of textures' smoothness, where it tunes itself.
     pub(super) tuning: Option<Tuning>,
+    /// A prior that pulls beside the pictures, and what patches for it are in front of.
+    pub(super) prior: Option<(PriorTerm, [f64; 3])>,
     /// Norms of the gradient by group, after steps that are logged.
     norms: Vec<(usize, Vec<f64>)>,
     /// Steps done.
@@ -159,6 +162,8 @@ impl<'p> Optimizer<'p> {
             schedule: settings.schedule,
             rate_factor: 1.0,
             tuning: settings.auto_regularisers.then(|| Tuning::new(settings.texture_smoothness)),
+            prior: PriorTerm::new(&settings.prior, "optimize", views.iter().copied(), settings.seed)?
+                .map(|p| (p, centre)),
             norms: vec![],
             device: device.clone(),
             variables,

@@ -1,6 +1,7 @@
 //! What an inverse-rendering run is asked to do.
 
 use super::shape::ShapeWeights;
+use crate::guiding::PriorTermKeys;
 use crate::run::Budget;
 use crate::run::job::commands::OptimizeJob;
 use crate::run::job::{EnvironmentChoice, InitEntry, ViewSource};
@@ -88,6 +89,8 @@ pub struct Settings {
     pub texture_smoothness: f64,
     /// Weights of what keeps shapes well formed.
     pub shape: ShapeWeights,
+    /// A prior that pulls beside the pictures.
+    pub prior: PriorTermKeys,
     /// What pictures are compared over.
     pub background: Background,
     /// Name of the optimiser.
@@ -174,6 +177,11 @@ impl Settings {
             let what = format!("{} takes no regularisers of shapes", job.optimizer);
             return Err(Error::usage("--optimizer", what, "adam, for example, or leave their weights out"));
         }
+        let compares = job.optimizer.contains("lm") || find(&job.optimizer)?.deterministic;
+        if job.prior.guide.prior.is_some() && compares {
+            let what = format!("{} compares losses, and a prior's pull is the gradient of none", job.optimizer);
+            return Err(Error::usage("--optimizer", what, "adam, for example, or leave --prior out"));
+        }
         let environment = job.environment.as_ref().map(EnvironmentChoice::load).transpose()?;
         let mut init = vec![];
         for (pattern, entry) in &job.init {
@@ -205,6 +213,7 @@ impl Settings {
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
             shape,
+            prior: job.prior.clone(),
             background: crate::run::background(&job.background)?,
             auto_regularisers: job.auto_regularisers,
             displacement: job.displacement,

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tensor, ops};
-use lumigrad_guidance::sample::{Method, annealed_langevin, sample, schedule_levels};
+use lumigrad_guidance::sample::{Method, annealed_langevin, ratio_levels, sample};
 use lumigrad_guidance::{Condition, DiffusionPrior, Level, Schedule};
 
 /// Pictures that are drawn at once.
@@ -10,6 +10,11 @@ const AT_ONCE: usize = 64;
 /// Levels of Langevin dynamics, and η of the last one (Song & Ermon 2019).
 const LEVELS: usize = 10;
 const RATE: f64 = 2e-5;
+
+/// Noise over picture at the first and the last step, and how steps are spaced between (Karras et al. 2022). Equal steps of α are
+/// too long near pictures, where smooth patches have contrasts of a hundredth.
+const RATIOS: [f64; 2] = [80.0, 0.002];
+const RHO: f64 = 7.0;
 
 /// How pictures are drawn.
 pub struct Drawing<'a> {
@@ -51,7 +56,7 @@ pub fn pictures(
             annealed_langevin(&levels, steps, RATE, true, &noise, seed, &mut predict)?
         } else {
             let method = Method::from_name(drawing.method, 0.0, 2.0).map_err(wrong)?;
-            let levels = schedule_levels(Schedule::Flow, drawing.steps);
+            let levels = ratio_levels(RATIOS[0], RATIOS[1], RHO, drawing.steps.max(2))?;
             let start = ops::scale_tensor(&noise, levels[0].sigma)?;
             sample(method, &levels, &start, seed, &mut predict, &mut |_, _, _| Ok(()))?
         });

@@ -28,8 +28,8 @@ job_keys! {
         kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
         /// Pixels of a patch along a side.
         patch: usize, Count(2), default "16";
-        /// Gaussians of the mixture that the network starts from: how strong waves are in smooth patches, in rough ones, and between.
-        components: usize, Count(1), default "12";
+        /// Gaussians of the mixture that the network starts from: kinds of patches by their colour and by how strong waves are.
+        components: usize, Count(1), default "48";
         /// Channels of the network's finest level; each coarser one has half as many again.
         width: usize, Count(4), default "64";
         /// Levels of the network, each of half the resolution. Without it so many that the coarsest has at least 4 pixels along a

@@ -50,6 +50,22 @@ impl Framing {
     }
 }
 
+/// A camera that looks at `target` from between two others: in a direction and at a distance from it of which a part `t` is the
+/// second one's. Lens, size and what is up are the first one's, which is also given back where there is no such place.
+pub fn between(first: &View, second: &View, t: f64, target: [f64; 3]) -> View {
+    let target = glam::DVec3::from(target);
+    let [a, b] = [first, second].map(|v| glam::DVec3::from(v.centre()) - target);
+    let distance = a.length() + t * (b.length() - a.length());
+    let from = a.normalize_or_zero().lerp(b.normalize_or_zero(), t);
+    let eye = target + distance * from.try_normalize().unwrap_or(a.normalize_or_zero());
+    let up = first.viewmat[1];
+    let size = (first.width, first.height);
+    match View::look_at(&first.name, eye.into(), target.into(), [-up[0], -up[1], -up[2]], 1.0, size) {
+        Ok(looking) => View { viewmat: looking.viewmat, ..first.clone() },
+        Err(_) => first.clone(),
+    }
+}
+
 /// `n` views on a horizontal circle at `elevation` (radians above the horizon, kept off the poles), evenly spaced; the
 /// first stands on the side of +Z and they turn towards +X.
 pub fn orbit(n: usize, framing: &Framing, elevation: f64) -> Vec<View> {

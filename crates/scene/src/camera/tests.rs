@@ -69,6 +69,25 @@ fn resizing_keeps_relative_positions() {
     let small = view.clone().resized(320, 120);
     let (a, b) = (view.project([0.5, 0.5, 0.0]).unwrap(), small.project([0.5, 0.5, 0.0]).unwrap());
     assert!((a[0] - 2.0 * b[0]).abs() < 1e-9 && (a[1] - 4.0 * b[1]).abs() < 1e-9);
+    let part = view.clone().window([20, 7], (16, 8));
+    let c = part.project([0.5, 0.5, 0.0]).unwrap();
+    assert!((a[0] - c[0] - 20.0).abs() < 1e-9 && (a[1] - c[1] - 7.0).abs() < 1e-9 && part.width == 16);
+}
+
+#[test]
+fn cameras_between_others_keep_the_distance_and_look_at_the_target() {
+    let (target, up) = ([1.0, 0.5, 0.0], [0.0, 1.0, 0.0]);
+    let [a, b] = [[1.0, 0.5, 4.0], [3.0, 0.5, 0.0]].map(|e| View::look_at("a", e, target, up, 0.8, (64, 48)).unwrap());
+    for t in [0.0, 0.3, 1.0] {
+        let view = between(&a, &b, t, target);
+        let away = DVec3::from(view.centre()) - DVec3::from(target);
+        assert!((away.length() - (4.0 - 2.0 * t)).abs() < 1e-9, "{away}");
+        let [x, y, _] = view.project(target).unwrap();
+        assert!((x - 32.0).abs() < 1e-9 && (y - 24.0).abs() < 1e-9 && view.intrinsics == a.intrinsics);
+    }
+    // Opposite places have no middle: the first one's direction.
+    let other = View::look_at("c", [1.0, 0.5, -4.0], target, up, 0.8, (64, 48)).unwrap();
+    assert!(between(&a, &other, 0.5, target).centre()[2] > 3.9);
 }
 
 #[test]

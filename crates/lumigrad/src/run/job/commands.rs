@@ -4,6 +4,7 @@ use super::Kind::*;
 use super::key::job_keys;
 use super::values::{EnvironmentChoice, InitEntry, ParamEntry, Size, ViewSource};
 use crate::fields::{DERIVATIONS, SHADINGS};
+use crate::guiding::PriorTermKeys;
 use lumigrad_optim::{loss, method, schedule};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ job_keys! {
     OptimizeJob {
         include budget: BudgetKeys;
         include common: Common;
+        include prior: PriorTermKeys;
         /// The scene to change: .glb, .gltf, .obj, .ply or .stl.
         scene: Option<PathBuf>, Path, example "\"scene.glb\"";
         /// What to match: a folder of posed pictures (transforms.json, COLMAP, LLFF), or with `target` a number of views on

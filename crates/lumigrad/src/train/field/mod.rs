@@ -61,7 +61,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     observer.event(&Event::Phase("loading".into()));
     let dataset = Dataset::load(&data, &job.space.options())?;
     let (domain, march) = place(&job, &dataset)?;
-    let space = Space::new(&job.space, &dataset, (domain, march), &device)?;
+    let space = Space::new(&job.space, &dataset, (domain, march), (job.fit.run.common.seed, &device))?;
     let name = dataset::name(&data).unwrap_or_else(|| "field".into());
     let rates = describe::rates(&job.fit, &field.density, &DEFAULTS);
     let setup = Setup {

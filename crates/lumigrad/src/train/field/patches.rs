@@ -1,15 +1,11 @@
 //! Patches of pixels seen from places between the cameras (RegNeRF, Niemeyer et al. 2022).
 
-use super::super::dataset::Dataset;
 use crate::Result;
-use crate::volume::{Domain, Rays};
-use glam::DVec3;
-use lumigrad_core::ops::random;
+use crate::volume::Rays;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_scene::camera::View;
 
 /// Pixels along a patch's side.
-const SIDE: usize = 8;
+pub const SIDE: usize = 8;
 /// Patches of a step.
 pub const PATCHES: usize = 16;
 /// How much more the weight is at the start, and the steps over which it falls.
@@ -19,35 +15,6 @@ const STEPS: f64 = 512.0;
 /// Factor of the weight in a step.
 pub fn factor(step: u64) -> f64 {
     FIRST.powf((1.0 - step as f64 / STEPS).max(0.0))
-}
-
-/// Rays of patches, patch after patch and row after row.
-pub fn draw(dataset: &Dataset, domain: &Domain, seed: u64, device: &Device) -> Result<Rays> {
-    let shots = &dataset.train;
-    let pick = |k: u64| &shots[(random::hash(seed, k) % shots.len() as u64) as usize].view;
-    let mut views = vec![];
-    for patch in 0..PATCHES as u64 {
-        let (a, b) = (pick(8 * patch), pick(8 * patch + 1));
-        let t = random::uniform(seed, 8 * patch + 2);
-        let eye = DVec3::from(a.centre()).lerp(DVec3::from(b.centre()), t);
-        let up = -DVec3::new(a.viewmat[1][0], a.viewmat[1][1], a.viewmat[1][2]);
-        let size = (a.width, a.height);
-        // What cannot be looked at from there is looked at as the camera does.
-        let looking = View::look_at("patch", eye.into(), domain.centre, up.into(), 1.0, size);
-        let view = looking.map_or_else(|_| a.clone(), |v| View { intrinsics: a.intrinsics, ..v });
-        let corner = [(2, view.width), (3, view.height)].map(|(k, n)| {
-            let room = n.saturating_sub(SIDE) as f64;
-            (random::uniform(seed, 8 * patch + 1 + k) * room).floor() + 0.5
-        });
-        views.push((view, corner));
-    }
-    let places: Vec<(&View, [f64; 2])> = views
-        .iter()
-        .flat_map(|(view, [x, y])| {
-            (0..SIDE * SIDE).map(move |k| (view, [x + (k % SIDE) as f64, y + (k / SIDE) as f64]))
-        })
-        .collect();
-    Ok(Rays::new(domain, &places, device)?)
 }
 
 /// Mean squared difference of neighbours' depths, [patches · side², 1].

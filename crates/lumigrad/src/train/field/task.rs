@@ -4,6 +4,7 @@ use super::super::radiance::Space;
 use super::{BATCH, TrainFieldJob, patches};
 use crate::Result;
 use crate::fit::drive::{Output, Task};
+use crate::guiding;
 use crate::volume::March;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
@@ -45,14 +46,20 @@ impl Task for FieldTask<'_> {
         let (_, mut loss) = self.space.loss(&scene, parameters, &mut batch)?;
         if self.job.depth_smoothness > 0.0 {
             let (space, device) = (&self.space, &self.space.device);
-            let rays = patches::draw(space.dataset, &space.domain, random::hash(own, 1), device)?;
+            let views = space.views();
+            let size = (patches::SIDE, patches::SIDE);
+            let seen = guiding::patches(&views, space.domain.centre, patches::PATCHES, size, random::hash(own, 1));
+            let rays = space.rays(&seen)?;
             let shifts = patches::shifts(&rays, device)?;
             let (light, done) = scene.light(parameters, &rays, &shifts, usize::MAX)?;
             debug_assert_eq!(done, rays.len());
             let weight = self.job.depth_smoothness * patches::factor(step);
             loss = loss.add(&patches::roughness(&light.depths)?.scale(weight)?)?;
         }
-        Ok(loss)
+        match self.space.guided(&scene, parameters, random::hash(own, 2))? {
+            Some(pulled) => Ok(loss.add(&pulled)?),
+            None => Ok(loss),
+        }
     }
 
     fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {

@@ -1,6 +1,7 @@
 //! Keys of trainings of media.
 
 use super::super::dataset::Dataset;
+use crate::guiding::PriorTermKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::job_keys;
 use crate::volume::Domain;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 job_keys! {
     /// Keys of photographs, and of the part of space that is modelled.
     SpaceKeys {
+        include prior: PriorTermKeys;
         /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
         data: Option<PathBuf>, Path, example "\"photos\"";
         /// Reduce pictures to 1/N of the size in their camera file.

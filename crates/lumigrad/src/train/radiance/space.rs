@@ -9,11 +9,13 @@ use super::{Medium, SpaceKeys, file};
 use crate::Result;
 use crate::fit::drive::Output;
 use crate::fit::frames::picture;
+use crate::guiding::PriorTerm;
 use crate::run::report::Figure;
 use crate::run::{background, fixed};
-use crate::volume::{Domain, March};
+use crate::volume::{Domain, March, Rays};
 use lumigrad_core::ops::slice_tensor;
-use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_core::{DType, Device, Tensor, Var};
+use lumigrad_scene::camera::View;
 use lumigrad_splat::{Background, Image};
 
 /// Held-out pictures that are scored while the run goes on.
@@ -40,6 +42,7 @@ pub struct Space<'a> {
     distortion: f64,
     /// Samples of a step at most.
     samples: usize,
+    prior: Option<PriorTerm>,
 }
 
 impl<'a> Space<'a> {
@@ -51,8 +54,9 @@ impl<'a> Space<'a> {
         keys: &SpaceKeys,
         dataset: &'a Dataset,
         (domain, march): (Domain, March),
-        device: &Device,
+        (seed, device): (u64, &Device),
     ) -> Result<Self> {
+        let prior = PriorTerm::new(&keys.prior, "training", dataset.train.iter().map(|s| &s.view), seed)?;
         let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
         let occupied = Occupied::new(resolution, march.step, device)?;
         let silhouettes = match keys.masks.as_str() {
@@ -75,6 +79,7 @@ impl<'a> Space<'a> {
             behind,
             distortion,
             samples,
+            prior,
         })
     }
 
@@ -134,6 +139,42 @@ impl<'a> Space<'a> {
             loss = loss.add(&spread.scale(0.5 * self.distortion)?)?;
         }
         Ok((light, loss))
+    }
+
+    /// Cameras of the photographs.
+    pub fn views(&self) -> Vec<&View> {
+        self.dataset.train.iter().map(|s| &s.view).collect()
+    }
+
+    /// Rays through the centres of all pixels of pictures, one after the other and row after row.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn rays(&self, views: &[View]) -> Result<Rays> {
+        let mut places = vec![];
+        for view in views {
+            let pixels = 0..view.width * view.height;
+            places.extend(pixels.map(|k| (view, [(k % view.width) as f64 + 0.5, (k / view.width) as f64 + 0.5])));
+        }
+        Ok(Rays::new(&self.domain, &places, &self.device)?)
+    }
+
+    /// What a prior that the job names pulls at patches of a step, drawn from `seed`; their rays are looked at half a step in.
+    ///
+    /// # Errors
+    /// Those of the prior.
+    pub fn guided(&self, scene: &Scene, parameters: &[Var], seed: u64) -> Result<Option<Var>> {
+        let Some(prior) = &self.prior else { return Ok(None) };
+        let (centre, n) = (self.domain.centre, self.views());
+        let cameras = prior.patches(&n, centre, seed);
+        let rays = self.rays(&cameras)?;
+        let shifts = Tensor::full(&self.device, DType::F32, &[rays.len()], 0.5)?;
+        let (light, _) = scene.light(parameters, &rays, &shifts, usize::MAX)?;
+        let behind = Tensor::from_slice(&self.device, &scene.background, &[1, 3])?;
+        let left = light.opacities.scale(-1.0)?.offset(1.0)?;
+        let shown = light.colours.add(&left.mul(&behind.into())?)?;
+        let shown = shown.reshape(&[cameras.len(), cameras[0].height, cameras[0].width, 3])?;
+        Ok(Some(prior.evaluate(&shown, &cameras, centre, seed)?))
     }
 
     /// PSNR of some held-out pictures.

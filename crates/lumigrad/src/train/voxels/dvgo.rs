@@ -106,7 +106,7 @@ impl<'a> Dvgo<'a> {
             return Err(Error::usage("--rays-per-pixel", message, format!("1 to {MOST_RAYS}")));
         }
         let stages: &[_] = if job.method == "sparse" { &SPARSE_STAGES } else { &STAGES };
-        let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), device)?;
+        let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), (job.run.common.seed, device))?;
         let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, stages, rates: None };
         task.count()?;
         Ok(task)
@@ -283,6 +283,10 @@ impl Task for Dvgo<'_> {
         let (light, loss) = self.space.loss(&scene, &slowed, &mut batch)?;
         let loss = match self.is_binary().then(|| binary::entropy(&light, self.progress)).transpose()?.flatten() {
             Some(entropy) => loss.add(&entropy)?,
+            None => loss,
+        };
+        let loss = match self.space.guided(&scene, &slowed, random::hash(own, 2))? {
+            Some(pulled) => loss.add(&pulled)?,
             None => loss,
         };
         self.regularised(loss, &light, &batch, parameters, own)
