@@ -30,11 +30,11 @@ const LENGTHS: [f32; 4] = [1.0, 0.5, 0.25, 0.1];
 const FLOOR: f64 = 1e-2;
 
 /// Goes on training by damped least squares: the loss's own gradient over many pictures, and the curvature JᵀHJ of which J
-/// is the Jacobian of pictures by Gaussians and H [`crate::loss::Scratch::curvature`], over some of them.
+/// is the Jacobian of pictures by Gaussians and H a diagonal that bounds the loss's curvature by pixels, over some of them.
 ///
 /// (JᵀHJ + λD) Δ = −g is solved by conjugate gradients, preconditioned by D = diag JᵀHJ, which random signs z estimate:
 /// E (Jᵀ√H z)² = D. Nothing is cached: J·p is the forward pass carrying tangents, Jᵀu the backward pass, so that memory is
-/// that of training by Adam. Of Δ a length is kept that lowers the loss of some pictures, and λ follows from whether it did.
+/// little more than that of training by Adam. Of Δ a length is kept that lowers the loss of some pictures, and λ follows from whether it did.
 /// Regularisers count as in [`Trainer`]; strategies do not act.
 ///
 /// **Determinism**: the same seed gives the same bits for any number of threads. **Cost**: of 100 pictures a step takes as
