@@ -26,15 +26,13 @@ fn loss((state, pictures, options): &(TrainState, Vec<TrainingPicture>, TrainOpt
 
 #[test]
 fn five_steps_of_least_squares_come_near() {
-    for random in [false, true] {
-        let start = trained(Strategy::Fixed, random);
-        let mut squares = squares(&start);
-        let reports: Vec<f32> = (0..5).map(|_| squares.step(1.0).unwrap().loss).collect();
-        assert!(reports.iter().all(|x| x.is_finite()), "{reports:?}");
-        let [before, after] =
-            [start.0.clone(), squares.state().unwrap()].map(|s| loss(&(s, start.1.clone(), start.2.clone())));
-        assert!(after < 0.25 * before, "{before} -> {after}");
-    }
+    let start = trained(Strategy::Fixed, false);
+    let mut squares = squares(&start);
+    let reports: Vec<f32> = (0..5).map(|_| squares.step(1.0).unwrap().loss).collect();
+    assert!(reports.iter().all(|x| x.is_finite()), "{reports:?}");
+    let [before, after] =
+        [start.0.clone(), squares.state().unwrap()].map(|s| loss(&(s, start.1.clone(), start.2.clone())));
+    assert!(after < 0.25 * before, "{before} -> {after}");
 }
 
 #[test]
