@@ -104,8 +104,11 @@ fn uniform_step_map() -> Map {
     })
 }
 
-/// ‖g‖² of all gradients together; one read from a GPU.
-fn squared_norm(gradients: &[Option<Tensor>]) -> Result<f64> {
+/// ‖g‖² of all gradients together, one number on their device; `None` where there are none.
+///
+/// # Errors
+/// Those of the device.
+pub fn gradient_square(gradients: &[Option<Tensor>]) -> Result<Option<Tensor>> {
     // Eight elements per item where it comes out even: fewer sums to add.
     let wide = Map::cached("optim/squared_norm 8", |m| {
         let g = m.item::<8>("gradient");
@@ -126,7 +129,7 @@ fn squared_norm(gradients: &[Option<Tensor>]) -> Result<f64> {
             Some(t) => ops::add_tensors(&t, &norm)?,
         });
     }
-    Ok(total.map_or(Ok(0.0), |t| t.item())?)
+    Ok(total)
 }
 
 impl Adam {
@@ -177,7 +180,25 @@ impl Adam {
                 return Err(lumigrad_core::Error::shape(&what, g.shape(), expected).into());
             }
         }
-        let gradient_norm = squared_norm(gradients)?.sqrt();
+        let gradient_norm = gradient_square(gradients)?.map_or(Ok(0.0), |t| t.item())?.sqrt();
+        self.step_known(values, gradients, factor, gradient_norm)
+    }
+
+    /// [`Adam::step`] with the length of all gradients together, which the caller found by [`gradient_square`]: nothing is
+    /// read from a GPU.
+    ///
+    /// # Errors
+    /// When the number of arrays is not that of the groups.
+    pub fn step_known(
+        &mut self,
+        values: &mut [&mut Tensor],
+        gradients: &[Option<Tensor>],
+        factor: f64,
+        gradient_norm: f64,
+    ) -> Result<AdamInfo> {
+        if values.len() != self.groups.len() || gradients.len() != self.groups.len() {
+            return Err(Error::Groups { found: values.len().min(gradients.len()), expected: self.groups.len() });
+        }
         if !gradient_norm.is_finite() {
             self.skipped += 1;
             return Ok(AdamInfo { gradient_norm, skipped: true });

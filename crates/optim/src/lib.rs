@@ -18,7 +18,7 @@ pub mod schedule;
 mod spectrum;
 mod vectors;
 
-pub use adam::{Adam, AdamInfo, Clip, Group};
+pub use adam::{Adam, AdamInfo, Clip, Group, gradient_square};
 pub use correlation::correlation;
 pub use implicit::{NeumannOptions, inverse_hessian_product, weight_derivative};
 pub use lm::{

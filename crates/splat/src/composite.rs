@@ -461,6 +461,12 @@ impl<T: Precision> Drawn<T> {
         });
     }
 
+    /// As [`Drawn::update`], without depth and kept, with the change of the picture when splats change along `tangents`: rows
+    /// of mean, quadratic form, log₂ of the opacity, red, green, blue and depth.
+    pub fn update_along(&mut self, frame: &Frame<T>, tangents: &[[T; 10]], change: &mut Tiled<T>) {
+        tangent::drawn_along(frame, tangents, (&mut self.picture, &mut self.cells), change);
+    }
+
     /// As [`backward`].
     pub fn backward(
         &self,

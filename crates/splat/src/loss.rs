@@ -1,5 +1,7 @@
 //! The loss of training: (1 − λ) · L1 + λ · (1 − SSIM), with its derivative.
 
+mod curvature;
+
 use crate::lanes::{Precision, V, level};
 use fearless_simd::{Simd, SimdBase, SimdFloat, dispatch};
 use lumigrad_core::Real;
@@ -27,6 +29,8 @@ pub(crate) struct Scratch<R> {
     /// Derivative by the blurred picture, by that of its square, and by that of its product with the target: of one
     /// channel after the other, pixel by pixel.
     maps: [[Vec<R>; 3]; 3],
+    /// Of one channel after the other, what [`Scratch::curvature`] blurs.
+    stiffness: [Vec<R>; 3],
 }
 
 impl<R: Precision> Scratch<R> {
@@ -35,23 +39,21 @@ impl<R: Precision> Scratch<R> {
     /// SSIM has an 11×11 window of σ 1.5 with zeros beyond the borders (Wang et al. 2004; as 3DGS). L1 has gradient 0 at
     /// equality.
     pub fn loss(&mut self, picture: &Planes<R>, target: &Planes<R>, width: usize, out: &mut Planes<R>) -> R {
-        let n = picture[0].len();
-        let weights = window();
-        let channels = picture.iter().zip(target);
-        let band = BAND * width.max(1);
-        let first = channels.clone().zip(&mut self.maps).flat_map(|((x, y), maps)| {
-            maps.iter_mut().for_each(|m| m.resize(n, R::ZERO));
-            let [m, xx, xy] = maps;
-            let parts = m.chunks_mut(band).zip(xx.chunks_mut(band)).zip(xy.chunks_mut(band));
-            parts.enumerate().map(move |(k, ((m, xx), xy))| (x, y, k * BAND, [m, xx, xy]))
-        });
-        let first: Vec<_> = first.collect();
-        let sums = first
-            .into_par_iter()
-            .map(|(x, y, top, maps)| dispatch!(level(), simd => ssim_band(simd, x, y, width, top, &weights, maps)));
-        // Summed in order: the same bits for any number of threads.
-        let total: R = sums.collect::<Vec<R>>().into_iter().sum();
+        self.gradient::<false>(picture, target, width, out)
+    }
+
+    /// As [`Scratch::loss`]; with `STIFF`, what [`Scratch::curvature`] needs is kept.
+    pub fn gradient<const STIFF: bool>(
+        &mut self,
+        picture: &Planes<R>,
+        target: &Planes<R>,
+        width: usize,
+        out: &mut Planes<R>,
+    ) -> R {
+        let loss = self.value::<STIFF>(picture, target, width);
+        let (n, weights, band) = (picture[0].len(), window(), BAND * width.max(1));
         let scale = R::from_f64(1.0 / (3.0 * n.max(1) as f64));
+        let channels = picture.iter().zip(target);
         let second = channels.zip(&self.maps).zip(out).flat_map(|(((x, y), maps), out)| {
             out.resize(n, R::ZERO);
             out.chunks_mut(band).enumerate().map(move |(k, out)| (x, y, maps, k * BAND, out))
@@ -60,7 +62,30 @@ impl<R: Precision> Scratch<R> {
         second.into_par_iter().for_each(|(x, y, maps, top, out)| {
             dispatch!(level(), simd => gradient_band(simd, [x, y], maps, width, top, &weights, scale, out));
         });
-        total * scale
+        loss
+    }
+
+    /// The loss alone.
+    pub fn value<const STIFF: bool>(&mut self, picture: &Planes<R>, target: &Planes<R>, width: usize) -> R {
+        let n = picture[0].len();
+        let weights = window();
+        let band = BAND * width.max(1);
+        let channels = picture.iter().zip(target).zip(&mut self.maps).zip(&mut self.stiffness);
+        let bands = channels.flat_map(|(((x, y), maps), stiffness)| {
+            maps.iter_mut().for_each(|m| m.resize(n, R::ZERO));
+            stiffness.resize(if STIFF { n } else { 0 }, R::ZERO);
+            let [m, xx, xy] = maps;
+            let parts = m.chunks_mut(band).zip(xx.chunks_mut(band)).zip(xy.chunks_mut(band));
+            let stiffness = stiffness.chunks_mut(band).chain(std::iter::repeat_with(Default::default));
+            let parts = parts.zip(stiffness).enumerate();
+            parts.map(move |(k, (((m, xx), xy), stiffness))| (x, y, k * BAND, [m, xx, xy, stiffness]))
+        });
+        let sums = bands.collect::<Vec<_>>().into_par_iter().map(
+            |(x, y, top, maps)| dispatch!(level(), simd => ssim_band::<_, R, STIFF>(simd, x, y, width, top, &weights, maps)),
+        );
+        // Summed in order: the same bits for any number of threads.
+        let total: R = sums.collect::<Vec<R>>().into_iter().sum();
+        total * R::from_f64(1.0 / (3.0 * n.max(1) as f64))
     }
 }
 
@@ -155,23 +180,24 @@ fn blur_vector<S: Simd, R: Precision>(simd: S, rows: &[&[R]; TAPS], at: usize, w
     sum.store_slice(&mut out[at..end]);
 }
 
-/// Sum of the loss over the rows of a band, and the derivative by its blurred maps.
+/// Sum of the loss over the rows of a band, and the derivative by its blurred maps; with `STIFF` the larger curvature of
+/// 1 − SSIM by both of its factors, see [`Scratch::curvature`].
 #[inline(always)]
-fn ssim_band<S: Simd, R: Precision>(
+fn ssim_band<S: Simd, R: Precision, const STIFF: bool>(
     simd: S,
     x: &[R],
     y: &[R],
     width: usize,
     top: usize,
     weights: &Weights<R>,
-    maps: [&mut [R]; 3],
+    maps: [&mut [R]; 4],
 ) -> R {
     let height = x.len() / width;
     let mut ring = Ring::<R, 5>::new(width);
     let mut means: [Vec<R>; 5] = std::array::from_fn(|_| vec![R::ZERO; width]);
     let (mut values, ones) = (vec![R::ZERO; width], vec![R::ONE; width]);
     let (c1, c2, two, lambda) = (R::from_f64(C1), R::from_f64(C2), R::of(2.0), R::from_f64(LAMBDA));
-    let [to_m, to_xx, to_xy] = maps;
+    let [to_m, to_xx, to_xy, to_stiffness] = maps;
     let lines = to_m.len() / width;
     let mut total = R::ZERO;
     for line in 0..lines + 2 * RADIUS {
@@ -193,6 +219,7 @@ fn ssim_band<S: Simd, R: Precision>(
         let at = row as usize * width;
         let (px, py) = (&x[at..][..width], &y[at..][..width]);
         let own = own * width..(own + 1) * width;
+        let to_stiffness = if STIFF { &mut to_stiffness[own.clone()][..width] } else { &mut [] };
         let (to_m, to_xx, to_xy) = (&mut to_m[own.clone()], &mut to_xx[own.clone()], &mut to_xy[own]);
         let (to_m, to_xx, to_xy) = (&mut to_m[..width], &mut to_xx[..width], &mut to_xy[..width]);
         let values = &mut values[..width];
@@ -209,6 +236,11 @@ fn ssim_band<S: Simd, R: Precision>(
             to_m[i] = two * my * a2 * inverse - two * mx * ssim * d2 * inverse - two * mx * by_xx - my * by_xy;
             to_xx[i] = by_xx;
             to_xy[i] = by_xy;
+            if STIFF {
+                let (by_means, by_spread) = (a2 * inverse, a1 * inverse);
+                let least = R::from_f64(curvature::LEAST);
+                to_stiffness[i] = by_means.max(least / d1).max(by_spread.max(least / d2));
+            }
             values[i] = (R::ONE - lambda) * (px[i] - py[i]).abs() + lambda * (R::ONE - ssim);
         }
         let (eights, others) = values.as_chunks::<8>();

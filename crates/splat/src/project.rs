@@ -2,6 +2,10 @@
 //!
 //! Source: Zwicker et al. 2001, Kerbl et al. 2023; compensation of opacity: Yu et al. 2024 (Mip-Splatting).
 
+mod tangent;
+
+pub(crate) use tangent::project_tangent;
+
 use crate::frame::TILE;
 use crate::lanes::{Mask, Precision, V, exp};
 use crate::rows::{BLOCK, OPACITY, ROTATION, SCALE, SH};

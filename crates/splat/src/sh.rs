@@ -6,38 +6,48 @@ use std::ops::{Add, Mul, Sub};
 pub(crate) trait Number: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
 impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Number for N {}
 
-/// A value and its derivatives by the three coordinates of the direction.
+/// A value and its derivatives by `K` numbers: the three coordinates of a direction, or the one along a change.
 #[derive(Clone, Copy)]
-pub(crate) struct Dual<R> {
+pub(crate) struct Dual<R, const K: usize = 3> {
     pub v: R,
-    pub d: [R; 3],
+    pub d: [R; K],
 }
 
-impl<R: Number> Add for Dual<R> {
+// Loops: closures would not be compiled for the instruction set of their caller.
+impl<R: Number, const K: usize> Add for Dual<R, K> {
     type Output = Self;
     #[inline(always)]
-    fn add(self, b: Self) -> Self {
-        Self { v: self.v + b.v, d: [self.d[0] + b.d[0], self.d[1] + b.d[1], self.d[2] + b.d[2]] }
+    fn add(mut self, b: Self) -> Self {
+        self.v = self.v + b.v;
+        for k in 0..K {
+            self.d[k] = self.d[k] + b.d[k];
+        }
+        self
     }
 }
 
-impl<R: Number> Sub for Dual<R> {
+impl<R: Number, const K: usize> Sub for Dual<R, K> {
     type Output = Self;
     #[inline(always)]
-    fn sub(self, b: Self) -> Self {
-        Self { v: self.v - b.v, d: [self.d[0] - b.d[0], self.d[1] - b.d[1], self.d[2] - b.d[2]] }
+    fn sub(mut self, b: Self) -> Self {
+        self.v = self.v - b.v;
+        for k in 0..K {
+            self.d[k] = self.d[k] - b.d[k];
+        }
+        self
     }
 }
 
-impl<R: Number> Mul for Dual<R> {
+impl<R: Number, const K: usize> Mul for Dual<R, K> {
     type Output = Self;
     #[allow(clippy::suspicious_arithmetic_impl)] // the product rule adds
     #[inline(always)]
-    fn mul(self, b: Self) -> Self {
-        // Closures would not be compiled for the instruction set of their caller.
-        let d =
-            [self.d[0] * b.v + self.v * b.d[0], self.d[1] * b.v + self.v * b.d[1], self.d[2] * b.v + self.v * b.d[2]];
-        Self { v: self.v * b.v, d }
+    fn mul(mut self, b: Self) -> Self {
+        for k in 0..K {
+            self.d[k] = self.d[k] * b.v + self.v * b.d[k];
+        }
+        self.v = self.v * b.v;
+        self
     }
 }
 

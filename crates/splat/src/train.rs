@@ -1,6 +1,6 @@
 //! Training Gaussians on pictures with known cameras.
 
-mod pictures;
+pub(crate) mod pictures;
 
 use crate::composite::{Drawn, Tiled};
 use crate::frame::Frame;
@@ -299,7 +299,7 @@ pub struct Trainer {
     pub(crate) options: TrainOptions,
     pub(crate) pictures: Arc<[TrainingPicture]>,
     extent: f32,
-    like: Gaussians,
+    pub(crate) like: Gaussians,
     pub(crate) rows: Rows<f32>,
     pub(crate) moments: [Rows<f32>; 2],
     growth: Rows<f32>,
@@ -312,14 +312,14 @@ pub struct Trainer {
 /// Memory that steps use again.
 #[derive(Default)]
 pub(crate) struct Work {
-    frame: Frame<f32>,
-    drawn: Drawn<f32>,
-    loss: Scratch<f32>,
+    pub(crate) frame: Frame<f32>,
+    pub(crate) drawn: Drawn<f32>,
+    pub(crate) loss: Scratch<f32>,
     pub(crate) picture: Planes<f32>,
     pub(crate) target: Planes<f32>,
     pub(crate) by_picture: Planes<f32>,
-    grads: Tiled<f32>,
-    sums: Vec<[f32; Moments::<f32>::COUNT]>,
+    pub(crate) grads: Tiled<f32>,
+    pub(crate) sums: Vec<[f32; Moments::<f32>::COUNT]>,
     rays: Rays<f32>,
 }
 
@@ -408,7 +408,7 @@ impl Trainer {
         schedule(&self.options, self.extent, self.pictures.len(), self.step, progress)
     }
 
-    fn camera(&self, plan: &Plan) -> Camera<f32> {
+    pub(crate) fn camera(&self, plan: &Plan) -> Camera<f32> {
         let sh_degree = self.like.sh_degree.min(plan.sh_degree);
         let view = &self.pictures[plan.picture].view;
         let camera = camera::<f32>(self.like.kernel, sh_degree, view, self.options.near);

@@ -84,17 +84,74 @@ pub(crate) fn update<P: Learnt<f32, C>, const C: usize>(
     let all = all.zip(second.data.par_chunks_exact_mut(size)).zip(&frame.seen).with_min_len(16).enumerate();
     let rates = adam.rates();
     all.for_each(|(at, (((row, first), second), &bits))| {
-        let mut g = [[0.0; BLOCK]; C];
-        let seen = (0..BLOCK).filter(|k| bits >> k & 1 == 1);
-        for k in seen {
-            for (to, x) in g.iter_mut().zip(frame.sum(at * BLOCK + k, sums)) {
-                to[k] = x;
-            }
-        }
+        let g = sums_of(frame, sums, at, bits);
         let state = [first, second];
         let smoothing = smoothing_of(smoothing, at);
         dispatch!(level(), simd => block::<_, P, C>(simd, (row, smoothing), state, camera, bits != 0, &g, adam, &rates));
     });
+}
+
+/// Sums of a block, lane by lane; zeros of what is not seen.
+#[inline(always)]
+fn sums_of<T: Precision, P: InPicture<T>, const C: usize>(
+    frame: &Frame<T, P>,
+    sums: &[[T; C]],
+    at: usize,
+    bits: u16,
+) -> [[T; BLOCK]; C] {
+    let mut g = [[T::ZERO; BLOCK]; C];
+    for k in (0..BLOCK).filter(|k| bits >> k & 1 == 1) {
+        for (to, x) in g.iter_mut().zip(frame.sum(at * BLOCK + k, sums)) {
+            to[k] = x;
+        }
+    }
+    g
+}
+
+/// Adds the derivative by all rows, times `weight`, to `out`; with `SQUARED` its square, element by element. Numbers that are
+/// not finite add nothing.
+pub(crate) fn collect<T: Precision, P: Learnt<T, C>, const C: usize, const SQUARED: bool>(
+    (rows, smoothing): (&Rows<T>, &[T]),
+    camera: &Camera<T>,
+    frame: &Frame<T, P>,
+    sums: &[[T; C]],
+    weight: T,
+    out: &mut Rows<T>,
+) {
+    let size = rows.width * BLOCK;
+    let blocks = out.data.par_chunks_exact_mut(size).zip(rows.data.par_chunks_exact(size)).zip(&frame.seen);
+    blocks.with_min_len(16).enumerate().filter(|(_, (_, bits))| **bits != 0).for_each(|(at, ((out, row), &bits))| {
+        let g = sums_of(frame, sums, at, bits);
+        let row = (row, smoothing_of(smoothing, at));
+        dispatch!(level(), simd => collect_block::<_, T, P, C, SQUARED>(simd, row, camera, &g, weight, out));
+    });
+}
+
+#[inline(always)]
+fn collect_block<S: Simd, T: Precision, P: Learnt<T, C>, const C: usize, const SQUARED: bool>(
+    simd: S,
+    row: (&[T], &[T]),
+    camera: &Camera<T>,
+    g: &[[T; BLOCK]; C],
+    weight: T,
+    out: &mut [T],
+) {
+    let zero = V::<S, T>::splat(simd, T::ZERO);
+    let len = V::<S, T>::LEN;
+    let width = out.len() / BLOCK;
+    for lane in (0..BLOCK).step_by(len) {
+        let (mut sums, mut grads) = ([zero; C], [zero; WIDEST]);
+        for k in 0..C {
+            sums[k] = V::<S, T>::from_slice(simd, &g[k][lane..lane + len]);
+        }
+        P::backward::<S>(simd, row, lane, camera, &sums, &mut grads[..width]);
+        for k in 0..width {
+            let at = k * BLOCK + lane..k * BLOCK + lane + len;
+            let by = if SQUARED { grads[k] * grads[k] } else { grads[k] } * weight;
+            let by = (by * zero).simd_eq(zero).select(by, zero);
+            (V::<S, T>::from_slice(simd, &out[at.clone()]) + by).store_slice(&mut out[at]);
+        }
+    }
 }
 
 #[inline(always)]

@@ -16,8 +16,8 @@ use lumigrad_core::Device;
 use lumigrad_optim::method::{Entry, find};
 use lumigrad_scene::views::Options;
 use lumigrad_splat::{
-    Background, Gaussians, Image, Kernel, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy, Technique,
-    Train, TrainOptions, TrainState, Trainer, TrainingPicture,
+    Background, Gaussians, Image, Kernel, LmTrainer, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy,
+    Technique, Train, TrainOptions, TrainState, Trainer, TrainingPicture,
     device::{DeviceRobustTrainer, DeviceTrainer, LeastSquares, MethodTrainer},
     formats,
 };
@@ -127,9 +127,17 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         }
         None => TrainState::new(gaussians),
     };
+    let cameras = job.refine_poses || job.exposures || job.bilateral_grid;
+    let depths = job.depth_weight > 0.0 && pictures.iter().any(|p| !p.depth.is_empty());
+    // What the host trains by itself; the tape trains the rest.
+    let by_host = device.is_cpu() && !cameras && !depths && !surfels;
     // Least squares take up where Adam ends; a checkpoint tells where that was.
     let squares = |state: TrainState| -> Result<Box<dyn Train>> {
         let damping = state.damping;
+        if by_host && !cast {
+            let trainer = Trainer::resume(state, pictures.clone(), options.clone()).map_err(unusable)?;
+            return Ok(Box::new(LmTrainer::new(trainer, damping).map_err(unusable)?));
+        }
         let trainer = DeviceTrainer::new(state, &pictures, options.clone(), &device).map_err(unusable)?;
         Ok(Box::new(LeastSquares::new(trainer, damping).map_err(unusable)?))
     };
@@ -141,8 +149,6 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
-    let cameras = job.refine_poses || job.exposures || job.bilateral_grid;
-    let depths = job.depth_weight > 0.0 && pictures.iter().any(|p| !p.depth.is_empty());
     if depths && robust.is_some() && device.is_cpu() {
         let help = "--depth-weight 0 leaves depths out; a GPU takes both";
         return Err(Error::usage("--robust", "does not look at the data set's depth maps on the CPU", help));
@@ -170,7 +176,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         (None, _) if let Some(mode) = robust => Box::new(
             DeviceRobustTrainer::new(mode, start_state, &pictures, options.clone(), &device).map_err(unusable)?,
         ),
-        (None, true) if !cameras && !depths && !surfels => {
+        (None, _) if by_host => {
             Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
         _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),

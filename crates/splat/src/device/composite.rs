@@ -46,7 +46,7 @@ impl CompositeOperator {
     /// By the splats [N, 10].
     fn gradient(&self, splats: &Tensor, picture: &Tensor, grads: &Tensor) -> Result<Tensor> {
         let Lists { ids, starts, slots, offsets, order, entries } = &*self.lists;
-        let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), SPLAT])?;
+        let mut moments = Tensor::zeros(splats.device(), splats.dtype(), &[*entries, SPLAT])?;
         CompositeMoments { splats, ids, starts, slots, picture, grads, moments: &mut moments }
             .launch(&self.params, self.params.tiles as usize)?;
         let mut gradient = Tensor::uninit(splats.device(), splats.dtype(), splats.shape())?;
@@ -71,7 +71,7 @@ impl CompositeOperator {
     /// Sums of the lengths of the pixels' shares of these derivatives, likewise.
     fn pulls_of_pixels(&self, splats: &Tensor, picture: &Tensor, grads: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let Lists { ids, starts, slots, offsets, order, entries } = &*self.lists;
-        let mut pulls = Tensor::zeros(splats.device(), splats.dtype(), &[(*entries).max(1), 1])?;
+        let mut pulls = Tensor::zeros(splats.device(), splats.dtype(), &[*entries, 1])?;
         CompositePulls { splats, ids, starts, slots, picture, grads, pulls: &mut pulls }
             .launch(&self.params, self.params.tiles as usize)?;
         let by_rank = Var::from(pulls).segment_sum(offsets)?;

@@ -30,7 +30,7 @@ pub fn features_vars(
         return Err(Error::shape("features of Gaussians", features.shape(), format!("[{n}, F]")));
     }
     let [width, height] = camera.size;
-    let drawn = listed(gaussians, camera, options)?;
+    let drawn = listed(gaussians, camera, options, None)?;
     let geometry = drawn.splats.slice(1, 0, GEOMETRY)?;
     let mut planes = vec![];
     for first in (0..channels).step_by(CHANNELS) {

@@ -2,6 +2,7 @@
 
 use super::kernels::{CountTiles, EmitTiles, Reach};
 use super::project::SPLAT;
+use super::room::Room;
 use crate::frame::TILE;
 use lumigrad_core::ops::{Order, radix_sort, slice_tensor};
 use lumigrad_core::{CallParams, DType, Map, Result, Tensor, kernels};
@@ -18,7 +19,7 @@ pub struct Lists {
     pub offsets: Tensor,
     /// Splat of each rank, u32 [N].
     pub order: Tensor,
-    /// Entries.
+    /// Entries, those of no tile included: at least one.
     pub entries: usize,
 }
 
@@ -32,8 +33,14 @@ fn u32s(tensor: Tensor) -> Result<Tensor> {
 }
 
 /// Lists splats [N, 10] by the tiles of their boxes [N, 4] that they reach with an alpha of 2^`least`: exactly those in which
-/// a pixel's centre may be covered (Hanson et al. 2025, "Speedy-Splat"). Reads the number of entries back.
-pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2], least: f32) -> Result<Lists> {
+/// a pixel's centre may be covered (Hanson et al. 2025, "Speedy-Splat"). Without a room, reads the number of entries back.
+pub(crate) fn lists(
+    splats: &Tensor,
+    boxes: &Tensor,
+    [width, height]: [usize; 2],
+    least: f32,
+    room: Option<&Room>,
+) -> Result<Lists> {
     let n = splats.len() / SPLAT;
     let (columns, rows) = (width.div_ceil(TILE), height.div_ceil(TILE));
     let tiles = columns * rows;
@@ -57,10 +64,23 @@ pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2], least
     // One more than there are, so that the last offset is the number of entries.
     let mut counts = new(n + 1)?;
     CountTiles { splats, boxes, order: &order, counts: &mut counts }.launch(&reach(n + 1), n + 1)?;
-    let offsets = kernels::scan(&counts, 0, Order { exclusive: true, reverse: false })?;
-    let entries = slice_tensor(&offsets, 0, n, n + 1)?.bitcast_u32()?.to_vec::<u32>()?[0] as usize;
+    let mut offsets = kernels::scan(&counts, 0, Order { exclusive: true, reverse: false })?;
+    let count = slice_tensor(&offsets, 0, n, n + 1)?.bitcast_u32()?;
     // Without any, one entry of no tile.
-    let m = entries.max(1);
+    let m = match room {
+        None => (count.to_vec::<u32>()?[0] as usize).max(1),
+        Some(room) => {
+            room.enter(count);
+            // No one looks beyond its end.
+            let inside = Map::cached("splat/inside the room", |m| {
+                let ([offset], most) = (m.item_int("offsets"), m.int_param());
+                m.output_int("offsets", &[offset.min(most)]);
+            });
+            let within = call(n + 1, vec![room.entries() as i32]);
+            offsets = u32s(inside.run(&[&offsets.reshape(&[n + 1, 1])?], &within)?.remove(0))?;
+            room.entries()
+        }
+    };
     let owners = kernels::segment_ids(&offsets, m)?;
     let (mut tile_of, mut splat_of) = (new(m)?, new(m)?);
     EmitTiles {
@@ -80,5 +100,5 @@ pub fn lists(splats: &Tensor, boxes: &Tensor, [width, height]: [usize; 2], least
     });
     let ids = u32s(gather.run(&[&sorted.payload, &splat_of], &call(m, vec![]))?.remove(0))?;
     let starts = kernels::segment_offsets(&sorted.keys, tiles)?;
-    Ok(Lists { ids, starts, slots: sorted.payload, offsets, order, entries })
+    Ok(Lists { ids, starts, slots: sorted.payload, offsets, order, entries: m })
 }

@@ -10,6 +10,7 @@ mod lm;
 mod method;
 pub(crate) mod project;
 mod robust;
+mod room;
 mod shot;
 mod step;
 mod surfels;
@@ -35,6 +36,7 @@ use lists::{Lists, lists};
 use lumigrad_core::ops::concat;
 use lumigrad_core::{CallParams, DType, Device, Error, Map, Result, Tensor, Var};
 use project::project_map;
+use room::Room;
 use std::sync::Arc;
 
 /// Gaussians as arrays that may be recorded; as [`Gaussians`], harmonics split into the constant one and the others.
@@ -181,20 +183,21 @@ pub struct DeviceOptions {
 /// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
-    render_watched(gaussians, camera, options, None)
+    render_watched(gaussians, camera, options, None, None)
 }
 
-/// [`render_vars`], which also finds what pulls at means.
+/// [`render_vars`], which also finds what pulls at means; splats are listed in a room where there is one.
 fn render_watched(
     gaussians: &GaussianVars,
     camera: &CameraVars,
     options: &DeviceOptions,
     watch: Option<&Watch>,
+    room: Option<&Room>,
 ) -> Result<Var> {
     if options.kernel == Kernel::Surfel && watch.is_none() {
         return surfel_picture(&surfels_vars(gaussians, camera, options)?);
     }
-    listed(gaussians, camera, options)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
+    listed(gaussians, camera, options, room)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
 }
 
 /// Red, green, blue, depth and transmittance of a picture of surfels.
@@ -211,7 +214,12 @@ struct Listed {
     params: Params,
 }
 
-fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Listed> {
+fn listed(
+    gaussians: &GaussianVars,
+    camera: &CameraVars,
+    options: &DeviceOptions,
+    room: Option<&Room>,
+) -> Result<Listed> {
     if options.kernel == Kernel::Surfel {
         let reason = "surfels (2DGS) have no quadratic form in the picture".into();
         let device = gaussians.means.device().to_string();
@@ -227,7 +235,7 @@ fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
-    let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size, least)?);
+    let lists = Arc::new(lists(splats.tensor(), boxes.tensor(), camera.size, least, room)?);
     let (width, height) = (width as u32, height as u32);
     let params = Params { width, height, columns, tiles: columns * rows, least, unused: [0; 3] };
     Ok(Listed { splats, lists, params })

@@ -1,6 +1,6 @@
 //! Two models that must agree, on a device: [`crate::RobustTrainer`] with its masks made where pictures are drawn.
 
-use super::step::Recorded;
+use super::step::{Found, Recorded};
 use super::trainer::{DeviceTrainer, core};
 use crate::robust::{CONSISTENCY, DECAY, DOUBTFUL, KEPT, RADIUS, Robust, WARM_UP, apart};
 use crate::{Error, Gaussians, StepReport, Train, TrainOptions, TrainState, TrainingPicture};
@@ -82,8 +82,8 @@ impl Train for DeviceRobustTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport> {
         let plan = self.first.plan(progress);
         let tape = Tape::new();
-        let own = self.first.record(&tape, &plan)?;
-        let other = self.second.record(&tape, &plan)?;
+        let own = self.first.record(&tape, &plan, None)?;
+        let other = self.second.record(&tape, &plan, None)?;
         let mut colours = [own.drawn.colour.clone(), other.drawn.colour.clone()];
         if progress >= WARM_UP {
             let doubts =
@@ -105,9 +105,13 @@ impl Train for DeviceRobustTrainer {
         }
         let mut gradients = tape.backward(&total).map_err(core)?;
         let loss = loss.tensor().item().map_err(core)? as f32;
-        let report = self.first.learn(own, &mut gradients, &plan, progress, loss)?;
+        let found = Found { gradients: own.take(&mut gradients), loss, lengths: None };
+        let report = self.first.learn(own, &mut gradients, found, &plan, progress)?;
         match self.mode {
-            Robust::Dual => _ = self.second.learn(other, &mut gradients, &plan, progress, loss)?,
+            Robust::Dual => {
+                let found = Found { gradients: other.take(&mut gradients), loss, lengths: None };
+                self.second.learn(other, &mut gradients, found, &plan, progress)?;
+            }
             Robust::Ema => {
                 let renumbered = self.first.options.strategy.renumbers(self.first.steps(), progress);
                 self.follow(renumbered)?;

@@ -160,7 +160,7 @@ fn tiles_are_those_that_splats_reach() {
     for device in devices("tiles of splats") {
         let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
         let camera = CameraVars::new(&view, &device, DType::F32).unwrap();
-        let drawn = listed(&vars, &camera, &options).unwrap();
+        let drawn = listed(&vars, &camera, &options, None).unwrap();
         let splats = drawn.splats.tensor().to_vec::<f32>().unwrap();
         let [ids, starts] = [&drawn.lists.ids, &drawn.lists.starts].map(|t| t.to_vec::<u32>().unwrap());
         let columns = view.width.div_ceil(TILE);

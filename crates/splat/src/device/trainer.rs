@@ -4,6 +4,7 @@ mod losses;
 
 use super::cameras::{CameraLeaves, Cameras};
 use super::composite::Watch;
+use super::room::Room;
 use super::shot::Shot;
 use super::surfels::surfels_vars;
 use super::{DeviceOptions, GaussianVars, render_watched, surfel_picture};
@@ -40,9 +41,12 @@ pub(super) struct Drawn {
 const NAMES: [&str; 6] = ["means", "log_scales", "rotations", "opacity_logits", "dc", "rest"];
 
 /// Trains Gaussians on any device: one picture per step, 0.8 L1 + 0.2 (1 − SSIM), exact Adam. Strategies that change the
-/// number of Gaussians act on the host.
+/// number of Gaussians act on the host. On a GPU a step reads back once.
 ///
-/// **Determinism**: the same seed gives the same bits from run to run on one device.
+/// **Determinism**: the same seed gives the same bits from run to run on one device. **Limits**: on a GPU no array is larger
+/// than the adapter binds at once; the largest are the harmonics beyond the constant one, 180 bytes per Gaussian of degree 3,
+/// and the moments of a picture, 40 bytes per Gaussian and tile. That makes 745 654 Gaussians and 3.3 million entries where
+/// 128 MiB are bound, 11.9 million Gaussians and 53 million entries where 2 GiB are; beyond, an error says so.
 pub struct DeviceTrainer {
     pub(super) device: Device,
     kernel: Kernel,
@@ -61,6 +65,8 @@ pub struct DeviceTrainer {
     /// Sums of the pulls at means, and counts [N, 2], where the strategy looks at them.
     pub(super) growth: Option<Tensor>,
     pub(super) cameras: Option<Cameras>,
+    /// Where lists are made, so that a step reads back once; `None` on the host, where that costs nothing.
+    pub(super) room: Option<Room>,
 }
 
 pub(super) fn core(e: lumigrad_core::Error) -> Error {
@@ -125,6 +131,7 @@ impl DeviceTrainer {
             step: state.step,
             growth: None,
             cameras: None,
+            room: (!device.is_cpu()).then(|| Room::new(1)),
         })
     }
 
@@ -302,7 +309,7 @@ impl DeviceTrainer {
     pub(super) fn drawn(
         &self,
         vars: &GaussianVars,
-        (leaves, watch): (&CameraLeaves, Option<&Watch>),
+        (leaves, watch, room): (&CameraLeaves, Option<&Watch>, Option<&Room>),
         k: usize,
         background: [f32; 3],
         sh_degree: usize,
@@ -325,7 +332,7 @@ impl DeviceTrainer {
             None if self.options.technique == Technique::Raycast => {
                 raycast_vars(vars, &camera, &RaycastOptions::new(self.kernel, sh_degree)).map_err(core)?
             }
-            None => render_watched(vars, &camera, &options, watch).map_err(core)?,
+            None => render_watched(vars, &camera, &options, watch, room).map_err(core)?,
         };
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
@@ -363,7 +370,7 @@ impl DeviceTrainer {
         let vars = GaussianVars::from_all(arrays.to_vec());
         let shot = &self.shots[k];
         let still = CameraLeaves::default();
-        let drawn = self.drawn(&vars, (&still, None), k, plan.background, self.sh_degree)?;
+        let drawn = self.drawn(&vars, (&still, None, None), k, plan.background, self.sh_degree)?;
         Ok((drawn.colour, drawn.target, shot.mask.as_ref()))
     }
 
@@ -471,12 +478,18 @@ fn chart(views: &[&View], extent: f32) -> Chart {
 
 impl Train for DeviceTrainer {
     fn step(&mut self, progress: f64) -> Result<StepReport> {
-        let (plan, tape) = (self.plan(progress), Tape::new());
-        let recorded = self.record(&tape, &plan)?;
-        let [loss, total] = self.loss_of(&recorded, &recorded.drawn.colour, &plan)?;
-        let mut gradients = tape.backward(&total).map_err(core)?;
-        let loss = loss.tensor().item().map_err(core)? as f32;
-        self.learn(recorded, &mut gradients, &plan, progress, loss)
+        let plan = self.plan(progress);
+        loop {
+            let tape = Tape::new();
+            let recorded = self.record(&tape, &plan, self.room.as_ref())?;
+            let [loss, total] = self.loss_of(&recorded, &recorded.drawn.colour, &plan)?;
+            let mut gradients = tape.backward(&total).map_err(core)?;
+            let by_arrays = recorded.take(&mut gradients);
+            if let Some(found) = self.ask(loss.tensor(), by_arrays)? {
+                return self.learn(recorded, &mut gradients, found, &plan, progress);
+            }
+            // The lists did not fit. Nothing has been learnt yet: the same step again, in a larger room.
+        }
     }
 
     fn gaussians(&self) -> Result<Gaussians> {

@@ -104,7 +104,7 @@ pub fn raycast_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Ray
     let lengths = project::lengths_map().apply_with(&[&camera.intrinsics], call)?.remove(0);
     let (columns, lines) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.depth_min.log2() as f32;
-    let lists = lists(outlines.tensor(), boxes.tensor(), camera.size, least)?;
+    let lists = lists(outlines.tensor(), boxes.tensor(), camera.size, least, None)?;
     let params = RayParams {
         width: width as u32,
         height: height as u32,

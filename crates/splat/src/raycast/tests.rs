@@ -83,8 +83,10 @@ fn the_order_of_gaussians_changes_nothing() {
     let options = RaycastOptions::new(Kernel::Classic, 2);
     for device in devices("order of rays") {
         let of = |g: &Gaussians| draw(g, &seen(Projection::Perspective), &options, &device, DType::F32);
+        // Sums of another order round differently, by how a device fuses and approximates; depths are not small.
+        let near = if device.is_cpu() { 1e-5 } else { 5e-5 };
         for (a, b) in of(&gaussians).as_flattened().iter().zip(of(&turned).as_flattened()) {
-            assert!((a - b).abs() < 1e-5, "{device}: {a} {b}");
+            assert!((a - b).abs() < near * b.abs().max(1.0), "{device}: {a} {b}");
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn surfels_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Dev
     let (boxes, outlines, surfels) = (projected.remove(2), projected.remove(1), projected.remove(0));
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
-    let lists = lists(outlines.tensor(), boxes.tensor(), camera.size, least)?;
+    let lists = lists(outlines.tensor(), boxes.tensor(), camera.size, least, None)?;
     let params = SurfelParams {
         width: width as u32,
         height: height as u32,

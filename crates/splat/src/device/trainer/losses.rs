@@ -12,7 +12,7 @@ impl DeviceTrainer {
     /// Loss of a picture, and the same with regularisers, recorded for some arrays.
     pub(in crate::device) fn losses(&self, arrays: &[Var], plan: &Plan, picture: usize) -> Result<[Var; 2]> {
         let (vars, still) = (GaussianVars::from_all(arrays.to_vec()), CameraLeaves::default());
-        let drawn = self.drawn(&vars, (&still, None), picture, plan.background, plan.sh_degree)?;
+        let drawn = self.drawn(&vars, (&still, None, None), picture, plan.background, plan.sh_degree)?;
         self.losses_of(&vars, &drawn, &drawn.colour, (picture, plan.progress))
     }
 
