@@ -23,7 +23,8 @@ pub struct Shot {
     pub depth: Vec<f32>,
     /// Unit normals in the camera's axes [H·W], zeros where unknown; empty: none is known.
     pub normals: Vec<[f32; 3]>,
-    /// How the camera moved while the picture was read out, where it did.
+    /// How the camera moved while the picture was read out, where it did. Splats follow it; fields and grids take the view, the
+    /// pose in the middle.
     pub readout: Option<Readout>,
 }
 

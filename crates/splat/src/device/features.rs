@@ -52,7 +52,8 @@ fn features_of(drawn: &Listed, features: &Var, [width, height]: [usize; 2]) -> R
 }
 
 /// Normals in the camera's axes (x right, y down, z forward), towards the camera, each summed with its weights, [H, W, 3]:
-/// their length is at most what covers the pixel. A Gaussian's normal is its shortest axis.
+/// their length is at most what covers the pixel. A Gaussian's normal is its shortest axis. Of a rolling shutter the axes are those
+/// in the middle of the readout.
 ///
 /// **Gradients** flow to rotations, through the weights to all parameters, and to the camera; none flows through which axis
 /// is the shortest.

@@ -32,7 +32,8 @@ pub const PLANES: usize = 10;
 /// inverse depth and its square, each summed with its weights, and the transmittance behind all.
 ///
 /// A surfel's weight is that of its Gaussian at the point where the ray meets it, or of a round one of variance ½ px² about
-/// its centre where that is more; its depth is that of the point, or of the centre.
+/// its centre where that is more; its depth is that of the point, or of the centre. Of a rolling shutter, depths and normals are
+/// those of the camera at the time at which the surfel's centre is read out.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none to the third scale, and none through which
 /// pixels a surfel reaches, the order (of centres), the side that is seen, nor which of the two weights is taken.
