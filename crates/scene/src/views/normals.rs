@@ -2,7 +2,7 @@
 
 use super::depth::nearest;
 use crate::camera::View;
-use crate::picture::Picture;
+use crate::picture::{Picture, Transfer, load_exr_channels};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ impl NormalMap {
     /// Files that cannot be read, and grey pictures.
     pub fn load(&self, view: &View) -> Result<Vec<[f32; 3]>> {
         let floating = self.path.extension().is_some_and(|e| ["exr", "hdr"].iter().any(|f| e.eq_ignore_ascii_case(f)));
-        let picture = Picture::load(&self.path)?.into_straight();
+        let picture = self.read(floating)?;
         let channels = picture.channels;
         if channels < 3 {
             let message = format!("a normal map of {channels} channels");
@@ -61,6 +61,21 @@ impl NormalMap {
             }
         };
         Ok(nearest([picture.width, picture.height], [view.width, view.height]).map(of).collect())
+    }
+
+    /// The file's picture: of an EXR file the channels X, Y and Z where it has them, as `render --aov normal` writes them.
+    fn read(&self, floating: bool) -> Result<Picture> {
+        if floating && self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("exr")) {
+            let all = load_exr_channels(&self.path)?;
+            let find = |name: &str| all.list.iter().find(|(n, _)| n == name).map(|(_, values)| values);
+            if let (Some(x), Some(y), Some(z)) = (find("X"), find("Y"), find("Z")) {
+                let data = x.iter().zip(y).zip(z).flat_map(|((x, y), z)| [*x, *y, *z]).collect();
+                let (width, height) = (all.width, all.height);
+                let transfer = Transfer::Linear;
+                return Ok(Picture { width, height, channels: 3, data, transfer, premultiplied: false });
+            }
+        }
+        Ok(Picture::load(&self.path)?.into_straight())
     }
 
     /// In the axes of the camera.

@@ -116,8 +116,10 @@ fn normals_are_read_in_the_axes_of_the_camera() {
     }
     let exr: Vec<f32> = (0..8).flat_map(|i| if i == 0 { [0.0, 0.6, -0.8] } else { [0.0; 3] }).collect();
     let path = folder.path().join("n.exr");
-    crate::picture::save_exr(&path, (4, 2), &["R", "G", "B"], &exr, crate::picture::Precision::Float).unwrap();
-    close(&load("n.exr", "").unwrap().unwrap()[0], [0.0, 0.6, -0.8]);
+    for names in [["R", "G", "B"], ["X", "Y", "Z"]] {
+        crate::picture::save_exr(&path, (4, 2), &names, &exr, crate::picture::Precision::Float).unwrap();
+        close(&load("n.exr", "").unwrap().unwrap()[0], [0.0, 0.6, -0.8]);
+    }
     assert!(load("none.png", "").unwrap_err().to_string().contains("none.png does not exist"));
     assert!(load("n.png", r#""normal_space": "blender","#).unwrap_err().to_string().contains("blender"));
 }
