@@ -116,6 +116,43 @@ fn variants_of_training_end() {
 }
 
 #[test]
+fn normal_maps_and_cameras_that_move_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 9);
+    let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
+    let view =
+        ["render", globe, "--camera", "data/transforms.json", "--size", "48x48", "--aov", "normal", "-o", "data"];
+    assert_eq!(Run::new(folder.path(), &view).code, 0);
+    // Normals of the world, and a camera that slides to the right by a fiftieth while its picture is read out.
+    let file = folder.path().join("data/transforms.json");
+    let mut all: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    all["normal_space"] = "world".into();
+    for (k, frame) in all["frames"].as_array_mut().unwrap().iter_mut().enumerate() {
+        frame["normal_file_path"] = format!("view_{k}_normal.exr").into();
+        if k == 3 {
+            let mut end = frame["transform_matrix"].clone();
+            end[0][3] = (end[0][3].as_f64().unwrap() + 0.02).into();
+            frame["transform_matrix_end"] = end;
+        }
+    }
+    fs::write(&file, all.to_string()).unwrap();
+    let with = |more: &[&'static str]| {
+        let mut arguments = vec!["train", "splats", "data", "--max-splats", "300", "--iterations", "20", "--json"];
+        arguments.extend(["--device", "cpu", "--out", "run"].iter().chain(more));
+        Run::new(folder.path(), &arguments)
+    };
+    for kernel in [["--kernel", "classic"], ["--kernel", "surfel"]] {
+        let run = with(&kernel);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert!(run.json()["metrics"]["test_psnr"].as_f64().unwrap() > 5.0, "{}", run.out);
+    }
+    let run = with(&["--renderer", "raycast"]);
+    assert!(run.code == 2 && run.err.contains("--normal-map-weight 0"), "{} {}", run.code, run.err);
+    let run = with(&["--renderer", "raycast", "--normal-map-weight", "0"]);
+    assert!(run.code == 2 && run.err.contains("rolling shutters"), "{} {}", run.code, run.err);
+}
+
+#[test]
 fn what_is_no_splat_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let header = "ply\nformat binary_little_endian 1.0\nelement vertex 1000000\nproperty float x\nproperty float scale_0\nend_header\n";

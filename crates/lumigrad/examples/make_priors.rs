@@ -260,6 +260,7 @@ fn cloud(seed: u64) -> Result<Vec<f32>> {
         width: SIDE,
         height: SIDE,
         projection: Default::default(),
+        shutter: Default::default(),
     };
     let image = render(&g, &view, &RenderOptions { background: [1.0; 3], ..Default::default() })?;
     Ok(image.colour.into_iter().flatten().map(|x| x.clamp(0.0, 1.0)).collect())

@@ -7,9 +7,13 @@ pub mod colmap;
 mod depth;
 mod llff;
 mod locate;
+mod normals;
+mod readout;
 mod transforms;
 
 pub use depth::DepthMap;
+pub use normals::{NormalMap, NormalSpace};
+pub use readout::Readout;
 pub use transforms::{load_cameras, save_transforms};
 
 use crate::camera::View;
@@ -40,6 +44,10 @@ pub struct PosedPicture {
     pub mask: Option<PathBuf>,
     /// Depths of what it shows.
     pub depth: Option<DepthMap>,
+    /// Normals of what it shows.
+    pub normals: Option<NormalMap>,
+    /// How the camera moved while a rolling shutter read the picture out; the view is its pose in the middle.
+    pub readout: Option<Readout>,
 }
 
 impl PosedPicture {
@@ -82,6 +90,15 @@ impl PosedPicture {
     /// As [`DepthMap::load`].
     pub fn load_depth(&self) -> Result<Option<Vec<f32>>> {
         self.depth.as_ref().map(|d| d.load(self.view.width, self.view.height)).transpose()
+    }
+
+    /// Unit normals `[height, width]` in the camera's axes at the view's size, zeros where none is known; `None` where the
+    /// picture has no normal map.
+    ///
+    /// # Errors
+    /// As [`NormalMap::load`].
+    pub fn load_normals(&self) -> Result<Option<Vec<[f32; 3]>>> {
+        self.normals.as_ref().map(|n| n.load(&self.view)).transpose()
     }
 }
 

@@ -40,13 +40,15 @@ fn load(folder: &Path, split: &str) -> Result<Vec<TrainingPicture>> {
         }
         let focal = (0.5 * width as f64 / (0.5 * angle).tan()) as f32;
         let intrinsics = [focal, focal, 0.5 * width as f32, 0.5 * height as f32];
-        let view = View { viewmat, intrinsics, width, height, projection: Default::default() };
+        let view =
+            View { viewmat, intrinsics, width, height, projection: Default::default(), shutter: Default::default() };
         let colour = |p: &image::Rgba<u8>| [0, 1, 2].map(|ch| p[ch] as f32 / 255.0);
         Ok(TrainingPicture {
             view,
             colour: picture.pixels().map(colour).collect(),
             alpha: picture.pixels().map(|p| p[3] as f32 / 255.0).collect(),
             mask: vec![],
+            normals: vec![],
             depth: vec![],
         })
     };

@@ -2,14 +2,17 @@
 
 use crate::Error;
 use crate::composite::{ALPHA_MAX, for_pixels};
-use crate::device::SURFEL_PLANES;
+use crate::device::{features_vars, median_depth_vars, surfels_vars};
 use crate::frame::{Frame, TILE};
+use crate::lanes::Precision;
 use crate::render::Renderer;
-use crate::{Gaussians, RenderOptions, View};
+use crate::{Gaussians, Kernel, RenderOptions, Shutter, View};
+use lumigrad_core::{Device, Tensor};
 use rayon::prelude::*;
+use std::f64::consts::LN_2;
 
 /// Transmittance at which a pixel's median depth lies.
-const MEDIAN: f32 = 0.5;
+pub(crate) const MEDIAN: f64 = 0.5;
 
 impl Renderer {
     /// Σ wᵢ fᵢ of features fᵢ, `channels` numbers per Gaussian: any number of them, of any sign, in the place of colours.
@@ -28,6 +31,12 @@ impl Renderer {
     ) -> Result<Vec<f32>, Error> {
         if features.len() != self.len() * channels {
             return Err(Error::Length { name: "features", found: features.len(), expected: self.len() * channels });
+        }
+        if view.shutter != Shutter::Global {
+            return self.taped(view, options, |gaussians, camera, options| {
+                let own = Tensor::from_slice(&Device::cpu(), features, &[features.len() / channels.max(1), channels])?;
+                features_vars(gaussians, camera, options, &own.into())
+            });
         }
         self.list(view, options)?;
         let size = [view.width, view.height];
@@ -67,12 +76,11 @@ impl Renderer {
             let towards: f32 = (0..3).map(|k| normal[k] * (place[k] + view.viewmat[k][3])).sum();
             normal.map(|x| if towards > 0.0 { -x } else { x })
         };
-        let mut sums: Vec<f32> = match self.surfels(view, options)? {
-            Some(pixels) => pixels.chunks_exact(SURFEL_PLANES).flat_map(|p| [p[4], p[5], p[6]]).collect(),
-            None => {
-                let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
-                self.features(view, &all, 3, options)?
-            }
+        let mut sums: Vec<f32> = if gaussians.kernel == Kernel::Surfel {
+            self.taped(view, options, |g, camera, options| surfels_vars(g, camera, options)?.slice(2, 4, 7))?
+        } else {
+            let all: Vec<f32> = (0..gaussians.len()).flat_map(of).collect();
+            self.features(view, &all, 3, options)?
         };
         for n in sums.chunks_exact_mut(3) {
             let length = n.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -82,11 +90,14 @@ impl Renderer {
     }
 
     /// Depth (z of the camera) of the Gaussian at which half of the light is taken, [H, W]; 0 where it never is. Unlike the
-    /// mean depth it does not lie between surfaces.
+    /// mean depth it does not lie between surfaces. Of surfels it is the depth of the point that the pixel's ray meets.
     ///
     /// # Errors
-    /// As [`Renderer::render`]; surfels.
+    /// As [`Renderer::render`].
     pub fn median_depth(&mut self, view: &View, options: &RenderOptions) -> Result<Vec<f32>, Error> {
+        if self.is_taped(view) {
+            return self.taped(view, options, median_depth_vars);
+        }
         self.list(view, options)?;
         let frame = &self.frame;
         let columns = frame.tiles()[0];
@@ -94,7 +105,8 @@ impl Renderer {
             let of = |x: usize| {
                 let tile = y / TILE * columns + x / TILE;
                 let list = &frame.ids[frame.starts[tile] as usize..frame.starts[tile + 1] as usize];
-                median(frame, list.iter().map(|&i| i as usize), [x as f32 + 0.5, y as f32 + 0.5])
+                let found = median(frame, list, [x as f32 + 0.5, y as f32 + 0.5]);
+                found.map_or(0.0, |id| frame.splats[id as usize].channels[3])
             };
             (0..view.width).map(of).collect()
         };
@@ -102,20 +114,19 @@ impl Renderer {
     }
 }
 
-fn median(frame: &Frame<f32>, splats: impl Iterator<Item = usize>, pixel: [f32; 2]) -> f32 {
-    let mut left = 1.0;
-    for splat in splats.map(|i| &frame.splats[i]) {
+/// The splat of a list at which half of a pixel's light is taken.
+pub(crate) fn median<T: Precision>(frame: &Frame<T>, list: &[u32], pixel: [T; 2]) -> Option<u32> {
+    let mut left = T::ONE;
+    list.iter().copied().find(|&id| {
+        let splat = &frame.splats[id as usize];
         let (dx, dy) = (splat.mean[0] - pixel[0], splat.mean[1] - pixel[1]);
         let [a, b, c] = splat.quadratic;
         let power = dx * (dx * a + dy * b) + dy * dy * c + splat.log_opacity;
         if power >= frame.least {
-            left *= 1.0 - power.exp2().min(ALPHA_MAX as f32);
-            if left < MEDIAN {
-                return splat.channels[3];
-            }
+            left -= left * (power * T::from_f64(LN_2)).exp().min(T::from_f64(ALPHA_MAX));
         }
-    }
-    0.0
+        left < T::from_f64(MEDIAN)
+    })
 }
 
 /// Column `k` of the rotation matrix of a quaternion w, x, y, z of any length.
@@ -132,8 +143,8 @@ fn axis(quaternion: [f32; 4], k: usize) -> [f32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render;
     use crate::render_tests::{scene, view};
-    use crate::{Kernel, render};
 
     #[test]
     fn features_composite_as_colours_do() {
@@ -168,7 +179,14 @@ mod tests {
         let viewmat = std::array::from_fn(|i| std::array::from_fn(|k| (i == k) as u8 as f32));
         (
             gaussians,
-            View { viewmat, intrinsics: [20.0, 20.0, 8.0, 8.0], width: 16, height: 16, projection: Default::default() },
+            View {
+                viewmat,
+                intrinsics: [20.0, 20.0, 8.0, 8.0],
+                width: 16,
+                height: 16,
+                projection: Default::default(),
+                shutter: Default::default(),
+            },
         )
     }
 

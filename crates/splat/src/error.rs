@@ -35,6 +35,9 @@ pub enum Error {
         /// What, and what to do.
         message: String,
     },
+    /// Something that needs cameras that stand still.
+    #[error("cameras with a rolling shutter are not for this; render, or train by a device trainer")]
+    Shutter,
     /// The camera is not a camera.
     #[error("the view has non-finite numbers or a focal length that is not positive; check its camera")]
     Camera,

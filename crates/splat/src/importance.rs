@@ -88,6 +88,7 @@ mod tests {
             width: 24,
             height: 24,
             projection: Default::default(),
+            shutter: Default::default(),
         };
         let found = importance(&gaussians, std::slice::from_ref(&view), &RenderOptions::default()).unwrap();
         // Together they are all the light that the picture's alpha is.

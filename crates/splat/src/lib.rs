@@ -36,4 +36,4 @@ pub use render::{Renderer, render, render_views};
 pub use robust::{Robust, RobustTrainer};
 pub use strategy::Strategy;
 pub use train::{Background, Remembered, StepReport, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
-pub use view::{Image, Projection, RenderOptions, Technique, View};
+pub use view::{Image, Projection, RenderOptions, Shutter, Technique, View};

@@ -1,15 +1,15 @@
 //! Rendering Gaussians on the host.
 
 use crate::composite::{Drawn, Tiled, place};
-use crate::device::{CameraVars, DeviceOptions, GaussianVars, SURFEL_PLANES, surfels_vars};
+use crate::device::{CameraVars, DeviceOptions, GaussianVars, render_vars};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
 use crate::project::Camera;
 use crate::raycast;
 use crate::raycast::host::Rays;
 use crate::rows::Rows;
-use crate::{Error, Gaussians, Image, Kernel, RenderOptions, Technique, View, view};
-use lumigrad_core::{DType, Device};
+use crate::{Error, Gaussians, Image, Kernel, RenderOptions, Shutter, Technique, View, view};
+use lumigrad_core::{DType, Device, Var};
 use rayon::prelude::*;
 
 /// Alphas below this are not drawn.
@@ -39,10 +39,10 @@ pub(crate) fn camera<T: Precision>(kernel: Kernel, sh_degree: usize, view: &View
 /// Colour = Σ wᵢ cᵢ + T · background, front to back with wᵢ = αᵢ Π (1 − αⱼ); alphas are at most 0.99 and those below 1/255
 /// are left out, as are Gaussians with non-finite parameters or without a rotation.
 ///
-/// Surfels are drawn as [`surfels_vars`] draws them; with [`Technique::Raycast`] as [`raycast::raycast_vars`] does.
+/// Surfels, and what cameras with a rolling shutter see, are drawn as [`render_vars`] draws them; with [`Technique::Raycast`] as [`raycast::raycast_vars`] does.
 ///
 /// **Errors**: arrays whose lengths disagree, cameras that are not finite, pictures beyond 2²⁸ pixels; surfels and rays with
-/// orthographic cameras; rays through surfels. **Determinism**: the same bits for any number of threads.
+/// orthographic cameras; rays through surfels or with rolling shutters. **Determinism**: the same bits for any number of threads.
 /// **Source**: Kerbl et al. 2023, 3D Gaussian Splatting.
 pub fn render(gaussians: &Gaussians, view: &View, options: &RenderOptions) -> Result<Image, Error> {
     Renderer::new(gaussians)?.render(view, options)
@@ -64,8 +64,8 @@ pub struct Renderer {
     pub(crate) frame: Frame<f32>,
     pub(crate) drawn: Drawn<f32>,
     len: usize,
-    /// Surfels are drawn where the tape draws them.
-    surfels: Option<GaussianVars>,
+    /// What the tape draws: surfels, and what moving cameras see; made when it is first asked for.
+    vars: Option<GaussianVars>,
     rays: Rays<f32>,
 }
 
@@ -76,9 +76,8 @@ impl Renderer {
     pub fn new(gaussians: &Gaussians) -> Result<Self, Error> {
         view::check_gaussians(gaussians)?;
         let (kernel, sh_degree) = (gaussians.kernel, gaussians.sh_degree);
-        let surfels = (kernel == Kernel::Surfel).then(|| GaussianVars::new(gaussians, &Device::cpu(), DType::F32));
         Ok(Self {
-            surfels: surfels.transpose().map_err(core)?,
+            vars: None,
             rays: Rays::default(),
             kernel,
             sh_degree,
@@ -98,22 +97,41 @@ impl Renderer {
     /// Projects and lists the splats of a view.
     pub(crate) fn list(&mut self, view: &View, options: &RenderOptions) -> Result<(), Error> {
         view::check_view(view)?;
-        if self.surfels.is_some() {
+        if self.kernel == Kernel::Surfel {
             return Err(Error::Surfels);
         }
+        view::check_still(view)?;
         let size = [view.width, view.height];
         self.frame.update(&self.rows, &[], &camera(self.kernel, self.sh_degree, view, options.near), size, false)
     }
 
-    /// Pixels of a view of surfels, as [`surfels_vars`], where that is what they are.
-    pub(crate) fn surfels(&self, view: &View, options: &RenderOptions) -> Result<Option<Vec<f32>>, Error> {
-        let Some(surfels) = &self.surfels else { return Ok(None) };
+    /// Whether the tape draws a view: of surfels, and of cameras that move.
+    pub(crate) fn is_taped(&self, view: &View) -> bool {
+        self.kernel == Kernel::Surfel || view.shutter != Shutter::Global
+    }
+
+    /// What the tape draws of a view.
+    pub(crate) fn taped(
+        &mut self,
+        view: &View,
+        options: &RenderOptions,
+        draw: impl Fn(&GaussianVars, &CameraVars, &DeviceOptions) -> lumigrad_core::Result<Var>,
+    ) -> Result<Vec<f32>, Error> {
         view::check_view(view)?;
         let near = f64::from(options.near);
-        let options = DeviceOptions { kernel: Kernel::Surfel, sh_degree: self.sh_degree, alpha_min: ALPHA_MIN };
+        let options = DeviceOptions { kernel: self.kernel, sh_degree: self.sh_degree, alpha_min: ALPHA_MIN };
         let camera = CameraVars { near, ..CameraVars::new(view, &Device::cpu(), DType::F32).map_err(core)? };
-        let picture = surfels_vars(surfels, &camera, &options).map_err(core)?;
-        Ok(Some(picture.tensor().to_vec::<f32>().map_err(core)?))
+        if self.vars.is_none() {
+            let gaussians = self.rows.gaussians(&Gaussians {
+                sh_degree: self.sh_degree,
+                kernel: self.kernel,
+                ..Gaussians::default()
+            });
+            self.vars = Some(GaussianVars::new(&gaussians, &Device::cpu(), DType::F32).map_err(core)?);
+        }
+        let Some(vars) = &self.vars else { return Ok(vec![]) };
+        let drawn = draw(vars, &camera, &options).map_err(core)?;
+        drawn.tensor().to_vec::<f32>().map_err(core)
     }
 
     /// The picture of a view, as [`render`].
@@ -129,14 +147,15 @@ impl Renderer {
             self.rays.draw(&self.rows, &[], &camera, size, false)?;
             return Ok(image(&self.rays.picture, size, options.background));
         }
-        if let Some(pixels) = self.surfels(view, options)? {
-            let pixels = pixels.as_chunks::<SURFEL_PLANES>().0;
-            let over = |p: &[f32; SURFEL_PLANES]| [0, 1, 2].map(|ch| p[ch] + p[9] * options.background[ch]);
+        if self.is_taped(view) {
+            let pixels = self.taped(view, options, render_vars)?;
+            let pixels = pixels.as_chunks::<5>().0;
+            let over = |p: &[f32; 5]| [0, 1, 2].map(|ch| p[ch] + p[4] * options.background[ch]);
             return Ok(Image {
                 width: view.width,
                 height: view.height,
                 colour: pixels.iter().map(over).collect(),
-                alpha: pixels.iter().map(|p| 1.0 - p[9]).collect(),
+                alpha: pixels.iter().map(|p| 1.0 - p[4]).collect(),
                 depth: pixels.iter().map(|p| p[3]).collect(),
             });
         }

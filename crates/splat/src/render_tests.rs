@@ -18,6 +18,7 @@ pub(crate) fn view() -> View {
         width: 21,
         height: 19,
         projection: Projection::Perspective,
+        shutter: Default::default(),
     }
 }
 

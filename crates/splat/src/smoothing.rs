@@ -84,6 +84,7 @@ mod tests {
             width: 32,
             height: 32,
             projection: Projection::Perspective,
+            shutter: Default::default(),
         }
     }
 
@@ -176,6 +177,7 @@ mod tests {
             width: size,
             height: size,
             projection: Projection::Perspective,
+            shutter: Default::default(),
         };
         let (far, near) = (across(16, 16.0), across(64, 64.0));
         let points: Vec<[f32; 3]> =
@@ -185,7 +187,14 @@ mod tests {
         wall.log_scales.fill([-3.5; 3]);
         wall.opacity_logits.fill(3.0);
         let colour = vec![[0.6; 3]; 16 * 16];
-        let photograph = [TrainingPicture { view: far.clone(), colour, alpha: vec![], mask: vec![], depth: vec![] }];
+        let photograph = [TrainingPicture {
+            view: far.clone(),
+            colour,
+            alpha: vec![],
+            mask: vec![],
+            depth: vec![],
+            normals: vec![],
+        }];
         let trained = |smoothing: bool| {
             let options = TrainOptions { smoothing, means_rate: [1e-5; 2], ..Default::default() };
             let mut trainer = Trainer::new(wall.clone(), &photograph[..], options).unwrap();

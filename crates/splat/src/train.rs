@@ -30,6 +30,9 @@ pub struct TrainingPicture {
     pub mask: Vec<f32>,
     /// Depths along the camera's axis [H·W], 0 where unknown; empty: none is known. For device trainers.
     pub depth: Vec<f32>,
+    /// Unit normals in the camera's axes (x right, y down, z forward) [H·W], zeros where unknown; empty: none is known. For
+    /// device trainers that splat.
+    pub normals: Vec<[f32; 3]>,
 }
 
 /// What stands behind Gaussians and transparent pictures while training.
@@ -75,6 +78,9 @@ pub struct TrainOptions {
     pub smoothing: bool,
     /// Weight of the difference to known depths, in units of the scene's extent, beside the loss. Of device trainers.
     pub depth_weight: f32,
+    /// Weight of the difference to known normals beside the loss: 1 − cosine and the sum of absolute differences. Of device
+    /// trainers.
+    pub normal_map_weight: f32,
     /// Weight of [`crate::device::depth_distortion`] of surfels, of what lies behind the first tenth of the run.
     pub distortion_weight: f32,
     /// Weight of [`crate::device::normal_consistency`] of surfels, after the first quarter.
@@ -116,6 +122,7 @@ impl Default for TrainOptions {
             bilateral_grid: false,
             tone_rate: 2e-3,
             depth_weight: 0.1,
+            normal_map_weight: 0.05,
             distortion_weight: 0.0,
             normal_weight: 0.05,
             exposure_rate: 2e-3,
@@ -260,10 +267,9 @@ pub(crate) fn check(gaussians: &Gaussians, pictures: &[TrainingPicture]) -> Resu
     for (index, picture) in pictures.iter().enumerate() {
         view::check(gaussians, &picture.view)?;
         let expected = picture.view.width * picture.view.height;
-        let length = |a: &[f32]| if a.is_empty() { expected } else { a.len() };
-        for found in
-            [&picture.alpha, &picture.mask, &picture.depth].map(|a| length(a)).into_iter().chain([picture.colour.len()])
-        {
+        let optional = [picture.alpha.len(), picture.mask.len(), picture.depth.len(), picture.normals.len()];
+        let lengths = optional.map(|n| if n == 0 { expected } else { n });
+        for found in lengths.into_iter().chain([picture.colour.len()]) {
             if found != expected || expected == 0 {
                 return Err(Error::Picture { index, found, expected });
             }
@@ -326,8 +332,8 @@ pub(crate) struct Work {
 impl Trainer {
     /// Prepares training.
     ///
-    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses; surfels, which device
-    /// trainers train; rays with orthographic cameras, or with strategies that count pulls.
+    /// **Errors**: no picture, one whose arrays disagree with its view, what [`crate::render`] refuses; surfels and rolling
+    /// shutters, which device trainers train; rays with orthographic cameras, or with strategies that count pulls.
     pub fn new(
         gaussians: Gaussians,
         pictures: impl Into<Arc<[TrainingPicture]>>,
@@ -337,6 +343,7 @@ impl Trainer {
         check(&gaussians, &pictures)?;
         view::check_ellipsoids(&gaussians)?;
         check_rays(&gaussians, &options, &pictures)?;
+        pictures.iter().try_for_each(|p| view::check_still(&p.view))?;
         let rows = Rows::new(&gaussians);
         let zeros = Rows::zeros(rows.n, rows.width);
         let extent = extent(&pictures);

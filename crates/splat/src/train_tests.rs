@@ -14,11 +14,12 @@ pub fn pictures(of: &Gaussians) -> Vec<TrainingPicture> {
         width: 32,
         height: 32,
         projection: Default::default(),
+        shutter: Default::default(),
     };
     turns
         .map(|a| {
             let colour = render(of, &view(a), &RenderOptions::default()).unwrap().colour;
-            TrainingPicture { view: view(a), colour, alpha: Vec::new(), mask: Vec::new(), depth: Vec::new() }
+            TrainingPicture { view: view(a), colour, alpha: vec![], mask: vec![], depth: vec![], normals: vec![] }
         })
         .collect()
 }

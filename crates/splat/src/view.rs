@@ -12,6 +12,24 @@ pub enum Projection {
     Orthographic,
 }
 
+/// How a picture is read out.
+///
+/// A rolling shutter reads lines one after the other while the camera moves: its motion from the first line to the last is a
+/// rotation vector ω and a translation v of the camera's axes, `[ωx, ωy, ωz, vx, vy, vz]`. [`View::viewmat`] is the pose R, t
+/// in the middle; at the time s, −½ at the middle of the first line and ½ at that of the last, it is exp(s ω) R, t + s v: the
+/// rotation is interpolated spherically, the translation of world → camera linearly, as gsplat does. Lines that are read out
+/// from the bottom up, or from right to left, are those of the opposite motion.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Shutter {
+    /// All of it at once.
+    #[default]
+    Global,
+    /// Row by row from the top.
+    Rows([f32; 6]),
+    /// Column by column from the left.
+    Columns([f32; 6]),
+}
+
 /// A camera and the size of its picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
@@ -25,6 +43,8 @@ pub struct View {
     pub height: usize,
     /// Perspective or orthographic.
     pub projection: Projection,
+    /// Whether the camera moves while the picture is read out.
+    pub shutter: Shutter,
 }
 
 impl View {
@@ -110,7 +130,11 @@ pub(crate) fn check_ellipsoids(gaussians: &Gaussians) -> Result<(), Error> {
 }
 
 pub(crate) fn check_view(view: &View) -> Result<(), Error> {
-    let finite = view.viewmat.iter().flatten().chain(&view.intrinsics).all(|x| x.is_finite());
+    let motion = match view.shutter {
+        Shutter::Global => [0.0; 6],
+        Shutter::Rows(motion) | Shutter::Columns(motion) => motion,
+    };
+    let finite = view.viewmat.iter().flatten().chain(&view.intrinsics).chain(&motion).all(|x| x.is_finite());
     if !finite || !(view.intrinsics[0] > 0.0) || !(view.intrinsics[1] > 0.0) {
         return Err(Error::Camera);
     }
@@ -118,4 +142,9 @@ pub(crate) fn check_view(view: &View) -> Result<(), Error> {
         return Err(Error::Size { width: view.width, height: view.height });
     }
     Ok(())
+}
+
+/// Whether the camera stands still while its picture is read out.
+pub(crate) fn check_still(view: &View) -> Result<(), Error> {
+    if view.shutter == Shutter::Global { Ok(()) } else { Err(Error::Shutter) }
 }

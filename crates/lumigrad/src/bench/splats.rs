@@ -49,6 +49,7 @@ impl Case {
             width,
             height,
             projection: Default::default(),
+            shutter: Default::default(),
         }
     }
 }
@@ -81,7 +82,7 @@ fn measure(device: &Device, case: &Case, summary: &mut Summary) -> Result<()> {
     };
     record(summary, &format!("splats_{}_render_ms", case.name), rendered.median * 1e3, &rendered);
     let colour = vec![[0.5; 3]; view.width * view.height];
-    let picture = TrainingPicture { view, colour, alpha: vec![], mask: vec![], depth: vec![] };
+    let picture = TrainingPicture { view, colour, alpha: vec![], mask: vec![], depth: vec![], normals: vec![] };
     let state = TrainState::new(gaussians);
     let mut trainer: Box<dyn Train> = match device.is_cpu() {
         true => Box::new(Trainer::resume(state, vec![picture], TrainOptions::default()).map_err(failed)?),

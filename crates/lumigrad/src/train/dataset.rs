@@ -1,8 +1,10 @@
 //! Posed photographs in memory.
 
+use super::views::camera;
 use crate::{Error, Result};
 use lumigrad_scene::camera::View;
-use lumigrad_scene::views::{Options, Points, PosedPicture, Views};
+use lumigrad_scene::views::{Options, Points, PosedPicture, Readout, Views};
+use lumigrad_splat::Shutter;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -19,6 +21,23 @@ pub struct Shot {
     pub mask: Vec<f32>,
     /// Depths [H·W], 0 where unknown; empty: none is known.
     pub depth: Vec<f32>,
+    /// Unit normals in the camera's axes [H·W], zeros where unknown; empty: none is known.
+    pub normals: Vec<[f32; 3]>,
+    /// How the camera moved while the picture was read out, where it did. Splats follow it; fields and grids take the view, the
+    /// pose in the middle.
+    pub readout: Option<Readout>,
+}
+
+impl Shot {
+    /// The camera as the renderer of splats takes it.
+    pub fn camera(&self) -> lumigrad_splat::View {
+        let shutter = match self.readout {
+            None => Shutter::Global,
+            Some(Readout { motion, columns: false }) => Shutter::Rows(motion.map(|x| x as f32)),
+            Some(Readout { motion, columns: true }) => Shutter::Columns(motion.map(|x| x as f32)),
+        };
+        lumigrad_splat::View { shutter, ..camera(&self.view) }
+    }
 }
 
 /// A data set's name: that of its folder.
@@ -99,11 +118,12 @@ fn shot(picture: &PosedPicture) -> Result<Shot> {
     let mut alpha: Vec<f32> = pixels.iter().map(|p| p[3]).collect();
     let mut mask = picture.load_mask()?.unwrap_or_default();
     let mut depth = picture.load_depth()?.unwrap_or_default();
+    let mut normals = picture.load_normals()?.unwrap_or_default();
     let Some((pinhole, places)) = undistorted(&view)? else {
         if alpha.iter().all(|&a| a >= 1.0) {
             alpha.clear();
         }
-        return Ok(Shot { view, colour, alpha, mask, depth });
+        return Ok(Shot { view, colour, alpha, mask, depth, normals, readout: picture.readout });
     };
     if mask.is_empty() {
         mask = vec![1.0; colour.len()];
@@ -113,18 +133,18 @@ fn shot(picture: &PosedPicture) -> Result<Shot> {
     colour = places.iter().map(|p| [0, 1, 2].map(|ch| sample(&|i| colour[i][ch], p))).collect();
     alpha = places.iter().map(|p| sample(&|i| alpha[i], p)).collect();
     mask = places.iter().map(|p| sample(&|i| mask[i], p)).collect();
+    // Depths of two surfaces have no mean, nor have their normals.
+    let nearest = |[x, y]: [f64; 2]| (y as usize).min(size[1] - 1) * size[0] + (x as usize).min(size[0] - 1);
     if !depth.is_empty() {
-        // Depths of two surfaces have no mean.
-        let nearest = |[x, y]: [f64; 2]| {
-            let [x, y] = [(x as usize).min(size[0] - 1), (y as usize).min(size[1] - 1)];
-            depth[y * size[0] + x]
-        };
-        depth = places.iter().map(|p| p.map_or(0.0, nearest)).collect();
+        depth = places.iter().map(|p| p.map_or(0.0, |p| depth[nearest(p)])).collect();
+    }
+    if !normals.is_empty() {
+        normals = places.iter().map(|p| p.map_or([0.0; 3], |p| normals[nearest(p)])).collect();
     }
     if alpha.iter().zip(&mask).all(|(&a, &m)| a >= 0.999 || m <= 0.0) {
         alpha.clear();
     }
-    Ok(Shot { view: pinhole, colour, alpha, mask, depth })
+    Ok(Shot { view: pinhole, colour, alpha, mask, depth, normals, readout: None })
 }
 
 /// The pinhole of the same intrinsics, and for each of its pixels the place in the distorted picture, in pixels. `None` for

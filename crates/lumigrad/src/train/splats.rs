@@ -4,7 +4,7 @@ use super::dataset::{self, Dataset, Shot};
 use super::report::report;
 use super::start::initial;
 use super::state::{checkpoint, restored};
-use super::views::{aligned_psnr, camera, moved, scores, write_views};
+use super::views::{aligned_psnr, moved, scores, write_views};
 use crate::run::job::Document;
 use crate::run::job::commands::TrainSplatsJob;
 use crate::run::{
@@ -16,8 +16,8 @@ use lumigrad_core::Device;
 use lumigrad_optim::method::{Entry, find};
 use lumigrad_scene::views::Options;
 use lumigrad_splat::{
-    Background, Gaussians, Image, Kernel, LmTrainer, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Strategy,
-    Technique, Train, TrainOptions, TrainState, Trainer, TrainingPicture,
+    Background, Gaussians, Image, Kernel, LmTrainer, MAX_SH_DEGREE, RenderOptions, Robust, RobustTrainer, Shutter,
+    Strategy, Technique, Train, TrainOptions, TrainState, Trainer, TrainingPicture,
     device::{DeviceRobustTrainer, DeviceTrainer, LeastSquares, MethodTrainer},
     formats,
 };
@@ -83,6 +83,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         exposures: job.exposures,
         bilateral_grid: job.bilateral_grid,
         depth_weight: job.depth_weight as f32,
+        normal_map_weight: job.normal_map_weight as f32,
         smoothing: job.smoothing,
         distortion_weight: job.distortion_weight as f32,
         normal_weight: job.normal_weight as f32,
@@ -129,8 +130,10 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     let cameras = job.refine_poses || job.exposures || job.bilateral_grid;
     let depths = job.depth_weight > 0.0 && pictures.iter().any(|p| !p.depth.is_empty());
+    let normals = job.normal_map_weight > 0.0 && pictures.iter().any(|p| !p.normals.is_empty());
+    let rolling = pictures.iter().any(|p| p.view.shutter != Shutter::Global);
     // What the host trains by itself; the tape trains the rest.
-    let by_host = device.is_cpu() && !cameras && !depths && !surfels;
+    let by_host = device.is_cpu() && !cameras && !depths && !normals && !rolling && !surfels;
     // Least squares take up where Adam ends; a checkpoint tells where that was.
     let squares = |state: TrainState| -> Result<Box<dyn Train>> {
         let damping = state.damping;
@@ -149,9 +152,24 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     };
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
-    if depths && robust.is_some() && device.is_cpu() {
-        let help = "--depth-weight 0 leaves depths out; a GPU takes both";
-        return Err(Error::usage("--robust", "does not look at the data set's depth maps on the CPU", help));
+    if normals && cast {
+        let help = "--normal-map-weight 0 leaves them out, --renderer splat takes them";
+        return Err(Error::usage("--renderer", "rays find no normals for the data set's normal maps", help));
+    }
+    if rolling && cast {
+        let message = "the data set's cameras have rolling shutters (transform_matrix_end), which rays do not follow";
+        return Err(Error::usage("--renderer", message, "--renderer splat"));
+    }
+    if rolling && robust.is_some() && device.is_cpu() && !surfels {
+        let message = "two models do not follow the data set's rolling shutters on the CPU";
+        return Err(Error::usage("--robust", message, "none, or a GPU"));
+    }
+    for (guided, what, flag) in [(depths, "depth", "--depth-weight"), (normals, "normal", "--normal-map-weight")] {
+        if guided && robust.is_some() && device.is_cpu() && !surfels {
+            let message = format!("does not look at the data set's {what} maps on the CPU");
+            let help = format!("{flag} 0 leaves them out; a GPU takes both");
+            return Err(Error::usage("--robust", message, help));
+        }
     }
     if cameras && !(by_adam && robust.is_none()) {
         let flags = [(job.refine_poses, "--refine-poses"), (job.exposures, "--exposures")];
@@ -327,7 +345,7 @@ impl Run<'_> {
     fn pictures(&self, gaussians: &Gaussians, shots: &[Shot]) -> Result<Vec<Image>> {
         let technique = self.technique;
         let options = RenderOptions { technique, background: fixed(self.background), ..RenderOptions::default() };
-        let views: Vec<_> = shots.iter().map(|s| camera(&s.view)).collect();
+        let views: Vec<_> = shots.iter().map(Shot::camera).collect();
         lumigrad_splat::render_views(gaussians, &views, &options).map_err(unusable)
     }
 }
@@ -360,11 +378,12 @@ fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
         if keep { from.clone() } else { std::mem::take(from) }
     }
     TrainingPicture {
-        view: camera(&shot.view),
+        view: shot.camera(),
         colour: take(&mut shot.colour, keep),
         alpha: take(&mut shot.alpha, keep),
         mask: take(&mut shot.mask, keep),
         depth: take(&mut shot.depth, keep),
+        normals: take(&mut shot.normals, keep),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use lumigrad_scene::camera::{Lens, View};
 use lumigrad_scene::picture::{Picture, Transfer};
 use lumigrad_scene::views::save_transforms;
-use lumigrad_splat::{Background, Image, Projection};
+use lumigrad_splat::{Background, Image, Projection, Shutter};
 use std::path::{Path, PathBuf};
 
 /// A camera as the renderer takes it, without its distortion.
@@ -21,6 +21,7 @@ pub fn camera(view: &View) -> lumigrad_splat::View {
             Lens::Orthographic => Projection::Orthographic,
             _ => Projection::Perspective,
         },
+        shutter: Shutter::Global,
     }
 }
 

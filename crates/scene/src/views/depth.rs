@@ -22,10 +22,8 @@ impl DepthMap {
     /// Files that cannot be read, and pictures of 8 bits.
     pub fn load(&self, width: usize, height: usize) -> Result<Vec<f32>> {
         let (own_width, own_height, data) = self.read(&self.path)?;
-        let at = |k: usize, n: usize, own: usize| ((2 * k + 1) * own / (2 * n)).min(own - 1);
-        let place = |i: usize| at(i / width, height, own_height) * own_width + at(i % width, width, own_width);
         let known = |x: f32| if x.is_finite() && x > 0.0 { x } else { 0.0 };
-        Ok((0..width * height).map(|i| known(data[place(i)])).collect())
+        Ok(nearest([own_width, own_height], [width, height]).map(|i| known(data[i])).collect())
     }
 
     fn read(&self, path: &Path) -> Result<(usize, usize, Vec<f32>)> {
@@ -47,4 +45,10 @@ impl DepthMap {
             other => Err(wrong(format!("a depth map of the type {:?}", other.color()))),
         }
     }
+}
+
+/// For each pixel of a picture the one of a map of the same view that lies where it does.
+pub(super) fn nearest(own: [usize; 2], [width, height]: [usize; 2]) -> impl Iterator<Item = usize> {
+    let at = |k: usize, n: usize, own: usize| ((2 * k + 1) * own / (2 * n)).min(own - 1);
+    (0..width * height).map(move |i| at(i / width, height, own[1]) * own[0] + at(i % width, width, own[0]))
 }

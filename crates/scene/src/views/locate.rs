@@ -126,6 +126,6 @@ impl<'a> Locator<'a> {
         }
         let view = View { name: place.name.clone(), ..view.resized(width, height) };
         let mask = mask.or_else(|| self.mask(&place.name));
-        Ok(PosedPicture { view, path: place.path, mask, depth: None })
+        Ok(PosedPicture { view, path: place.path, mask, depth: None, normals: None, readout: None })
     }
 }

@@ -83,6 +83,81 @@ fn depths_are_read_in_the_units_of_the_scene_and_never_mixed() {
 }
 
 #[test]
+fn normals_are_read_in_the_axes_of_the_camera() {
+    // The camera looks along the world's +x, its right is −z.
+    let pose = "[[0,0,-1,1],[0,1,0,2],[1,0,0,3],[0,0,0,1]]";
+    let text = |name: &str, space: &str| {
+        format!(
+            r#"{{"fl_x": 4, {space} "w": 4, "h": 2, "frames": [
+            {{"file_path": "a.png", "transform_matrix": {pose}, "normal_file_path": "{name}"}}]}}"#
+        )
+    };
+    let folder = folder_with(&[], &[("a.png", 4, 2)]);
+    // −x of the world: towards the camera; −z of it; nothing (black), and half of the way to nothing.
+    let colours: [[u8; 3]; 8] =
+        [[0, 128, 128], [128, 128, 0], [0; 3], [128, 128, 64], [128, 0, 128], [0; 3], [0; 3], [0; 3]];
+    let raw = colours.iter().flatten().copied().collect();
+    image::RgbImage::from_raw(4, 2, raw).unwrap().save(folder.path().join("n.png")).unwrap();
+    let load = |name: &str, space: &str| {
+        fs::write(folder.path().join("transforms.json"), text(name, space)).unwrap();
+        super::Views::load(folder.path(), &Options::default())?.train[0].load_normals()
+    };
+    let close = |found: &[f32; 3], expected: [f32; 3]| {
+        assert!((0..3).all(|k| (found[k] - expected[k]).abs() < 0.01), "{found:?} for {expected:?}");
+    };
+    for (space, expected) in [
+        ("", [[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]]),
+        (r#""normal_space": "opengl","#, [[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
+        (r#""normal_space": "world","#, [[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+    ] {
+        let found = load("n.png", space).unwrap().unwrap();
+        [0, 1, 4].iter().zip(expected).for_each(|(&i, expected)| close(&found[i], expected));
+        assert!([2, 3, 5].iter().all(|&i| found[i] == [0.0; 3]), "{found:?}");
+    }
+    let exr: Vec<f32> = (0..8).flat_map(|i| if i == 0 { [0.0, 0.6, -0.8] } else { [0.0; 3] }).collect();
+    let path = folder.path().join("n.exr");
+    for names in [["R", "G", "B"], ["X", "Y", "Z"]] {
+        crate::picture::save_exr(&path, (4, 2), &names, &exr, crate::picture::Precision::Float).unwrap();
+        close(&load("n.exr", "").unwrap().unwrap()[0], [0.0, 0.6, -0.8]);
+    }
+    assert!(load("none.png", "").unwrap_err().to_string().contains("none.png does not exist"));
+    assert!(load("n.png", r#""normal_space": "blender","#).unwrap_err().to_string().contains("blender"));
+}
+
+#[test]
+fn rolling_shutters_have_a_pose_at_either_end() {
+    // Half a radian about the world's y, and 0.2 to the right; the matrices are camera → world.
+    let (sin, cos) = 0.5f64.sin_cos();
+    let end = format!("[[{cos},0,{sin},1.2],[0,1,0,2],[{},0,{cos},3],[0,0,0,1]]", -sin);
+    let frame = |more: &str| {
+        let text = format!(
+            r#"{{"fl_x": 4, "w": 4, "h": 2, "frames": [{{"file_path": "a.png", {more}
+            "transform_matrix": [[1,0,0,1],[0,1,0,2],[0,0,1,3],[0,0,0,1]], "transform_matrix_end": {end}}}]}}"#
+        );
+        load(&folder_with(&[("transforms.json", &text)], &[("a.png", 4, 2)]), None)
+    };
+    let views = frame("").unwrap();
+    let (view, readout) = (&views.train[0].view, views.train[0].readout.unwrap());
+    assert!(!readout.columns);
+    // The middle of the two poses: a quarter of a radian.
+    let forward = view.forward();
+    assert!((forward[0] + 0.25f64.sin()).abs() < 1e-12 && (forward[2] + 0.25f64.cos()).abs() < 1e-12, "{forward:?}");
+    let [x, y, z, ..] = readout.motion;
+    assert!(x.abs() < 1e-12 && (y.abs() - 0.5).abs() < 1e-12 && z.abs() < 1e-12, "{readout:?}");
+    // exp(ω/2) R and t + v/2 are the pose at the last line.
+    let last = glam::DQuat::from_scaled_axis(0.5 * glam::DVec3::new(x, y, z));
+    let column = |k: usize| glam::DVec3::new(view.viewmat[0][k], view.viewmat[1][k], view.viewmat[2][k]);
+    let turn = glam::DMat3::from_cols(last * column(0), last * column(1), last * column(2));
+    let t = column(3) + 0.5 * glam::DVec3::from_slice(&readout.motion[3..]);
+    let eye = -(turn.transpose() * t);
+    assert!((eye - glam::DVec3::new(1.2, 2.0, 3.0)).length() < 1e-12, "{eye}");
+    let other = frame(r#""rolling_shutter": "right_to_left","#).unwrap().train[0].readout.unwrap();
+    assert!(other.columns && other.motion == readout.motion.map(|x| -x));
+    assert!(message(frame(r#""rolling_shutter": "down","#)).contains("expected top_to_bottom"));
+    assert!(message(frame(r#""k1": 0.1,"#)).contains("rolling shutter behind a lens"));
+}
+
+#[test]
 fn downscale_uses_the_folder_or_resamples_a_larger_one() {
     let text = format!(
         r#"{{"fl_x": 40, "fl_y": 40, "cx": 20.5, "cy": 10.5, "w": 41, "h": 21, "frames": [{{"file_path": "images/a.png", "transform_matrix": {POSE}}}]}}"#

@@ -1,7 +1,7 @@
 //! `transforms.json` data sets: NeRF-synthetic, instant-ngp and nerfstudio dialects; and writing them.
 
 use super::locate::Locator;
-use super::{DepthMap, Found, Points, PosedPicture};
+use super::{DepthMap, Found, NormalMap, NormalSpace, Points, PosedPicture, Readout};
 use crate::camera::{Lens, View};
 use crate::{Error, Result, formats, write_atomically};
 use serde::Deserialize;
@@ -33,6 +33,7 @@ struct Camera {
     p2: Option<f64>,
     camera_model: Option<String>,
     is_fisheye: Option<bool>,
+    rolling_shutter: Option<String>,
 }
 
 /// Fields of a frame besides its camera.
@@ -41,8 +42,11 @@ struct Frame {
     #[serde(default)]
     file_path: String,
     transform_matrix: Vec<Vec<f64>>,
+    /// The pose at the last line of a rolling shutter; `transform_matrix` is that at the first.
+    transform_matrix_end: Option<Vec<Vec<f64>>>,
     mask_path: Option<String>,
     depth_file_path: Option<String>,
+    normal_file_path: Option<String>,
 }
 
 /// Fields of the file besides frames and camera. `applied_transform` needs no reading: poses and points have it already.
@@ -52,6 +56,7 @@ struct Document {
     frames: Vec<Value>,
     ply_file_path: Option<String>,
     depth_unit_scale_factor: Option<f64>,
+    normal_space: Option<String>,
     train_filenames: Option<Vec<String>>,
     val_filenames: Option<Vec<String>>,
     test_filenames: Option<Vec<String>>,
@@ -107,7 +112,7 @@ pub fn load_cameras(path: &Path, size: (usize, usize)) -> Result<Vec<View>> {
         let frame = Frame::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
         let own = Camera::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
         let stem = Path::new(&frame.file_path).file_stem().map(|s| s.to_string_lossy().into_owned());
-        let view = view(&frame, &own, &common, size, &location)?;
+        let (view, _) = moving(&frame, &own, &common, size, &location)?;
         Ok(View { name: stem.unwrap_or_else(|| format!("frame_{i:04}")), ..view })
     };
     document.frames.iter().enumerate().map(camera).collect()
@@ -116,6 +121,7 @@ pub fn load_cameras(path: &Path, size: (usize, usize)) -> Result<Vec<View>> {
 fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut Found) -> Result<()> {
     let file = path.display();
     let (common, document) = parse(path)?;
+    let space = document.normal_space(&file.to_string())?;
     for (i, value) in document.frames.iter().enumerate() {
         let location = format!("{file}#/frames/{i}");
         let frame = Frame::deserialize(value).map_err(|e| wrong(location.clone(), e))?;
@@ -125,23 +131,23 @@ fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut
         }
         let place = locator.require(Path::new(&frame.file_path), &location)?;
         let measured = (place.size.0 * place.reduction, place.size.1 * place.reduction);
-        let view = view(&frame, &own, &common, measured, &location)?;
+        let (view, readout) = moving(&frame, &own, &common, measured, &location)?;
         let mask = frame.mask_path.as_ref().map(|m| locator.root.join(m)).filter(|m| m.is_file());
         if let (Some(name), None) = (&frame.mask_path, &mask) {
             return Err(Error::invalid(location, format!("mask {name} does not exist"), ""));
         }
         let held_out = held_out.or_else(|| document.split(&frame.file_path));
-        let depth = match &frame.depth_file_path {
-            None => None,
-            Some(name) => {
-                let (path, unit) = (locator.root.join(name), document.depth_unit_scale_factor.unwrap_or(MILLIMETRE));
-                if !path.is_file() {
-                    return Err(Error::invalid(location, format!("depth map {name} does not exist"), ""));
-                }
-                Some(DepthMap { path, unit })
-            }
+        let beside = |what: &str, name: &str| match locator.root.join(name) {
+            path if path.is_file() => Ok(path),
+            _ => Err(Error::invalid(&location, format!("{what} {name} does not exist"), "")),
         };
-        found.pictures.push((PosedPicture { depth, ..locator.pose(view, place, mask, &location)? }, held_out));
+        let unit = document.depth_unit_scale_factor.unwrap_or(MILLIMETRE);
+        let depth = frame.depth_file_path.as_ref().map(|name| beside("depth map", name));
+        let depth = depth.transpose()?.map(|path| DepthMap { path, unit });
+        let normals = frame.normal_file_path.as_ref().map(|name| beside("normal map", name));
+        let normals = normals.transpose()?.map(|path| NormalMap { path, space });
+        let picture = locator.pose(view, place, mask, &location)?;
+        found.pictures.push((PosedPicture { depth, normals, readout, ..picture }, held_out));
     }
     if let Some(name) = &document.ply_file_path {
         let cloud = formats::ply::load(&locator.root.join(name))?;
@@ -153,6 +159,14 @@ fn load_file(locator: &Locator, path: &Path, held_out: Option<bool>, found: &mut
 }
 
 impl Document {
+    /// What numbers of normal maps mean.
+    fn normal_space(&self, file: &str) -> Result<NormalSpace> {
+        let Some(name) = &self.normal_space else { return Ok(NormalSpace::default()) };
+        let known = NormalSpace::NAMES.iter().find(|(n, _)| n == name).map(|(_, space)| *space);
+        let help = "expected opencv, opengl (axes of the camera) or world";
+        known.ok_or_else(|| Error::invalid(file, format!("normal_space is {name:?}"), help))
+    }
+
     fn split(&self, name: &str) -> Option<bool> {
         let lists = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| l.iter().any(|n| n == name));
         let held_out = self.test_filenames.as_ref().or(self.val_filenames.as_ref())?;
@@ -161,11 +175,41 @@ impl Document {
     }
 }
 
-fn view(frame: &Frame, own: &Camera, common: &Camera, measured: (usize, usize), location: &str) -> Result<View> {
+/// The view of a frame, in the middle of the readout where its shutter rolls.
+fn moving(
+    frame: &Frame,
+    own: &Camera,
+    common: &Camera,
+    measured: (usize, usize),
+    location: &str,
+) -> Result<(View, Option<Readout>)> {
+    let of = |rows, name| view((rows, name), own, common, measured, location);
+    let first = of(&frame.transform_matrix, "transform_matrix")?;
+    let Some(rows) = &frame.transform_matrix_end else { return Ok((first, None)) };
+    let last = of(rows, "transform_matrix_end")?;
+    if first.lens != Lens::Perspective {
+        let message = "a rolling shutter behind a lens that distorts";
+        let help = "leave transform_matrix_end out where the camera hardly moves";
+        return Err(Error::unsupported(location, message, help));
+    }
+    let way = own.rolling_shutter.as_deref().or(common.rolling_shutter.as_deref()).unwrap_or("top_to_bottom");
+    let found = Readout::between(&first, &last, way);
+    let help = || format!("expected {}", Readout::ways());
+    let (middle, readout) =
+        found.ok_or_else(|| Error::invalid(location, format!("rolling_shutter is {way:?}"), help()))?;
+    Ok((middle, Some(readout)))
+}
+
+fn view(
+    (rows, name): (&Vec<Vec<f64>>, &str),
+    own: &Camera,
+    common: &Camera,
+    measured: (usize, usize),
+    location: &str,
+) -> Result<View> {
     let wrong = |message: String, help: &str| Err(Error::invalid(location, message, help));
-    let rows = &frame.transform_matrix;
     if !(3..=4).contains(&rows.len()) || rows.iter().any(|row| row.len() != 4) {
-        return wrong("transform_matrix is not 3×4 or 4×4".into(), "");
+        return wrong(format!("{name} is not 3×4 or 4×4"), "");
     }
     let matrix =
         std::array::from_fn(|r| rows.get(r).map_or([0.0, 0.0, 0.0, 1.0], |row| [row[0], row[1], row[2], row[3]]));

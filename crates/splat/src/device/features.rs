@@ -23,14 +23,18 @@ pub fn features_vars(
     features: &Var,
 ) -> Result<Var> {
     let n = gaussians.means.shape()[0];
-    let &[rows, channels] = features.shape() else {
+    let &[rows, _] = features.shape() else {
         return Err(Error::shape("features of Gaussians", features.shape(), format!("[{n}, F]")));
     };
     if rows != n {
         return Err(Error::shape("features of Gaussians", features.shape(), format!("[{n}, F]")));
     }
-    let [width, height] = camera.size;
-    let drawn = listed(gaussians, camera, options, None)?;
+    features_of(&listed(gaussians, camera, options, None)?, features, camera.size)
+}
+
+/// [`features_vars`] of splats that are listed.
+fn features_of(drawn: &Listed, features: &Var, [width, height]: [usize; 2]) -> Result<Var> {
+    let (n, channels) = (features.shape()[0], features.shape()[1]);
     let geometry = drawn.splats.slice(1, 0, GEOMETRY)?;
     let mut planes = vec![];
     for first in (0..channels).step_by(CHANNELS) {
@@ -48,11 +52,17 @@ pub fn features_vars(
 }
 
 /// Normals in the camera's axes (x right, y down, z forward), towards the camera, each summed with its weights, [H, W, 3]:
-/// their length is at most what covers the pixel. A Gaussian's normal is its shortest axis.
+/// their length is at most what covers the pixel. A Gaussian's normal is its shortest axis. Of a rolling shutter the axes are those
+/// in the middle of the readout.
 ///
 /// **Gradients** flow to rotations, through the weights to all parameters, and to the camera; none flows through which axis
 /// is the shortest.
 pub fn normals_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
+    normals_of(&listed(gaussians, camera, options, None)?, gaussians, camera)
+}
+
+/// [`normals_vars`] of splats that are listed.
+pub(super) fn normals_of(drawn: &Listed, gaussians: &GaussianVars, camera: &CameraVars) -> Result<Var> {
     let parallel = camera.projection == Projection::Orthographic;
     let map = Map::cached(&format!("splat/normals {parallel}"), |m| {
         let (mean, scale, q) = (m.item::<3>("means"), m.item::<3>("log_scales"), m.item::<4>("rotations"));
@@ -71,5 +81,5 @@ pub fn normals_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Dev
     });
     let inputs = [&gaussians.means, &gaussians.log_scales, &gaussians.rotations, &camera.viewmat];
     let normals = map.apply_with(&inputs, CallParams::default())?.remove(0);
-    features_vars(gaussians, camera, options, &normals)
+    features_of(drawn, &normals, camera.size)
 }

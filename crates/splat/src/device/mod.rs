@@ -7,11 +7,15 @@ mod features;
 pub(crate) mod kernels;
 pub(crate) mod lists;
 mod lm;
+mod median;
 mod method;
 pub(crate) mod project;
 mod robust;
 mod room;
 mod shot;
+mod shutter;
+#[cfg(test)]
+mod shutter_tests;
 mod step;
 mod surfels;
 #[cfg(test)]
@@ -23,20 +27,22 @@ mod trainer_tests;
 pub use features::{features_vars, normals_vars};
 pub use kernels::KERNELS;
 pub use lm::LeastSquares;
+pub use median::median_depth_vars;
 pub use method::MethodTrainer;
 pub use robust::DeviceRobustTrainer;
+pub use shutter::Lines;
 pub use surfels::{PLANES as SURFEL_PLANES, depth_distortion, normal_consistency, surfels_vars};
 pub use trainer::DeviceTrainer;
 
 use crate::frame::TILE;
 use crate::{Gaussians, Kernel, Projection, View};
-use composite::Watch;
 use kernels::Params;
 use lists::{Lists, lists};
 use lumigrad_core::ops::concat;
 use lumigrad_core::{CallParams, DType, Device, Error, Map, Result, Tensor, Var};
 use project::project_map;
 use room::Room;
+use shutter::lines_of;
 use std::sync::Arc;
 
 /// Gaussians as arrays that may be recorded; as [`Gaussians`], harmonics split into the constant one and the others.
@@ -149,6 +155,8 @@ pub struct CameraVars {
     pub near: f64,
     /// Perspective or orthographic.
     pub projection: Projection,
+    /// Of a rolling shutter: what is read out line by line, and the motion meanwhile [1, 6], as in [`crate::Shutter`].
+    pub shutter: Option<(Lines, Var)>,
 }
 
 impl CameraVars {
@@ -160,7 +168,9 @@ impl CameraVars {
             Ok(Tensor::from_slice(&Device::cpu(), data, &[1, data.len()])?.cast(dtype)?.to_device(device)?.into())
         };
         let (viewmat, intrinsics) = (host(view.viewmat[..3].as_flattened())?, host(&view.intrinsics)?);
-        Ok(Self { viewmat, intrinsics, size: [view.width, view.height], near: 0.01, projection: view.projection })
+        let moving = view.shutter.motion().map(|(lines, motion)| Ok((lines, host(&motion)?)));
+        let (size, shutter) = ([view.width, view.height], moving.transpose()?);
+        Ok(Self { viewmat, intrinsics, size, near: 0.01, projection: view.projection, shutter })
     }
 }
 
@@ -177,27 +187,19 @@ pub struct DeviceOptions {
 
 /// The picture [H, W, 5]: red, green, blue and depth, each summed with its weights, and the transmittance behind all.
 ///
-/// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none flows through which pixels a Gaussian
-/// reaches, nor through the order. Surfels are those of [`surfels_vars`]. **Errors**: shapes that do not fit; what watches
-/// pulls at the means of surfels. **Determinism**: the same bits from run to
-/// run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
+/// Of a rolling shutter every Gaussian is seen at the time at which its mean is read out, and what is about the mean at times
+/// that change linearly with the place in the picture: exact to first order in the Gaussian's size, as the projection is. Depths
+/// are those at that time.
+///
+/// **Gradients** of both modes flow to Gaussians, view matrix, intrinsics and the motion of a rolling shutter; none flows
+/// through which pixels a Gaussian reaches, nor through the order. Surfels are those of [`surfels_vars`]. **Errors**: shapes that do not fit.
+/// **Determinism**: the same bits from run to run on both devices. **Cost**: two sorts of the splats and their tiles; the number of entries is read back.
 /// **Source**: Kerbl et al. 2023; one writer for each sum, as `crate::render`.
 pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
-    render_watched(gaussians, camera, options, None, None)
-}
-
-/// [`render_vars`], which also finds what pulls at means; splats are listed in a room where there is one.
-fn render_watched(
-    gaussians: &GaussianVars,
-    camera: &CameraVars,
-    options: &DeviceOptions,
-    watch: Option<&Watch>,
-    room: Option<&Room>,
-) -> Result<Var> {
-    if options.kernel == Kernel::Surfel && watch.is_none() {
+    if options.kernel == Kernel::Surfel {
         return surfel_picture(&surfels_vars(gaussians, camera, options)?);
     }
-    listed(gaussians, camera, options, room)?.composite(watch)?.reshape(&[camera.size[1], camera.size[0], 5])
+    listed(gaussians, camera, options, None)?.composite(None)?.reshape(&[camera.size[1], camera.size[0], 5])
 }
 
 /// Red, green, blue, depth and transmittance of a picture of surfels.
@@ -229,8 +231,10 @@ fn listed(
     let [width, height] = camera.size;
     let mut inputs = gaussians.all();
     inputs.extend([&camera.viewmat, &camera.intrinsics]);
+    let (lines, motion) = lines_of(camera);
+    inputs.extend(motion);
     let real = vec![width as f64, height as f64, camera.near, options.alpha_min];
-    let map = project_map(options.kernel, camera.projection, options.sh_degree, rest);
+    let map = project_map(options.kernel, (camera.projection, lines), options.sh_degree, rest);
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, splats) = (projected.remove(1), projected.remove(0));
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);

@@ -1,5 +1,6 @@
 //! Projection as a map: the same formulas on both devices, with both modes of derivatives.
 
+use super::shutter::{Lines, Moment, Seen};
 use crate::project::{MIN_RATIO, rotation};
 use crate::{Kernel, Projection, sh};
 use lumigrad_core::Map;
@@ -13,11 +14,17 @@ pub(crate) const NOWHERE: f64 = 3e38;
 /// Splats [N, 10] and the tiles that they may touch [N, 4] (first column and row, columns, rows).
 ///
 /// Inputs: means [N, 3], log scales [N, 3], rotations [N, 4], logits of opacities [N, 1], constant colours [N, 3], the
-/// other harmonics [N, `rest`] where there are any, the view matrix [1, 12] and intrinsics [1, 4]. Parameters: columns
-/// and rows of the picture, near plane, least alpha. `sh_degree` is the highest that is used.
-pub fn project_map(kernel: Kernel, projection: Projection, sh_degree: usize, rest: usize) -> Map {
-    let name = format!("splat/project {kernel:?} {projection:?} {sh_degree} {rest}");
-    Map::cached(&name, |m| define(m, kernel, projection, sh_degree, rest))
+/// other harmonics [N, `rest`] where there are any, the view matrix [1, 12] and intrinsics [1, 4], and the motion [1, 6] of a
+/// camera that reads out `lines`. Parameters: columns and rows of the picture, near plane, least alpha. `sh_degree` is the
+/// highest that is used.
+pub fn project_map(
+    kernel: Kernel,
+    (projection, lines): (Projection, Option<Lines>),
+    sh_degree: usize,
+    rest: usize,
+) -> Map {
+    let name = format!("splat/project {kernel:?} {projection:?} {lines:?} {sh_degree} {rest}");
+    Map::cached(&name, |m| define(m, kernel, (projection, lines), sh_degree, rest))
 }
 
 /// The `rest` harmonics but the constant one.
@@ -50,7 +57,13 @@ pub(crate) fn finite(x: Expr) -> Expr {
     x.abs().less(1e30).select(x, 0.0)
 }
 
-fn define(m: &mut Builder, kernel: Kernel, projection: Projection, sh_degree: usize, rest: usize) {
+fn define(
+    m: &mut Builder,
+    kernel: Kernel,
+    (projection, lines): (Projection, Option<Lines>),
+    sh_degree: usize,
+    rest: usize,
+) {
     let parallel = projection == Projection::Orthographic;
     let (raw_mean, raw_scale) = (m.item::<3>("means"), m.item::<3>("log_scales"));
     let (raw_q, [raw_logit], raw_dc) = (m.item::<4>("rotations"), m.item("opacity_logits"), m.item::<3>("dc"));
@@ -64,9 +77,9 @@ fn define(m: &mut Builder, kernel: Kernel, projection: Projection, sh_degree: us
     }
     let (mean, logit, dc) = (raw_mean.map(finite), finite(raw_logit), raw_dc.map(finite));
     let scale = raw_scale.map(|s| finite(s).clamp(-87.0, 40.0).exp());
-    let row = |r: usize| [pose[4 * r], pose[4 * r + 1], pose[4 * r + 2]];
-    let turn = [row(0), row(1), row(2)];
-    let p: [Expr; 3] = std::array::from_fn(|i| vector::dot(turn[i], mean) + pose[4 * i + 3]);
+    let camera = Seen { mean, pose, intrinsics: [fx, fy, cx, cy], size: [width, height], near, parallel };
+    let moment = camera.moment(m, lines);
+    let Moment { p, turn, .. } = moment;
     let seen = near.less_eq(p[2]);
     visible = visible.and(seen);
     let z = seen.select(p[2], 1.0);
@@ -89,7 +102,7 @@ fn define(m: &mut Builder, kernel: Kernel, projection: Projection, sh_degree: us
         let slanted = |c: usize| f / z * (shape[k][c] - s * shape[2][c]);
         std::array::from_fn(|c| if parallel { f * shape[k][c] } else { slanted(c) })
     };
-    let (u, v) = (line(fx, 0, sx), line(fy, 1, sy));
+    let [u, v] = moment.sheared(line(fx, 0, sx), line(fy, 1, sy));
     let raw = [vector::dot(u, u), vector::dot(u, v), vector::dot(v, v)];
     let mip = kernel == Kernel::Mip;
     let low_pass = if mip { 0.1 } else { 0.3 };

@@ -16,6 +16,8 @@ pub(super) struct Shot {
     pub mask: Option<Tensor>,
     /// Depths [H·W, 1], and how many of them are known.
     pub depth: Option<(Tensor, usize)>,
+    /// Normals [H·W, 3], zeros where unknown, and how many of them are known.
+    pub normals: Option<(Tensor, usize)>,
 }
 
 impl Shot {
@@ -37,11 +39,18 @@ impl Shot {
             0 => None,
             _ => Some((Tensor::from_slice(device, &picture.depth, &[height * width, 1]).map_err(core)?, known)),
         };
+        let known = picture.normals.iter().filter(|n| **n != [0.0; 3]).count();
+        let shape = [height * width, 3];
+        let normals = match known {
+            0 => None,
+            _ => Some((Tensor::from_slice(device, picture.normals.as_flattened(), &shape).map_err(core)?, known)),
+        };
         Ok(Self {
             camera: CameraVars::new(&picture.view, device, DType::F32).map_err(core)?,
             rgba: Tensor::from_slice(device, &rgba, &[height * width, 4]).map_err(core)?,
             mask,
             depth,
+            normals,
         })
     }
 }

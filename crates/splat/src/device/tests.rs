@@ -182,3 +182,52 @@ fn tiles_are_those_that_splats_reach() {
         assert!(needed > 150 && listed as f64 <= 1.05 * needed as f64 + 5.0, "{device}: {listed} for {needed}");
     }
 }
+
+/// Half of the light is taken at many pixels.
+fn dense(kernel: Kernel) -> Gaussians {
+    let mut all = scene(kernel, 0);
+    all.opacity_logits.iter_mut().for_each(|x| *x += 2.0);
+    if kernel == Kernel::Surfel {
+        all.log_scales.iter_mut().for_each(|s| *s = s.map(|x| x + 0.6));
+        all.rotations.iter_mut().for_each(|q| *q = [1.0, 0.3 * q[1], 0.3 * q[2], q[3]]);
+    }
+    all
+}
+
+#[test]
+fn derivatives_of_median_depths_are_right() {
+    let cpu = Device::cpu();
+    for kernel in [Kernel::Classic, Kernel::Surfel] {
+        let gaussians = GaussianVars::new(&dense(kernel), &cpu, DType::F64).unwrap();
+        let camera = CameraVars::new(&seen(Projection::Perspective), &cpu, DType::F64).unwrap();
+        let options = DeviceOptions { kernel, sh_degree: 0, alpha_min: 1.0 / 255.0 };
+        let mut inputs: Vec<Tensor> = gaussians.all().into_iter().map(|v| v.tensor().clone()).collect();
+        inputs.extend([camera.viewmat.tensor().clone(), camera.intrinsics.tensor().clone()]);
+        Check::new("median depth", |inputs: &[Var]| {
+            let (arrays, own) = inputs.split_at(inputs.len() - 2);
+            let camera = CameraVars { viewmat: own[0].clone(), intrinsics: own[1].clone(), ..camera.clone() };
+            Ok(vec![median_depth_vars(&GaussianVars::from_all(arrays.to_vec()), &camera, &options)?])
+        })
+        .run(&inputs);
+    }
+}
+
+#[test]
+fn devices_find_the_median_depths_of_the_host() {
+    for kernel in [Kernel::Classic, Kernel::Mip, Kernel::Surfel] {
+        let (gaussians, view) = (dense(kernel), seen(Projection::Perspective));
+        let expected = crate::Renderer::new(&gaussians).unwrap().median_depth(&view, &Default::default()).unwrap();
+        assert!(expected.iter().filter(|d| **d > 0.0).count() > expected.len() / 8, "half of the light is taken");
+        for device in devices("median depth") {
+            let vars = GaussianVars::new(&gaussians, &device, DType::F32).unwrap();
+            let camera = CameraVars::new(&view, &device, DType::F32).unwrap();
+            let options = DeviceOptions { kernel, sh_degree: 0, alpha_min: 1.0 / 255.0 };
+            let found = median_depth_vars(&vars, &camera, &options).unwrap();
+            assert_eq!(found.shape(), [view.height, view.width]);
+            let off = found.tensor().to_vec::<f32>().unwrap();
+            let off = off.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+            // A pixel of which just half is taken may be another's.
+            assert!(off <= 1, "{device}: {kernel:?}: {off} pixels");
+        }
+    }
+}

@@ -4,10 +4,11 @@ mod losses;
 
 use super::cameras::{CameraLeaves, Cameras};
 use super::composite::Watch;
+use super::features::normals_of;
 use super::room::Room;
 use super::shot::Shot;
 use super::surfels::surfels_vars;
-use super::{DeviceOptions, GaussianVars, render_watched, surfel_picture};
+use super::{DeviceOptions, GaussianVars, listed, surfel_picture};
 use crate::raycast::{RaycastOptions, raycast_vars};
 use crate::rows::Rows;
 use crate::strategy::State;
@@ -35,6 +36,8 @@ pub(super) struct Drawn {
     pixels: Var,
     /// [H, W, 10], where surfels are drawn.
     surfels: Option<Var>,
+    /// Normals [H·W, 3], each summed with its weights, where the photograph's are known.
+    normals: Option<Var>,
 }
 
 /// Names of the arrays, in the order of [`GaussianVars::all`].
@@ -323,24 +326,29 @@ impl DeviceTrainer {
         let smoothed = self.smoothing.as_ref().map(|sizes| vars.smoothed(&sizes.clone().into()));
         let smoothed = smoothed.transpose().map_err(core)?;
         let vars = smoothed.as_ref().unwrap_or(vars);
-        let surfels = match (self.kernel, watch) {
-            (Kernel::Surfel, None) => Some(surfels_vars(vars, &camera, &options).map_err(core)?),
-            _ => None,
+        let [width, height] = shot.camera.size;
+        let guided = self.options.normal_map_weight > 0.0 && shot.normals.is_some();
+        let (mut surfels, mut normals) = (None, None);
+        let picture = if self.options.technique == Technique::Raycast {
+            raycast_vars(vars, &camera, &RaycastOptions::new(self.kernel, sh_degree)).map_err(core)?
+        } else if self.kernel == Kernel::Surfel && watch.is_none() {
+            let all = surfels_vars(vars, &camera, &options).map_err(core)?;
+            let picture = surfel_picture(&all).map_err(core)?;
+            normals = guided.then(|| all.slice(2, 4, 7)).transpose().map_err(core)?;
+            surfels = Some(all);
+            picture
+        } else {
+            let drawn = listed(vars, &camera, &options, room).map_err(core)?;
+            normals = guided.then(|| normals_of(&drawn, vars, &camera)).transpose().map_err(core)?;
+            drawn.composite(watch).map_err(core)?
         };
-        let picture = match &surfels {
-            Some(picture) => surfel_picture(picture).map_err(core)?,
-            None if self.options.technique == Technique::Raycast => {
-                raycast_vars(vars, &camera, &RaycastOptions::new(self.kernel, sh_degree)).map_err(core)?
-            }
-            None => render_watched(vars, &camera, &options, watch, room).map_err(core)?,
-        };
+        let normals = normals.map(|n| n.reshape(&[width * height, 3])).transpose().map_err(core)?;
         let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let over = Map::cached("splat/over", |m| {
             let [r, g, b, _, left] = m.item("picture");
             let [x, y, z] = std::array::from_fn(|_| m.param());
             m.output("colour", &[r + left * x, g + left * y, b + left * z]);
         });
-        let [width, height] = shot.camera.size;
         let pixels = picture.reshape(&[width * height, 5]).map_err(core)?;
         let mut colour = over.apply_with(&[&pixels], behind.clone()).map_err(core)?.remove(0);
         if let Some(cameras) = &self.cameras {
@@ -355,7 +363,7 @@ impl DeviceTrainer {
         let target = target.run(&[&shot.rgba], &behind).map_err(core)?.remove(0);
         let shape = [height, width, 3];
         let (colour, target) = (colour.reshape(&shape).map_err(core)?, target.reshape(&shape).map_err(core)?);
-        Ok(Drawn { colour, target, pixels, surfels })
+        Ok(Drawn { colour, target, pixels, surfels, normals })
     }
 
     /// The plan of the next step.

@@ -1,7 +1,7 @@
 use super::room::Room;
 use super::{DeviceRobustTrainer, DeviceTrainer, MethodTrainer};
 use crate::train::tests::start;
-use crate::{Gaussians, Robust, RobustTrainer, Strategy, Train, TrainOptions, TrainState, Trainer, View};
+use crate::{Gaussians, Kernel, Robust, RobustTrainer, Strategy, Train, TrainOptions, TrainState, Trainer, View};
 use lumigrad_core::Device;
 use lumigrad_optim::METHODS;
 use lumigrad_optim::method::find;
@@ -265,6 +265,52 @@ fn steps_in_a_room_that_is_too_small_are_those_in_a_large_one() {
             for (name, other) in [("small", &small), ("exact", &exact)] {
                 assert!(other.0 == large.0 && other.1 == large.1, "{device}, {strategy:?}: {name} differs");
             }
+        }
+    }
+}
+
+#[test]
+fn known_normals_turn_gaussians() {
+    for kernel in [Kernel::Classic, Kernel::Surfel] {
+        let mut truth = Gaussians { kernel, ..crate::train::tests::truth() };
+        truth.log_scales.iter_mut().for_each(|s| s[2] = s[0].min(s[1]) - 1.0);
+        truth.rotations.iter_mut().for_each(|q| *q = [0.97, 0.12, -0.2, 0.0]);
+        let (mut gaussians, mut pictures, options) = start();
+        gaussians.kernel = kernel;
+        gaussians.log_scales.iter_mut().for_each(|s| s[2] -= 0.6);
+        let seen = |of: &Gaussians, view: &View| -> (Vec<f32>, Vec<f32>) {
+            let mut renderer = crate::Renderer::new(of).unwrap();
+            let alpha = renderer.render(view, &Default::default()).unwrap().alpha;
+            (renderer.normals(of, view, &Default::default()).unwrap(), alpha)
+        };
+        for picture in &mut pictures {
+            picture.colour = crate::render(&truth, &picture.view, &Default::default()).unwrap().colour;
+            let (normals, alpha) = seen(&truth, &picture.view);
+            let known = normals.as_chunks::<3>().0.iter().zip(&alpha);
+            picture.normals = known.map(|(n, a)| if *a > 0.5 { *n } else { [0.0; 3] }).collect();
+        }
+        for device in devices("normals") {
+            let angle = |normal_map_weight: f32| {
+                let options =
+                    TrainOptions { normal_map_weight, rotations_rate: 2e-2, normal_weight: 0.0, ..options.clone() };
+                let state = TrainState::new(gaussians.clone());
+                let mut trainer = DeviceTrainer::new(state, &pictures, options, &device).unwrap();
+                steps(&mut trainer, 60, 0.2);
+                let found = trainer.gaussians().unwrap();
+                let mut angles = vec![];
+                for picture in &pictures {
+                    let (normals, alpha) = seen(&found, &picture.view);
+                    for ((n, a), known) in normals.as_chunks::<3>().0.iter().zip(alpha).zip(&picture.normals) {
+                        if a > 0.5 && *known != [0.0; 3] {
+                            let cosine: f32 = (0..3).map(|k| n[k] * known[k]).sum();
+                            angles.push(cosine.clamp(-1.0, 1.0).acos().to_degrees());
+                        }
+                    }
+                }
+                angles.iter().sum::<f32>() / angles.len().max(1) as f32
+            };
+            let (with, without) = (angle(0.5), angle(0.0));
+            assert!(with < 0.6 * without, "{kernel:?} on {device}: {with}° with normals, {without}° without");
         }
     }
 }

@@ -71,9 +71,15 @@ fn refusal(kernel: Kernel, projection: Projection) -> Option<&'static str> {
     }
 }
 
+/// Why rays of moving cameras are not cast.
+const MOVING: &str = "cameras with a rolling shutter see splats only; render by splatting";
+
 /// Whether rays of a view can be cast.
 pub(crate) fn check(kernel: Kernel, view: &View) -> std::result::Result<(), crate::Error> {
     let refused = |reason: &str| Err(crate::Error::Rays { message: reason.into() });
+    if view.shutter != crate::Shutter::Global {
+        return refused(MOVING);
+    }
     refusal(kernel, view.projection).map_or(Ok(()), refused)
 }
 
@@ -84,11 +90,13 @@ pub(crate) fn check(kernel: Kernel, view: &View) -> std::result::Result<(), crat
 /// directions do in the mean (of 1/width²). Light before the near plane does not fade, nor where less than 10⁻³ is left.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics, exact for the picture as it is drawn; none through
-/// which rays meet a Gaussian, nor through where they end. **Errors**: orthographic cameras; surfels; shapes that do not fit.
+/// which rays meet a Gaussian, nor through where they end. **Errors**: orthographic cameras and rolling
+/// shutters; surfels; shapes that do not fit.
 /// **Determinism**: the same bits from run to run on both devices. **Cost**: as [`crate::device::render_vars`], and per ray and Gaussian
 /// about five intervals.
 pub fn raycast_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &RaycastOptions) -> Result<Var> {
-    if let Some(reason) = refusal(options.kernel, camera.projection) {
+    let refused = camera.shutter.as_ref().map(|_| MOVING).or(refusal(options.kernel, camera.projection));
+    if let Some(reason) = refused {
         let device = gaussians.means.device().to_string();
         return Err(Error::Unsupported { kernel: "splat/raycast".into(), device, reason: reason.into() });
     }

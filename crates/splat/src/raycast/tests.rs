@@ -157,6 +157,7 @@ fn a_turning_camera_sees_no_popping() {
             width: 48,
             height: 48,
             projection: Projection::Perspective,
+            shutter: Default::default(),
         }
     };
     let options = RaycastOptions::new(Kernel::Classic, 0);

@@ -96,7 +96,7 @@ fn shot(view: View) -> Shot {
         all.push(sum.map(|x| x / hits.max(1) as f32));
         alpha.push(hits as f32 / (n * n) as f32);
     }
-    Shot { view, colour: all, alpha, mask: vec![], depth: vec![] }
+    Shot { view, colour: all, alpha, mask: vec![], depth: vec![], normals: vec![], readout: None }
 }
 
 #[test]

@@ -199,6 +199,9 @@ job_keys! {
         /// Weight of the difference to depth maps, where the data set has them (`depth_file_path` of a transforms.json), in
         /// units of the scene's extent.
         depth_weight: f64, Amount, default "0.1";
+        /// Weight of the difference to normal maps, where the data set has them (`normal_file_path` of a transforms.json: PNG
+        /// of 0.5 n + 0.5, or EXR; `normal_space` opencv, opengl or world).
+        normal_map_weight: f64, Amount, default "0.05";
         /// Learn how each photograph was toned, place by place and tone by tone: a bilateral grid of affine maps of colours.
         bilateral_grid: bool, Flag, default "false";
         /// Degree of the spherical harmonics, 0 to 4.

@@ -3,8 +3,9 @@
 pub use super::tiles::{count_tiles, emit_tiles};
 use super::{
     CompositeBuffers, CompositeMomentsBuffers, CompositePullsBuffers, CompositeTangentBuffers, Params, Ranks,
-    SplatGradientBuffers,
+    SplatGradientBuffers, SplatMedianBuffers,
 };
+use crate::aov::median;
 use crate::composite::{Drawn, PIXELS, PLANES, Tiled, backward, place};
 use crate::frame::{Frame, TILE};
 use crate::lanes::Precision;
@@ -154,4 +155,20 @@ pub fn splat_gradient<R: Real>(p: &Ranks, _items: usize, b: SplatGradientBuffers
     let by_rank: Vec<[R; 10]> = (0..p.ranks as usize).into_par_iter().map(gradient).collect();
     let out = b.gradient.as_chunks_mut::<10>().0;
     by_rank.iter().zip(b.order).for_each(|(row, &splat)| out[splat as usize] = *row);
+}
+
+pub fn splat_median<R: Real>(p: &Params, _items: usize, b: SplatMedianBuffers<'_, R>) {
+    with_precision!(R, halves(p, cast_slice(b.splats), b.ids, b.starts, b.chosen))
+}
+
+fn halves<T: Precision>(p: &Params, splats: &[T], ids: &[u32], starts: &[u32], chosen: &mut [u32]) {
+    let frame = frame(p, splats, ids, starts);
+    let (width, columns) = (p.width as usize, p.columns as usize);
+    chosen.par_chunks_mut(width.max(1)).enumerate().for_each(|(y, row)| {
+        for (x, chosen) in row.iter_mut().enumerate() {
+            let tile = y / TILE * columns + x / TILE;
+            let list = &ids[starts[tile] as usize..starts[tile + 1] as usize];
+            *chosen = median(&frame, list, [x, y].map(|k| T::from_f64(k as f64 + 0.5))).map_or(0, |id| id + 1);
+        }
+    });
 }

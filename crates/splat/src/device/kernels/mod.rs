@@ -5,7 +5,7 @@ mod tiles;
 
 pub(crate) use cpu::{tiled, untiled, with_precision};
 
-use super::surfels::kernels::{SurfelComposite, SurfelGradient, SurfelTangent};
+use super::surfels::kernels::{SurfelComposite, SurfelGradient, SurfelMedian, SurfelTangent};
 use crate::raycast::kernels::{RayComposite, RayGradient, RayTangent};
 use lumigrad_core::kernel::KernelSpec;
 use lumigrad_core::{kernel, params};
@@ -77,6 +77,18 @@ kernel! {
     }
     name: "splat/composite_tangent", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("tangent.wgsl")), entry: "composite_tangent", items_per_group: 1,
     params: Params, cpu: composite_tangent
+}
+
+kernel! {
+    /// One more than the number of the splat at which half of a pixel's light is taken, [H·W]; 0 where it never is.
+    pub struct SplatMedian(SplatMedianBuffers) {
+        splats: read real,
+        ids: read u32,
+        starts: read u32,
+        chosen: write u32,
+    }
+    name: "splat/median", wgsl: concat!(include_str!("square.wgsl"), include_str!("tile.wgsl"), include_str!("median.wgsl")), entry: "splat_median", items_per_group: 1,
+    params: Params, cpu: splat_median
 }
 
 params! {
@@ -159,7 +171,9 @@ pub const KERNELS: &[KernelSpec] = &[
     RayGradient::SPEC,
     RayTangent::SPEC,
     SplatGradient::SPEC,
+    SplatMedian::SPEC,
     SurfelComposite::SPEC,
     SurfelGradient::SPEC,
+    SurfelMedian::SPEC,
     SurfelTangent::SPEC,
 ];

@@ -1,7 +1,10 @@
 //! The CPU bodies, pixel by pixel; names as in surfel.wgsl.
 
-use super::kernels::{SurfelCompositeBuffers, SurfelGradientBuffers, SurfelParams, SurfelTangentBuffers};
+use super::kernels::{
+    SurfelCompositeBuffers, SurfelGradientBuffers, SurfelMedianBuffers, SurfelParams, SurfelTangentBuffers,
+};
 use super::{PLANES, ROW};
+use crate::aov::MEDIAN;
 use crate::composite::ALPHA_MAX;
 use crate::frame::{TILE, lists};
 use lumigrad_core::Real;
@@ -260,4 +263,24 @@ pub fn tangent<R: Real>(p: &SurfelParams, _items: usize, b: SurfelTangentBuffers
         out[9] = by_left;
         out
     });
+}
+
+pub fn median<R: Real>(p: &SurfelParams, _items: usize, b: SurfelMedianBuffers<'_, R>) {
+    let surfels = b.surfels.as_chunks::<ROW>().0;
+    let tiles = (0..p.tiles as usize).into_par_iter().map(|tile| {
+        let list = near(p, surfels, &b.ids[b.starts[tile] as usize..b.starts[tile + 1] as usize]);
+        let of = |at: [R; 2]| {
+            let mut found = 0;
+            walk(p, &list, at, |i, _, h, left| {
+                if found == 0 && left - left * h.alpha < R::from_f64(MEDIAN) {
+                    found = list[i].id as u32 + 1;
+                }
+            });
+            found
+        };
+        pixels(p, tile).map(|(pixel, at)| (pixel, of(at))).collect::<Vec<_>>()
+    });
+    for (pixel, found) in tiles.collect::<Vec<_>>().into_iter().flatten() {
+        b.chosen[pixel] = found;
+    }
 }

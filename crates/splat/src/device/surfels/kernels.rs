@@ -58,3 +58,15 @@ kernel! {
     name: "splat/surfel_tangent", wgsl: concat!(include_str!("../kernels/square.wgsl"), include_str!("surfel.wgsl"), include_str!("tangent.wgsl")), entry: "surfel_tangent", items_per_group: 1,
     params: SurfelParams, cpu: tangent
 }
+
+kernel! {
+    /// One more than the number of the surfel at which half of a pixel's light is taken, [H·W]; 0 where it never is.
+    pub struct SurfelMedian(SurfelMedianBuffers) {
+        surfels: read real,
+        ids: read u32,
+        starts: read u32,
+        chosen: write u32,
+    }
+    name: "splat/surfel_median", wgsl: concat!(include_str!("../kernels/square.wgsl"), include_str!("surfel.wgsl"), include_str!("median.wgsl")), entry: "surfel_median", items_per_group: 1,
+    params: SurfelParams, cpu: median
+}

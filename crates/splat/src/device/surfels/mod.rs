@@ -10,8 +10,9 @@ mod tests;
 
 pub use losses::{depth_distortion, normal_consistency};
 
-use super::lists::{Lists, lists};
+use super::lists::{Lists, lists as list};
 use super::project::{NOWHERE, SPLAT, colours, finite, others};
+use super::shutter::{Lines, Moment, Seen, lines_of};
 use super::{CameraVars, DeviceOptions, GaussianVars};
 use crate::Projection;
 use crate::frame::TILE;
@@ -31,13 +32,29 @@ pub const PLANES: usize = 10;
 /// inverse depth and its square, each summed with its weights, and the transmittance behind all.
 ///
 /// A surfel's weight is that of its Gaussian at the point where the ray meets it, or of a round one of variance ½ px² about
-/// its centre where that is more; its depth is that of the point, or of the centre.
+/// its centre where that is more; its depth is that of the point, or of the centre. Of a rolling shutter, depths and normals are
+/// those of the camera at the time at which the surfel's centre is read out.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics; none to the third scale, and none through which
 /// pixels a surfel reaches, the order (of centres), the side that is seen, nor which of the two weights is taken.
 /// **Errors**: orthographic cameras; shapes that do not fit. **Determinism**: the same bits from run to run on both devices.
 /// **Cost**: as [`super::render_vars`]; pixels are not vectors on the CPU.
 pub fn surfels_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<Var> {
+    let [width, height] = camera.size;
+    let ListedSurfels { surfels, lists, params } = listed(gaussians, camera, options)?;
+    apply(Arc::new(Surfels { lists, params }), &[&surfels])?.remove(0).reshape(&[height, width, PLANES])
+}
+
+/// Surfels of a camera, and the tiles that draw them.
+pub(super) struct ListedSurfels {
+    /// [N, 18].
+    pub surfels: Var,
+    pub lists: Lists,
+    pub params: SurfelParams,
+}
+
+/// Projects surfels and lists them.
+pub(super) fn listed(gaussians: &GaussianVars, camera: &CameraVars, options: &DeviceOptions) -> Result<ListedSurfels> {
     if camera.projection == Projection::Orthographic {
         let device = gaussians.means.device().to_string();
         let reason = "surfels are drawn by perspective cameras only".into();
@@ -47,14 +64,16 @@ pub fn surfels_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Dev
     let [width, height] = camera.size;
     let mut inputs = gaussians.all();
     inputs.extend([&camera.viewmat, &camera.intrinsics]);
+    let (lines, motion) = lines_of(camera);
+    inputs.extend(motion);
     let real = vec![width as f64, height as f64, camera.near, options.alpha_min];
-    let map =
-        Map::cached(&format!("splat/surfels {} {rest}", options.sh_degree), |m| project(m, options.sh_degree, rest));
+    let name = format!("splat/surfels {lines:?} {} {rest}", options.sh_degree);
+    let map = Map::cached(&name, |m| project(m, lines, options.sh_degree, rest));
     let mut projected = map.apply_with(&inputs, CallParams { items: 0, real, int: vec![] })?;
     let (boxes, outlines, surfels) = (projected.remove(2), projected.remove(1), projected.remove(0));
     let (columns, rows) = (width.div_ceil(TILE) as u32, height.div_ceil(TILE) as u32);
     let least = options.alpha_min.log2() as f32;
-    let lists = lists(outlines.tensor(), boxes.tensor(), camera.size, least, None)?;
+    let lists = list(outlines.tensor(), boxes.tensor(), camera.size, least, None)?;
     let params = SurfelParams {
         width: width as u32,
         height: height as u32,
@@ -64,12 +83,12 @@ pub fn surfels_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Dev
         near: camera.near as f32,
         unused: [0; 2],
     };
-    apply(Arc::new(Surfels { lists, params }), &[&surfels])?.remove(0).reshape(&[height, width, PLANES])
+    Ok(ListedSurfels { surfels, lists, params })
 }
 
 /// Surfels [N, 18], what lists need of them [N, 10], and the tiles about each [N, 4]. Inputs and parameters are those of
 /// [`super::project::project_map`].
-fn project(m: &mut Builder, sh_degree: usize, rest: usize) {
+fn project(m: &mut Builder, read_out: Option<Lines>, sh_degree: usize, rest: usize) {
     let (raw_mean, raw_scale) = (m.item::<3>("means"), m.item::<3>("log_scales"));
     let (raw_q, [raw_logit], raw_dc) = (m.item::<4>("rotations"), m.item("opacity_logits"), m.item::<3>("dc"));
     let raw_rest = others(m, rest);
@@ -82,9 +101,9 @@ fn project(m: &mut Builder, sh_degree: usize, rest: usize) {
     }
     let (mean, logit, dc) = (raw_mean.map(finite), finite(raw_logit), raw_dc.map(finite));
     let scale = raw_scale.map(|s| finite(s).clamp(-40.0, 40.0).exp());
-    let row = |r: usize| [pose[4 * r], pose[4 * r + 1], pose[4 * r + 2]];
-    let turn = [row(0), row(1), row(2)];
-    let p: [Expr; 3] = std::array::from_fn(|i| vector::dot(turn[i], mean) + pose[4 * i + 3]);
+    let camera = Seen { mean, pose, intrinsics: [fx, fy, cx, cy], size: [width, height], near, parallel: false };
+    let moment = camera.moment(m, read_out);
+    let Moment { p, turn, .. } = moment;
     let q: [Expr; 4] = raw_q.map(finite);
     let norm2 = vector::dot(q, q);
     let turned = Expr::from(1e-6).less_eq(norm2);
@@ -103,8 +122,17 @@ fn project(m: &mut Builder, sh_degree: usize, rest: usize) {
         let own = [across[k], along[k], p[k]];
         std::array::from_fn(|i| f * own[i] + c * w[i])
     };
-    let (a, b) = (line(0, fx, cx), line(1, fy, cy));
     let centre = [fx * p[0] / z + cx, fy * p[1] / z + cy];
+    // Displacements from the centre are what a rolling shutter shears.
+    let off = |line: [Expr; 3], c: Expr, sign: f64| -> [Expr; 3] { std::array::from_fn(|i| line[i] + sign * c * w[i]) };
+    let [a, b] = match read_out {
+        None => [line(0, fx, cx), line(1, fy, cy)],
+        Some(_) => {
+            let [a, b] = [off(line(0, fx, cx), centre[0], -1.0), off(line(1, fy, cy), centre[1], -1.0)];
+            let [a, b] = moment.sheared(a, b);
+            [off(a, centre[0], 1.0), off(b, centre[1], 1.0)]
+        }
+    };
     let log2e = std::f64::consts::LOG2_E;
     let log_opacity = -(-logit).softplus() * log2e;
     let reach = log_opacity - alpha_min.ln() * log2e;

@@ -1,4 +1,4 @@
-use super::super::{CameraVars, DeviceOptions, GaussianVars};
+use super::super::{CameraVars, DeviceOptions, GaussianVars, median_depth_vars};
 use super::*;
 use crate::device::DeviceTrainer;
 use crate::render_tests::{scene, seen};
@@ -69,6 +69,7 @@ fn wall(turn: f32) -> (Gaussians, View) {
         width: 32,
         height: 32,
         projection: Projection::Perspective,
+        shutter: Default::default(),
     };
     (gaussians, view)
 }
@@ -98,6 +99,14 @@ fn a_surfel_is_met_where_its_plane_is() {
                 assert!((a - b).abs() < 2e-3, "{device}: pixel {i}: {a} for {b}");
             }
         }
+        // Half of the light is taken by a wall that lets little through, where it does so.
+        let solid =
+            GaussianVars::new(&Gaussians { opacity_logits: vec![4.0], ..gaussians.clone() }, &device, DType::F32);
+        let median = median_depth_vars(&solid.unwrap(), &camera, &options).unwrap().tensor().to_vec::<f32>().unwrap();
+        let middle = 16 * 32 + 20;
+        let ray = [(20.5 - 16.0) / 30.0, 0.5 / 30.0];
+        assert!((median[middle] - 4.0 * cos / (sin * ray[0] + cos)).abs() < 1e-4, "{device}: {}", median[middle]);
+        assert_eq!(median[0], 0.0, "{device}");
         // One surface: nothing is apart, and normals are those of depths.
         let apart = depth_distortion(&picture, 4.0).unwrap().tensor().item().unwrap();
         let bent = normal_consistency(&picture, &camera).unwrap().tensor().item().unwrap();

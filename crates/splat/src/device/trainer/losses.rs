@@ -2,7 +2,7 @@
 
 use super::super::surfels::{depth_distortion, normal_consistency};
 use super::{CameraLeaves, DeviceTrainer, Drawn, GaussianVars, Plan, Result, Shot, core, optim};
-use lumigrad_core::map::Expr;
+use lumigrad_core::map::{Expr, vector};
 use lumigrad_core::{Map, Var};
 
 /// Parts of the run after which the losses of surfels count: distortion, and consistency of normals.
@@ -27,7 +27,11 @@ impl DeviceTrainer {
         let shot = &self.shots[picture];
         let loss = self.loss.evaluate(colour, &drawn.target, shot.mask.as_ref()).map_err(optim)?;
         let total = self.regularised(&loss, vars).map_err(core)?;
-        let terms = [self.depth_loss(&drawn.pixels, shot), self.surfel_losses(drawn, shot, progress)];
+        let terms = [
+            self.depth_loss(&drawn.pixels, shot),
+            self.normal_loss(drawn, shot),
+            self.surfel_losses(drawn, shot, progress),
+        ];
         let mut total = total;
         for term in terms {
             if let Some(term) = term.map_err(core)? {
@@ -63,6 +67,23 @@ impl DeviceTrainer {
         });
         let sum = map.apply(&[pixels, &depth.clone().into()])?.remove(0).reshape(&[])?;
         Ok(Some(sum.scale(f64::from(weight) / (*known as f64 * f64::from(self.extent)))?))
+    }
+
+    /// The mean over known normals n̂ of Σ wᵢ (1 − nᵢ · n̂) + |Σ wᵢ (nᵢ − n̂)|₁, weighted: what is transparent counts less.
+    ///
+    /// **Source**: Turkulainen et al. 2024, "DN-Splatter" (L1); Yu et al. 2022, "MonoSDF" (both terms).
+    fn normal_loss(&self, drawn: &Drawn, shot: &Shot) -> lumigrad_core::Result<Option<Var>> {
+        let (Some(normals), Some((expected, known))) = (&drawn.normals, &shot.normals) else { return Ok(None) };
+        let map = Map::cached("splat/normal loss", |m| {
+            let (found, expected) = (m.item::<3>("normals"), m.item::<3>("expected"));
+            let alpha = 1.0 - m.item::<5>("picture")[4];
+            let known = Expr::from(0.25).less(vector::dot(expected, expected));
+            let off = [0, 1, 2].map(|k| (found[k] - alpha * expected[k]).abs());
+            let turned = alpha - vector::dot(found, expected);
+            m.sum("loss", &[known.select(turned + off[0] + off[1] + off[2], 0.0)]);
+        });
+        let sum = map.apply(&[normals, &expected.clone().into(), &drawn.pixels])?.remove(0).reshape(&[])?;
+        Ok(Some(sum.scale(f64::from(self.options.normal_map_weight) / *known as f64)?))
     }
 
     /// What brings surfels together, weighted; a part of the loss.
