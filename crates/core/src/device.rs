@@ -15,6 +15,19 @@ pub const HAS_GPU: bool = cfg!(feature = "gpu");
 #[derive(Clone)]
 pub struct Device(Option<Gpu>);
 
+/// What one kernel can use of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Storage buffers.
+    pub buffers: usize,
+    /// Bytes of one of them.
+    pub buffer_bytes: usize,
+    /// Bytes of memory that a workgroup shares.
+    pub workgroup_bytes: usize,
+    /// Invocations of a workgroup.
+    pub invocations: usize,
+}
+
 impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -114,11 +127,22 @@ impl Device {
 
     /// Buffers that one kernel can use.
     pub(crate) fn bindings(&self) -> usize {
+        self.limits().buffers
+    }
+
+    /// What one kernel can use here; the CPU sets no limits.
+    pub fn limits(&self) -> Limits {
         #[cfg(feature = "gpu")]
         if let Some(gpu) = self.gpu() {
-            return gpu.wgpu_device().limits().max_storage_buffers_per_shader_stage as usize;
+            let limits = gpu.wgpu_device().limits();
+            return Limits {
+                buffers: limits.max_storage_buffers_per_shader_stage as usize,
+                buffer_bytes: limits.max_storage_buffer_binding_size as usize,
+                workgroup_bytes: limits.max_compute_workgroup_storage_size as usize,
+                invocations: limits.max_compute_invocations_per_workgroup as usize,
+            };
         }
-        usize::MAX
+        Limits { buffers: usize::MAX, buffer_bytes: usize::MAX, workgroup_bytes: usize::MAX, invocations: usize::MAX }
     }
 
     /// Submits recorded work and waits until it is done (nothing to do on the CPU).

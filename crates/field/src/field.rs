@@ -1,6 +1,6 @@
 //! Fields: an encoding and a network, described by what can be written in a file.
 
-use crate::{Activation, Derivatives, Encoding, Error, Jet, Mlp, Omega, Result, init};
+use crate::{Activation, Derivatives, Encoding, Error, Jet, Mlp, Omega, Precision, Result, init};
 use lumigrad_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -29,6 +29,9 @@ pub struct Field {
     pub bias: bool,
     /// Hidden layers, from 1, that see the encoded point beside the layer before (all of them: mi-MLP).
     pub skips: Vec<usize>,
+    /// How GPUs store what networks keep.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
 }
 
 /// An array that is learnt.
@@ -76,6 +79,7 @@ impl Field {
             omega: [30.0; 2],
             bias: true,
             skips: vec![],
+            precision: Precision::F32,
         }
     }
 
@@ -91,7 +95,8 @@ impl Field {
         widths.extend(vec![self.width; self.depth]);
         widths.push(self.channels);
         let (activation, output) = (self.activation, self.output);
-        Mlp { widths, activation, output, bias: self.bias, skips: self.skips.clone() }
+        let (skips, precision) = (self.skips.clone(), self.precision);
+        Mlp { widths, activation, output, bias: self.bias, skips, precision }
     }
 
     /// Checks the description.

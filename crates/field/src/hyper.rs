@@ -1,7 +1,7 @@
 //! Hypernetworks: a network that makes the parameters of a field from a code.
 
 use crate::file::Description;
-use crate::{Activation, Derivatives, Error, Field, Jet, Mlp, Omega, Parameter, Result, init};
+use crate::{Activation, Derivatives, Error, Field, Jet, Mlp, Omega, Parameter, Precision, Result, init};
 use lumigrad_core::{Device, Var};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Hyper {
         let mut widths = vec![self.code];
         widths.extend(vec![self.width; self.depth]);
         let (activation, output) = (Activation::Relu, Activation::Relu);
-        Mlp { widths, activation, output, bias: true, skips: vec![] }
+        Mlp { widths, activation, output, bias: true, skips: vec![], precision: Precision::F32 }
     }
 
     /// Checks the description.

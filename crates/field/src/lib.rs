@@ -29,7 +29,7 @@ pub use hyper::{Hyper, prior};
 pub use init::Omega;
 pub use jet::Jet;
 pub use kernels::KERNELS;
-pub use mlp::Mlp;
+pub use mlp::{Mlp, Precision};
 pub use polyfit::{Fitted, PolyFit};
 pub use radiance::Radiance;
 pub use training::{Rates, State, Step, Training};

@@ -58,7 +58,14 @@ impl Radiance {
         let mut widths = vec![own + self.directions().width(3)];
         widths.extend(vec![self.width; self.depth]);
         widths.push(3);
-        Mlp { widths, activation: Activation::Relu, output: Activation::Sigmoid, bias: true, skips: self.skips.clone() }
+        Mlp {
+            widths,
+            activation: Activation::Relu,
+            output: Activation::Sigmoid,
+            bias: true,
+            skips: self.skips.clone(),
+            precision: self.density.precision,
+        }
     }
 
     /// Checks the description.

@@ -1,7 +1,7 @@
 //! Networks on jets: derivatives by the input, and gradients of losses of them.
 
 use lumigrad_core::{DType, Device, Tape, Tensor, Var};
-use lumigrad_field::{ACTIVATIONS, Activation, Derivatives, Error, Jet, Mlp, Omega, init};
+use lumigrad_field::{ACTIVATIONS, Activation, Derivatives, Error, Jet, Mlp, Omega, Precision, init};
 use lumigrad_testkit::{Check, real};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ fn sine(widths: &[usize]) -> Mlp {
         output: Activation::Identity,
         bias: true,
         skips: vec![],
+        precision: Precision::F32,
     }
 }
 
@@ -102,6 +103,7 @@ fn losses_of_derivatives_reach_parameters_and_points() {
                 output: if activation == Activation::Sine { Activation::Identity } else { Activation::Softplus },
                 bias: activation != Activation::Mish,
                 skips,
+                precision: Precision::F32,
             };
             let mut inputs = parameters(&mlp, 3);
             inputs.insert(0, real(&[9, 2], 4));
@@ -139,6 +141,90 @@ fn fused_networks_equal_layers() {
     }
 }
 
+/// A network's loss and all its gradients, on a device in f32.
+fn on_device(
+    mlp: &Mlp,
+    derivatives: &Derivatives,
+    points: &Tensor,
+    p: &[Tensor],
+    fused: bool,
+    device: &Device,
+) -> Vec<Vec<f64>> {
+    let moved = |t: &Tensor| t.cast(DType::F32).unwrap().to_device(device).unwrap();
+    let tape = Tape::new();
+    let x = tape.variable(moved(points));
+    let vars: Vec<Var> = p.iter().map(|t| tape.variable(moved(t))).collect();
+    let seed = jet(&x, derivatives.clone());
+    let found = if fused { mlp.forward_in_one(&seed, &vars) } else { mlp.forward_by_layers(&seed, &vars) }.unwrap();
+    let streams = found.streams().iter().flatten();
+    let loss = streams.map(|s| s.square().unwrap().mean().unwrap()).reduce(|a, b| a.add(&b).unwrap()).unwrap();
+    let mut gradients = tape.backward(&loss).unwrap();
+    let mut all: Vec<Vec<f64>> = found.streams().iter().flatten().map(|s| s.tensor().to_f64_vec().unwrap()).collect();
+    all.extend([&x].into_iter().chain(&vars).map(|v| gradients.take(v).unwrap().to_f64_vec().unwrap()));
+    all
+}
+
+/// The largest difference of arrays, relative to the root mean square of the second.
+fn difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    let of = |(a, b): (&Vec<f64>, &Vec<f64>)| {
+        let size = (b.iter().map(|x| x * x).sum::<f64>() / b.len() as f64).sqrt();
+        a.iter().zip(b).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / size.max(1e-20)
+    };
+    a.iter().zip(b).map(of).fold(0.0, f64::max)
+}
+
+/// Networks of several shapes: widths that are and are not multiples of four, derivatives, outputs bent or not. They are small:
+/// software adapters take seconds to compile each.
+fn shapes() -> Vec<(Mlp, Derivatives)> {
+    vec![
+        (
+            Mlp { activation: Activation::Relu, output: Activation::Sigmoid, ..sine(&[5, 32, 16, 3]) },
+            Derivatives::none(),
+        ),
+        (Mlp { bias: false, ..sine(&[2, 7, 1]) }, Derivatives::laplacian(2)),
+    ]
+}
+
+#[test]
+fn networks_of_gpus_equal_those_of_the_cpu_in_one_launch_or_by_layers() {
+    let Some(gpu) = lumigrad_testkit::gpu("fused networks") else { return };
+    for (mlp, derivatives) in shapes() {
+        let p = parameters(&mlp, 21);
+        // Several tiles, the last of which is not full.
+        let points = real(&[1 + 4 * 67, mlp.widths[0]], 22);
+        let known = on_device(&mlp, &derivatives, &points, &p, true, &Device::cpu());
+        for fused in [true, false] {
+            let found = on_device(&mlp, &derivatives, &points, &p, fused, &gpu);
+            let wrong = difference(&found, &known);
+            assert!(wrong < 2e-4, "{mlp:?}, fused {fused}: {wrong}");
+        }
+        if derivatives == Derivatives::none() {
+            let half = Mlp { precision: Precision::F16, ..mlp };
+            let found = on_device(&half, &derivatives, &points, &p, true, &gpu);
+            // Numbers that are stored are right to 2⁻¹¹ of their size; some units of some points change their side of zero,
+            // whose gradients are others altogether.
+            for (a, b) in found.iter().zip(&known) {
+                let of = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(*a, *b)).sum::<f64>().sqrt();
+                let wrong = of(&|a, b| (a - b).powi(2)) / of(&|_, b| b * b);
+                assert!((1e-6..0.05).contains(&wrong), "{half:?}: {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fused_networks_have_both_derivative_modes_on_gpus() {
+    for (mlp, derivatives) in shapes() {
+        let mut inputs = parameters(&mlp, 23);
+        inputs.insert(0, real(&[9, mlp.widths[0]], 24));
+        let f = |v: &[Var]| {
+            let found = mlp.forward_in_one(&jet(&v[0], derivatives.clone()), &v[1..]).unwrap();
+            Ok(found.streams().iter().flatten().cloned().collect())
+        };
+        Check::new("mlp", f).f32_tolerance(3e-4).run(&inputs);
+    }
+}
+
 #[test]
 fn networks_are_the_same_bits_for_any_number_of_threads() {
     let mlp = sine(&[2, 33, 1]);
@@ -172,6 +258,7 @@ fn quadratic_activations_make_quadratic_forms_exactly() {
         output: Activation::Identity,
         bias: false,
         skips: vec![],
+        precision: Precision::F32,
     };
     let w = real(&[2, 3], 9);
     let ones = Tensor::full(&Device::cpu(), DType::F64, &[3, 1], 1.0).unwrap();
@@ -191,7 +278,14 @@ fn quadratic_activations_make_quadratic_forms_exactly() {
 #[test]
 fn activations_have_right_derivatives_and_know_where_they_bend() {
     for (name, activation) in ACTIVATIONS {
-        let mlp = Mlp { widths: vec![1, 1], activation, output: activation, bias: false, skips: vec![] };
+        let mlp = Mlp {
+            widths: vec![1, 1],
+            activation,
+            output: activation,
+            bias: false,
+            skips: vec![],
+            precision: Precision::F32,
+        };
         let one = Tensor::full(&Device::cpu(), DType::F64, &[1, 1], 1.0).unwrap();
         let coefficients = activation.coefficients();
         let mut p: Vec<Var> = vec![one.into()];

@@ -58,6 +58,8 @@ pub fn validate_wgsl_with(text: &str, float_atomics: bool) -> Result<naga::Modul
     let module = naga::front::wgsl::parse_str(text).map_err(|e| e.emit_to_string(text))?;
     let mut capabilities = naga::valid::Capabilities::default();
     capabilities.set(naga::valid::Capabilities::SHADER_FLOAT32_ATOMIC, float_atomics);
+    // Packing of two halves into a word, which all of WebGPU has.
+    capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32, true);
     naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| e.emit_to_string(text))?;

@@ -9,8 +9,10 @@
 //! struct's fields, as `array<f32>`, `array<u32>` or `array<i32>`. Item numbers come from
 //! `#import dispatch`: `item_index(global_id, workgroups)`, because more than 65 535 workgroups are folded.
 
+mod generated;
 mod params;
 
+pub use generated::Generated;
 pub use params::{NoFields, ParamField};
 
 use crate::{DType, Device, Element, Error, Result, Tensor, profile};

@@ -56,7 +56,7 @@ pub fn wgsl(program: &Program) -> String {
     // Invocations past the end compute the last item again: barriers stay uniform, and nothing is written for them.
     writeln!(w, "let inside = item < params.items;").unwrap();
     writeln!(w, "let index = i32(min(item, max(params.items, 1u) - 1u));").unwrap();
-    let mut emitter = Emitter { program, text: w, names: HashMap::new() };
+    let mut emitter = Emitter { program, text: w, names: HashMap::new(), by_value: false };
     let mut sum_code = String::new();
     for (k, output) in program.outputs.iter().enumerate() {
         match &output.kind {
@@ -106,10 +106,27 @@ pub fn wgsl(program: &Program) -> String {
     text
 }
 
+/// A WGSL function of a program's numbers at one item, `fn NAME(in0: f32, …) -> array<f32, N>`, for shaders that keep those
+/// numbers in registers. Inputs and outputs are real and one number per item each.
+pub fn function(program: &Program, name: &str) -> String {
+    let inputs: Vec<String> = (0..program.inputs.len()).map(|k| format!("in{k}: f32")).collect();
+    let n = program.outputs.len();
+    let text = format!("fn {name}({}) -> array<f32, {n}> {{\n", inputs.join(", "));
+    let mut emitter = Emitter { program, text, names: HashMap::new(), by_value: true };
+    let values = program.outputs.iter().map(|output| match &output.kind {
+        OutputKind::Item(values) => values[0],
+        _ => unreachable!("functions are of numbers per item"),
+    });
+    let values: Vec<String> = values.map(|v| emitter.visit(v)).collect();
+    format!("{}return array<f32, {n}>({});\n}}\n", emitter.text, values.join(", "))
+}
+
 struct Emitter<'a> {
     program: &'a Program,
     text: String,
     names: HashMap<Id, String>,
+    /// Inputs are numbers `in0` and so on, not buffers.
+    by_value: bool,
 }
 
 fn literal(x: f64) -> String {
@@ -167,6 +184,9 @@ impl Emitter<'_> {
 
     fn row_load(&self, input: u16, component: u16) -> String {
         let i = &self.program.inputs[input as usize];
+        if self.by_value {
+            return format!("in{input}");
+        }
         match i.mode {
             Mode::Item => format!("in{input}[index * {} + {component}]", i.width),
             _ => format!("in{input}[{component}]"),

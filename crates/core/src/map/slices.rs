@@ -4,7 +4,7 @@ use super::approx::Elementary;
 use super::eval::{self, Target};
 use super::exec::Data;
 use super::program::{Mode, OutputKind};
-use super::{Compiled, Derivative, Map};
+use super::{Compiled, Derivative, Map, emit};
 use std::sync::Arc;
 
 /// A map, or a derivative of one, that runs over slices on the calling thread, without tensors. Its bits are those of
@@ -25,7 +25,32 @@ impl Map {
     }
 }
 
+impl Map {
+    /// This map as a WGSL function, `fn NAME(in0: f32, …) -> array<f32, N>`, for shaders that keep its numbers in registers.
+    /// Its inputs and outputs are one real number per item each.
+    pub fn wgsl_function(&self, name: &str) -> String {
+        emit::function(&Slices::new(self.compiled(Derivative::Primal)).numbers().0.program, name)
+    }
+
+    /// What [`Map::vjp_slices`] computes as such a function.
+    pub fn vjp_wgsl_function(&self, name: &str, given: &[bool], wanted: &[bool]) -> String {
+        emit::function(&self.vjp_slices(given, wanted).numbers().0.program, name)
+    }
+}
+
 impl Slices {
+    /// Itself, where all inputs and outputs are one number per item.
+    fn numbers(self) -> Self {
+        let p = &self.0.program;
+        assert!(
+            p.inputs.iter().all(|i| i.mode == Mode::Item && i.width == 1)
+                && p.outputs.iter().all(|o| matches!(o.kind, OutputKind::Item(_)) && o.width == 1),
+            "{} has rows or sums, which a function of numbers has not",
+            p.name
+        );
+        self
+    }
+
     fn new(compiled: Arc<Compiled>) -> Self {
         let p = &compiled.program;
         assert!(

@@ -1,17 +1,38 @@
 //! Multi-layer perceptrons on jets.
 //!
 //! On the CPU a whole network is one operator: a block of points goes through all layers while it is in the cache, and
-//! what the backward pass needs of it, the numbers before each activation, is kept. Elsewhere, and for activations with
-//! learnt coefficients, layers are matrix products and maps one by one.
+//! what the backward pass needs of it, the numbers before each activation, is kept. So it is on GPUs for networks of at most
+//! 128 units, whose activations stay in a workgroup's memory. For wider ones, skips on GPUs, and activations with learnt
+//! coefficients, layers are matrix products and maps one by one.
 
 mod blocks;
 mod cpu;
+mod gpu;
 
 use crate::jet::Activate;
 use crate::{Activation, Derivatives, Jet, Result};
 use blocks::{Plan, count};
 use lumigrad_core::{DType, Error, Operator, Tape, Tensor, Var, apply, profile};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// How fused networks on GPUs store weights and what they keep for the backward pass; sums are always of f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the memory, values to 5·10⁻⁴ of their size. Numbers before an activation must stay below 65 504.
+    F16,
+}
+
+impl Precision {
+    /// True for f32, which files do not mention.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// Shape of a multi-layer perceptron.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +47,8 @@ pub struct Mlp {
     pub bias: bool,
     /// Hidden layers, from 1, that take the network's input beside the previous layer.
     pub skips: Vec<usize>,
+    /// How a GPU stores what it keeps; the CPU always uses the parameters' type.
+    pub precision: Precision,
 }
 
 impl Mlp {
@@ -67,21 +90,47 @@ impl Mlp {
     /// **Shapes**: input [N, C] per stream with C the first width; `parameters` as [`Mlp::shapes`] says; output [N, D] per
     /// stream. **Gradients**: to the input's streams and all parameters. **Determinism**: the same bits for any number of
     /// threads. **Cost**: 2·N·S·Σ in·out operations for S streams, three times that with the backward pass, which keeps
-    /// N·S numbers per unit.
+    /// N·S numbers per unit. GPUs run networks of at most 128 units without skips as one launch, where the adapter's memory for
+    /// workgroups has room for 8 rows of four points twice; software adapters, whose compilers take long, run layers.
     pub fn forward(&self, input: &Jet, parameters: &[Var]) -> Result<Jet> {
+        // Software adapters take longer to compile a whole network than to run it.
+        match input.value().device().is_software() {
+            true => {
+                self.check(input, parameters)?;
+                self.forward_by_layers(input, parameters)
+            }
+            false => self.forward_in_one(input, parameters),
+        }
+    }
+
+    /// The same as one operator on software adapters too.
+    #[doc(hidden)]
+    pub fn forward_in_one(&self, input: &Jet, parameters: &[Var]) -> Result<Jet> {
         self.check(input, parameters)?;
         let learnt = (0..self.n_layers()).any(|l| !self.activation_after(l).coefficients().is_empty());
         // Streams that the input lacks must come last, for skips to add the others in one piece.
         let present = input.present();
         let gaps = !self.skips.is_empty() && !present.is_sorted_by(|a, b| a >= b);
-        if !input.value().device().is_cpu() || learnt || gaps || input.n() == 0 {
+        if learnt || gaps || input.n() == 0 {
             return self.forward_by_layers(input, parameters);
         }
         let inputs: Vec<&Var> = input.streams().iter().flatten().chain(parameters).collect();
+        let keep = inputs.iter().any(|v| v.is_recorded());
+        let device = input.value().device();
+        let network = match device.is_cpu() {
+            true => None,
+            false => {
+                let limits = device.limits();
+                let fits = |n: &Arc<gpu::Network>| !keep || n.kept_bytes(input.n()) <= limits.buffer_bytes;
+                match gpu::Network::new(self, input.derivatives(), &present, &limits).filter(fits) {
+                    None => return self.forward_by_layers(input, parameters),
+                    found => found,
+                }
+            }
+        };
         let plan = Plan::new(self, input.derivatives(), &present);
         let results = plan.results().to_vec();
-        let keep = inputs.iter().any(|v| v.is_recorded());
-        let fused = Fused { mlp: self.clone(), derivatives: input.derivatives().clone(), plan, keep };
+        let fused = Fused { mlp: self.clone(), derivatives: input.derivatives().clone(), plan, keep, network };
         let mut found = apply(Arc::new(fused), &inputs)?.into_iter();
         let streams = results.iter().map(|&p| p.then(|| found.next().expect("one output per stream"))).collect();
         Ok(Jet::new(input.derivatives().clone(), streams))
@@ -131,6 +180,8 @@ struct Fused {
     derivatives: Arc<Derivatives>,
     plan: Plan,
     keep: bool,
+    /// On a GPU.
+    network: Option<Arc<gpu::Network>>,
 }
 
 impl Fused {
@@ -146,6 +197,9 @@ impl Operator for Fused {
 
     fn forward(&self, inputs: &[Tensor]) -> lumigrad_core::Result<Vec<Tensor>> {
         let (streams, parameters) = inputs.split_at(self.n_streams_in());
+        if let Some(network) = &self.network {
+            return network.forward(streams, parameters, self.keep);
+        }
         let bytes = inputs.iter().map(Tensor::byte_len).sum();
         profile::record("field/mlp", bytes, || match inputs[0].dtype() {
             DType::F64 => cpu::forward::<f64>(&self.plan, streams, parameters, self.keep),
@@ -164,6 +218,9 @@ impl Operator for Fused {
         let n_results = count(self.plan.results());
         let kept = &outputs[n_results..];
         let cotangents = &cotangents[..n_results];
+        if let Some(network) = &self.network {
+            return network.vjp(streams, parameters, kept, cotangents, wanted);
+        }
         let bytes = inputs.iter().chain(kept).map(Tensor::byte_len).sum();
         profile::record("field/mlp.vjp", bytes, || match inputs[0].dtype() {
             DType::F64 => cpu::vjp::<f64>(&self.plan, streams, parameters, kept, cotangents, wanted),

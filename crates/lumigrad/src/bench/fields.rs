@@ -2,8 +2,8 @@
 
 use super::timing::{record, time};
 use crate::Result;
-use crate::core::{DType, Device, Var, ops};
-use crate::field::{Activation, Derivatives, Encoding, Field, Grid, Rates, Training};
+use crate::core::{DType, Device, Tape, Var, ops};
+use crate::field::{Activation, Derivatives, Encoding, Field, Grid, Jet, Rates, Training};
 use crate::run::Summary;
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,6 +90,39 @@ pub fn siren(device: &Device, summary: &mut Summary) -> Result<()> {
         summary.metric(&format!("{name}_ms"), ms);
         summary.metric(&format!("{name}_gemm_fraction"), fraction);
         summary.metric("siren_gemm_gflops", rate);
+    }
+    Ok(())
+}
+
+/// Networks that GPUs run as one launch, rectified ones of 32 inputs and two hidden layers: a step forward and back, and how
+/// many times as long the same takes layer by layer. On the CPU the former is the operator that keeps blocks in the cache.
+pub fn networks(device: &Device, summary: &mut Summary) -> Result<()> {
+    for width in [16, 64, 128] {
+        let field = Field { width, ..Field::encoded(32, 4, Encoding::Identity) };
+        let mlp = field.mlp();
+        let points = Var::from(ops::random_uniform(device, DType::F32, &[DERIVED_POINTS, 32], 3, -1.0, 1.0)?);
+        let values: Vec<_> = field.start(1, device)?.into_iter().map(|p| p.value).collect();
+        let step = |fused: bool| -> Result<f64> {
+            let start = Instant::now();
+            let tape = Tape::new();
+            let vars: Vec<Var> = values.iter().map(|v| tape.variable(v.clone())).collect();
+            let seed = Jet::seed(&points, Arc::new(Derivatives::none()))?;
+            let found = if fused { mlp.forward_in_one(&seed, &vars)? } else { mlp.forward_by_layers(&seed, &vars)? };
+            tape.backward(&found.value().square()?.mean()?)?;
+            device.synchronize()?;
+            Ok(1e3 * start.elapsed().as_secs_f64())
+        };
+        // Shaders are compiled by the first.
+        step(true)?;
+        step(false)?;
+        let (mut times, mut ratios) = (vec![], vec![]);
+        for _ in 0..RUNS {
+            let (fused, layers) = (step(true)?, step(false)?);
+            times.push(fused);
+            ratios.push(layers / fused);
+        }
+        summary.metric(&format!("mlp_{width}_step_ms"), median(times));
+        summary.metric(&format!("mlp_{width}_layers_ratio"), median(ratios));
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ const CASES: &[(&str, Case)] = &[
     ("core", raster::jacobian),
     ("raster", raster::steps),
     ("splats", splats::steps),
+    ("fields", fields::networks),
     ("fields", fields::siren),
     ("fields", fields::hash),
     ("voxels", voxels::surfaces),

@@ -2,7 +2,7 @@
 
 use lumigrad_core::ops::random::uniform;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Error, Jet, Mlp, Omega, Parameter, Result, arrays, init};
+use lumigrad_field::{Activation, Derivatives, Error, Jet, Mlp, Omega, Parameter, Precision, Result, arrays, init};
 use std::collections::BTreeMap;
 use std::f64::consts::{FRAC_PI_2, PI};
 use std::sync::Arc;
@@ -37,7 +37,14 @@ impl Residual {
         let mut widths = vec![3 + width + 1 + STATE + MARK];
         widths.extend([WIDTH; DEPTH]);
         widths.push(1 + STATE);
-        let plain = |widths, activation, output| Mlp { widths, activation, output, bias: true, skips: vec![] };
+        let plain = |widths, activation, output| Mlp {
+            widths,
+            activation,
+            output,
+            bias: true,
+            skips: vec![],
+            precision: Precision::F32,
+        };
         let identity = Activation::Identity;
         Self {
             network: plain(widths, Activation::LeakyRelu, identity),

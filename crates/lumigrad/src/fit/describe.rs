@@ -2,7 +2,7 @@
 
 use super::FitKeys;
 use crate::{Error, Result};
-use lumigrad_field::{Activation, Encoding, Field, Grid, Interpolation, Rates, Storage};
+use lumigrad_field::{Activation, Encoding, Field, Grid, Interpolation, Precision, Rates, Storage};
 
 /// What a fit takes where the job says nothing.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,7 @@ pub fn field(keys: &FitKeys, dim: usize, channels: usize, defaults: &Defaults) -
         omega: [keys.omega.unwrap_or(defaults.omega), 30.0],
         bias: true,
         skips: if keys.skips { (1..depth).collect() } else { vec![] },
+        precision: if keys.precision == "f16" { Precision::F16 } else { Precision::F32 },
     };
     field.check().map_err(|e| Error::usage("the field", e.to_string(), ""))?;
     Ok(field)

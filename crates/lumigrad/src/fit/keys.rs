@@ -61,6 +61,9 @@ job_keys! {
         frequencies: Option<usize>, Count(1), example "10";
         /// Deviation of the projections of the fourier encoding.
         sigma: f64, Amount, default "4.0";
+        /// How a GPU stores the weights of networks of at most 128 units and what it keeps of them between forward and backward
+        /// pass; sums are of f32 in either case.
+        precision: String, Choice(&["f32", "f16"]), default "\"f32\"";
         /// Learning rate of the network at the start. Without it what suits the field.
         lr: Option<f64>, Amount, example "1e-3";
         /// Learning rate of grids at the start.

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lumigrad_core::{CallParams, DType, Device, Map, Tensor, Var, ops};
-use lumigrad_field::{Activation, Derivatives, Description, Encoding, Jet, Mlp, Omega, Parameter, init};
+use lumigrad_field::{Activation, Derivatives, Description, Encoding, Jet, Mlp, Omega, Parameter, Precision, init};
 use lumigrad_voxel::{Lattice, Sparse};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
@@ -139,7 +139,14 @@ impl Grids {
         widths.extend(vec![self.width; self.depth]);
         widths.push(3);
         let (activation, output) = (Activation::Relu, Activation::Identity);
-        (self.width > 0).then_some(Mlp { widths, activation, output, bias: true, skips: vec![] })
+        (self.width > 0).then_some(Mlp {
+            widths,
+            activation,
+            output,
+            bias: true,
+            skips: vec![],
+            precision: Precision::F32,
+        })
     }
 
     /// Parameters: these grids, and the network at its start.
