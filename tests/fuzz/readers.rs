@@ -59,6 +59,7 @@ pub fn splats(bytes: &[u8]) -> bool {
             width: 16,
             height: 16,
             projection: Projection::Perspective,
+            shutter: Default::default(),
         };
         let image = render(&gaussians, &view, &RenderOptions::default()).expect("what was read can be drawn");
         assert!(image.colour.iter().flatten().chain(&image.alpha).all(|x| x.is_finite()));

@@ -69,6 +69,7 @@ fn settings(pattern: &str, rate: f64, init: Option<Init>, iterations: usize) -> 
         environment_smoothness: 1.0,
         texture_smoothness: 0.0,
         shape: ShapeWeights::default(),
+        prior: None,
         background: Background::Colour([0.0; 3]),
         auto_regularisers: false,
         uncertainty: false,

@@ -144,6 +144,11 @@ impl<'p> Optimizer<'p> {
             poses = Some(p);
             motion = Some(Tensor::zeros(device, DType::F32, &[views.len(), 6])?);
         }
+        let prior = match &settings.prior {
+            Some(keys) => PriorTerm::new(keys, "optimize", views.iter().copied(), settings.seed)?,
+            None => None,
+        };
+        let prior = prior.map(|term| (term, centre));
         let options = Options { environment: problem.environment.clone(), dtype: None };
         let mut new = Self {
             moves_poses: pose_rate.is_some(),
@@ -162,8 +167,7 @@ impl<'p> Optimizer<'p> {
             schedule: settings.schedule,
             rate_factor: 1.0,
             tuning: settings.auto_regularisers.then(|| Tuning::new(settings.texture_smoothness)),
-            prior: PriorTerm::new(&settings.prior, "optimize", views.iter().copied(), settings.seed)?
-                .map(|p| (p, centre)),
+            prior,
             norms: vec![],
             device: device.clone(),
             variables,

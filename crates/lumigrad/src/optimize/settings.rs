@@ -90,7 +90,7 @@ pub struct Settings {
     /// Weights of what keeps shapes well formed.
     pub shape: ShapeWeights,
     /// A prior that pulls beside the pictures.
-    pub prior: PriorTermKeys,
+    pub prior: Option<PriorTermKeys>,
     /// What pictures are compared over.
     pub background: Background,
     /// Name of the optimiser.
@@ -213,7 +213,7 @@ impl Settings {
             environment_smoothness: job.environment_smoothness,
             texture_smoothness: job.texture_smoothness,
             shape,
-            prior: job.prior.clone(),
+            prior: Some(job.prior.clone()),
             background: crate::run::background(&job.background)?,
             auto_regularisers: job.auto_regularisers,
             displacement: job.displacement,
