@@ -16,7 +16,7 @@ use lumigrad_core::map::vector;
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Map, Tensor, Var};
 use lumigrad_field::{Activation, Derivatives, Field, surface};
-use lumigrad_geometry::{SignedDistance, Surface, SurfaceSampler, Topology};
+use lumigrad_geometry::{Bvh, SignedDistance, Surface, SurfaceSampler, Topology};
 use lumigrad_optim::Schedule;
 use lumigrad_scene::formats::ply;
 use lumigrad_scene::mesh::load_mesh;
@@ -117,61 +117,6 @@ impl Cloud {
     }
 }
 
-/// Points by cells of the domain, for the nearest of many.
-struct Cells {
-    /// Where a cell's points begin.
-    starts: Vec<usize>,
-    points: Vec<[f32; 3]>,
-}
-
-/// Cells along each side of the domain.
-const CELLS: i32 = 48;
-
-impl Cells {
-    fn new(points: &[[f32; 3]]) -> Self {
-        let mut points = points.to_vec();
-        points.sort_by_key(|p| Self::number(Self::cell(*p)));
-        let n = CELLS.pow(3) as usize;
-        let starts = (0..=n).map(|k| points.partition_point(|p| Self::number(Self::cell(*p)) < k)).collect();
-        Self { starts, points }
-    }
-
-    fn cell(p: [f32; 3]) -> [i32; 3] {
-        p.map(|x| ((0.5 * (x + 1.0) * CELLS as f32) as i32).clamp(0, CELLS - 1))
-    }
-
-    fn number([x, y, z]: [i32; 3]) -> usize {
-        ((z * CELLS + y) * CELLS + x) as usize
-    }
-
-    /// Distance of the nearest point: cells are looked at in shells around the place's own, until a shell is farther away.
-    fn nearest(&self, p: [f32; 3]) -> f32 {
-        let (own, mut best) = (Self::cell(p), f32::INFINITY);
-        for shell in 0..CELLS {
-            if best <= (shell - 1).max(0) as f32 * 2.0 / CELLS as f32 {
-                break;
-            }
-            let range = |c: usize| (own[c] - shell).max(0)..=(own[c] + shell).min(CELLS - 1);
-            for z in range(2) {
-                for y in range(1) {
-                    for x in range(0) {
-                        let far = [x, y, z].iter().zip(own).map(|(a, b)| (a - b).abs()).max();
-                        if far != Some(shell) {
-                            continue;
-                        }
-                        let k = Self::number([x, y, z]);
-                        for q in &self.points[self.starts[k]..self.starts[k + 1]] {
-                            let d = (0..3).map(|c| (q[c] - p[c]).powi(2)).sum::<f32>().sqrt();
-                            best = best.min(d);
-                        }
-                    }
-                }
-            }
-        }
-        best
-    }
-}
-
 struct EikonalTask {
     cloud: Cloud,
     field: Field,
@@ -266,29 +211,15 @@ impl Task for EikonalTask {
         }
         let normals = differentiated(&solid, positions.as_flattened())?;
         let operators = Operators::new(usual_sigma(&field.encoding), SAMPLES, self.job.fit.run.common.seed)?;
-        let cells = Cells::new(&cloud.points);
-        let off =
-            |places: &[f32]| -> Vec<f32> { places.as_chunks::<3>().0.par_iter().map(|p| cells.nearest(*p)).collect() };
+        // A point is a triangle without sides.
+        let points = Bvh::new(&cloud.points, &(0..cloud.points.len() as u32).map(|i| [i; 3]).collect::<Vec<_>>());
+        let distance = |p: &[f32; 3]| {
+            points.nearest(DVec3::from(p.map(f64::from))).map_or(f32::INFINITY, |found| found.distance as f32)
+        };
+        let off = |places: &[f32]| -> Vec<f32> { places.as_chunks::<3>().0.par_iter().map(distance).collect() };
         preview::surface(&solid, &operators, Some(("distance to the points", &off)), output)?;
         let mesh = cloud.place.mesh(&positions, triangles, normals);
         output.summary.metric("n_triangles", mesh.triangles.len() as f64);
         output.file("mesh", "mesh.ply", &ply::encode(&mesh))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_find_the_nearest_of_all_points() {
-        let number = |k: u64| (2.0 * random::uniform(5, k) - 1.0) as f32;
-        let place = |k: u64| [number(3 * k), number(3 * k + 1), 0.3 * number(3 * k + 2)];
-        let points: Vec<[f32; 3]> = (0..300).map(place).collect();
-        let cells = Cells::new(&points);
-        for p in (300..400).map(place).chain([[1.5, -1.2, 0.9]]) {
-            let known = points.iter().map(|q| (0..3).map(|c| (q[c] - p[c]).powi(2)).sum::<f32>().sqrt());
-            assert_eq!(cells.nearest(p), known.fold(f32::INFINITY, f32::min));
-        }
     }
 }

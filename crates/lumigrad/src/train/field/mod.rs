@@ -10,7 +10,7 @@ use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, FitKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
-use crate::run::{Event, Observer, Stop, Summary};
+use crate::run::{Observer, Stop, Summary};
 use crate::volume::{Domain, March};
 use crate::{Error, Result};
 use lumigrad_core::Device;
@@ -58,8 +58,7 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let device = Device::from_name(&job.fit.run.common.device)?;
     let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
     let field = radiance(&job)?;
-    observer.event(&Event::Phase("loading".into()));
-    let dataset = Dataset::load(&data, &job.space.options())?;
+    let dataset = job.space.load(&data, observer)?;
     let (domain, march) = place(&job, &dataset)?;
     let space = Space::new(&job.space, &dataset, (domain, march), (job.fit.run.common.seed, &device))?;
     let name = dataset::name(&data).unwrap_or_else(|| "field".into());

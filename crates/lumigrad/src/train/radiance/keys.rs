@@ -4,10 +4,11 @@ use super::super::dataset::Dataset;
 use crate::guiding::PriorTermKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::job_keys;
+use crate::run::{Event, Observer};
 use crate::volume::Domain;
 use crate::{Error, Result};
 use lumigrad_scene::views::Options;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 job_keys! {
     /// Keys of photographs, and of the part of space that is modelled.
@@ -39,6 +40,23 @@ job_keys! {
 }
 
 impl SpaceKeys {
+    /// The photographs, with a warning of what rays do not follow.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`]'s.
+    pub fn load(&self, data: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
+        observer.event(&Event::Phase("loading".into()));
+        let dataset = Dataset::load(data, &self.options())?;
+        let rolling = dataset.train.iter().filter(|s| s.readout.is_some()).count();
+        if rolling > 0 {
+            let text = format!(
+                "{rolling} pictures have a rolling shutter; their cameras are taken to stand still in the middle of it"
+            );
+            observer.event(&Event::Warning(text));
+        }
+        Ok(dataset)
+    }
+
     /// How pictures are read.
     pub fn options(&self) -> Options {
         Options { downscale: self.downscale, max_size: self.max_size, hdr: false }

@@ -7,7 +7,7 @@ use super::{FIT, Grids, TrainVoxelsJob, binary, seen};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
 use crate::run::job::Document;
-use crate::run::{Event, Observer, Stop, Summary, require_memory};
+use crate::run::{Observer, Stop, Summary, require_memory};
 use crate::volume::{Domain, March};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
@@ -53,8 +53,7 @@ const NEAREST: f64 = 0.05;
 pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let device = Device::from_name(&job.run.common.device)?;
     let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
-    observer.event(&Event::Phase("loading".into()));
-    let dataset = Dataset::load(&data, &job.space.options())?;
+    let dataset = job.space.load(&data, observer)?;
     let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
     let mut task = Dvgo::new(job, &dataset, &device)?;
     let setup = Setup {
