@@ -43,7 +43,7 @@ impl SpaceKeys {
     /// The photographs, with a warning of what rays do not follow.
     ///
     /// # Errors
-    /// As [`Dataset::load`]'s.
+    /// A folder without posed pictures, files that cannot be read.
     pub fn load(&self, data: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
         observer.event(&Event::Phase("loading".into()));
         let dataset = Dataset::load(data, &self.options())?;
