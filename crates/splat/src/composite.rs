@@ -255,6 +255,22 @@ impl<T: Precision> Near<T> {
         }
         bits
     }
+
+    /// The first `count` splats, as bits, that may reach each column of cells, and each row of a vector's cells: columns have four
+    /// pixels, rows two, or four where a vector has two cells (every second one is then used).
+    #[inline(always)]
+    fn cells<S: Simd>(&self, simd: S, count: usize) -> ([u64; 4], [u64; 8]) {
+        let among = u64::MAX >> (NEAR - count);
+        let rows_at_once = if V::<S, T>::LEN > CELL { 4 } else { 2 };
+        let (mut columns, mut rows) = ([0; 4], [0; 8]);
+        for (k, bits) in columns.iter_mut().enumerate() {
+            *bits = self.reach(simd, 0, 4 * k, 3) & among;
+        }
+        for k in (0..8).step_by(rows_at_once / 2) {
+            rows[k] = self.reach(simd, 1, 2 * k, rows_at_once - 1);
+        }
+        (columns, rows)
+    }
 }
 
 /// Draws a tile, vector of pixels after vector: what a pixel gathers stays in registers while splats pass by. With `KEEP`
@@ -273,19 +289,11 @@ fn forward_tile<S: Simd, T: Precision, const C: usize, const KEEP: bool>(
     let canvas = Canvas::new(simd, frame, tile, left);
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let len = V::<S, T>::LEN;
-    let rows_at_once = if len > CELL { 4 } else { 2 };
     let mut near = Near::new();
     for first in (0..list.len()).step_by(NEAR) {
         let count = (list.len() - first).min(NEAR);
         near.gather(&canvas, frame, &list[first..first + count]);
-        let among = u64::MAX >> (NEAR - count);
-        let (mut columns, mut rows) = ([0; 4], [0; 8]);
-        for (k, bits) in columns.iter_mut().enumerate() {
-            *bits = near.reach(simd, 0, 4 * k, 3) & among;
-        }
-        for k in (0..8).step_by(rows_at_once / 2) {
-            rows[k] = near.reach(simd, 1, 2 * k, rows_at_once - 1);
-        }
+        let (columns, rows) = near.cells(simd, count);
         let (mut hits, mut open) = ([0u32; NEAR], false);
         for at in (0..PIXELS).step_by(len) {
             let mut t = canvas.left_at(at);

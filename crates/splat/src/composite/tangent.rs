@@ -79,7 +79,6 @@ fn tangent_tile<S: Simd, T: Precision, const C: usize, const KEEP: bool>(
     let c = |x: f64| V::<S, T>::splat(simd, T::from_f64(x));
     let value = |x: T| V::<S, T>::splat(simd, x);
     let len = V::<S, T>::LEN;
-    let rows_at_once = if len > CELL { 4 } else { 2 };
     let mut near = Near::new();
     let mut by = [[T::ZERO; 10]; NEAR];
     for first in (0..list.len()).step_by(NEAR) {
@@ -88,14 +87,7 @@ fn tangent_tile<S: Simd, T: Precision, const C: usize, const KEEP: bool>(
         for (k, &splat) in list[first..first + count].iter().enumerate() {
             by[k] = along(near.splats[k].quadratic, &tangents[splat as usize]);
         }
-        let among = u64::MAX >> (NEAR - count);
-        let (mut columns, mut rows) = ([0; 4], [0; 8]);
-        for (k, bits) in columns.iter_mut().enumerate() {
-            *bits = near.reach(simd, 0, 4 * k, 3) & among;
-        }
-        for k in (0..8).step_by(rows_at_once / 2) {
-            rows[k] = near.reach(simd, 1, 2 * k, rows_at_once - 1);
-        }
+        let (columns, rows) = near.cells(simd, count);
         let (mut hits, mut open) = ([0u32; NEAR], false);
         for at in (0..PIXELS).step_by(len) {
             let mut t = canvas.left_at(at);

@@ -56,10 +56,7 @@ impl Task for FieldTask<'_> {
             let weight = self.job.depth_smoothness * patches::factor(step);
             loss = loss.add(&patches::roughness(&light.depths)?.scale(weight)?)?;
         }
-        match self.space.guided(&scene, parameters, random::hash(own, 2))? {
-            Some(pulled) => Ok(loss.add(&pulled)?),
-            None => Ok(loss),
-        }
+        self.space.guided(loss, &scene, parameters, random::hash(own, 2))
     }
 
     fn psnr(&mut self, values: &[Tensor]) -> Result<Option<f64>> {

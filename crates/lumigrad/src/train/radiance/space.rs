@@ -159,14 +159,15 @@ impl<'a> Space<'a> {
         Ok(Rays::new(&self.domain, &places, &self.device)?)
     }
 
-    /// What a prior that the job names pulls at patches of a step, drawn from `seed`; their rays are looked at half a step in.
+    /// A loss with what a prior that the job names pulls at patches of a step, drawn from `seed`; their rays are looked at half a
+    /// step in.
     ///
     /// # Errors
     /// Those of the prior.
-    pub fn guided(&self, scene: &Scene, parameters: &[Var], seed: u64) -> Result<Option<Var>> {
-        let Some(prior) = &self.prior else { return Ok(None) };
-        let (centre, n) = (self.domain.centre, self.views());
-        let cameras = prior.patches(&n, centre, seed);
+    pub fn guided(&self, loss: Var, scene: &Scene, parameters: &[Var], seed: u64) -> Result<Var> {
+        let Some(prior) = &self.prior else { return Ok(loss) };
+        let centre = self.domain.centre;
+        let cameras = prior.patches(&self.views(), centre, seed);
         let rays = self.rays(&cameras)?;
         let shifts = Tensor::full(&self.device, DType::F32, &[rays.len()], 0.5)?;
         let (light, _) = scene.light(parameters, &rays, &shifts, usize::MAX)?;
@@ -174,7 +175,7 @@ impl<'a> Space<'a> {
         let left = light.opacities.scale(-1.0)?.offset(1.0)?;
         let shown = light.colours.add(&left.mul(&behind.into())?)?;
         let shown = shown.reshape(&[cameras.len(), cameras[0].height, cameras[0].width, 3])?;
-        Ok(Some(prior.evaluate(&shown, &cameras, centre, seed)?))
+        Ok(loss.add(&prior.evaluate(&shown, &cameras, centre, seed)?)?)
     }
 
     /// PSNR of some held-out pictures.

@@ -284,10 +284,7 @@ impl Task for Dvgo<'_> {
             Some(entropy) => loss.add(&entropy)?,
             None => loss,
         };
-        let loss = match self.space.guided(&scene, &slowed, random::hash(own, 2))? {
-            Some(pulled) => loss.add(&pulled)?,
-            None => loss,
-        };
+        let loss = self.space.guided(loss, &scene, &slowed, random::hash(own, 2))?;
         self.regularised(loss, &light, &batch, parameters, own)
     }
 
