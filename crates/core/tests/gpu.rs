@@ -6,21 +6,7 @@ use lumigrad_testkit::{integers, real};
 
 /// A host renderer's device with chosen features; `None` (with a note) where there is no adapter.
 fn host(what: &str, features: wgpu::Features) -> Option<(wgpu::Device, wgpu::Queue, Device)> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    let Some(adapter) = adapters.first() else {
-        assert!(std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_none(), "{what}: no adapter");
-        eprintln!("skipped: {what}: no adapter");
-        return None;
-    };
-    if !adapter.features().contains(features) {
-        eprintln!("skipped: {what}: the adapter lacks {features:?}");
-        return None;
-    }
-    let descriptor = wgpu::DeviceDescriptor { required_features: features, ..Default::default() };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let shared = Device::from_wgpu(adapter, device.clone(), queue.clone());
-    Some((device, queue, shared))
+    lumigrad_testkit::host(what, features, |_| ())
 }
 
 #[test]
@@ -36,6 +22,49 @@ fn floats_are_added_alike_by_both_kinds_of_atomics() {
             assert!((x - y).abs() < 1e-4, "{x} against {y} with {features:?}");
         }
     }
+}
+
+#[test]
+fn arrays_that_are_not_bound_at_once_are_computed_in_pages() {
+    let map = Map::new("pages", |m| {
+        let (row, [x]) = (m.item::<3>("rows"), m.item("x"));
+        let (scale, table) = (m.uniform::<1>("scale"), m.table::<1>("table"));
+        let [from_table] = table.fetch(m.index().modulo(7));
+        m.output("rows", &[row[0] * scale[0] + x, row[1] * from_table, m.index().to_real()]);
+        m.output_int("number", &[m.index()]);
+        m.sum("sum", &[row[2] * x, m.index().to_real()]);
+        m.scatter("by seven", table, &[(m.index().modulo(7), [row[0]])]);
+    });
+    let given = [real(&[1000, 3], 1), real(&[1000, 1], 2), real(&[1, 1], 3), real(&[7, 1], 4)];
+    let given = given.map(|t| t.cast(lumigrad_core::DType::F32).unwrap());
+    let run = |device: &Device| {
+        let tape = Tape::new();
+        let vars = given.clone().map(|t| tape.variable(t.to_device(device).unwrap()));
+        let outputs = map.apply(&vars.each_ref()).unwrap();
+        let loss = outputs[0].square().unwrap().sum().unwrap().add(&outputs[2].slice(1, 0, 1).unwrap().sum().unwrap());
+        let mut gradients = tape.backward(&loss.unwrap()).unwrap();
+        let values = outputs.iter().map(|o| o.tensor().to_f64_vec().unwrap());
+        let gradients = vars.iter().map(|v| gradients.take(v).unwrap().to_f64_vec().unwrap());
+        values.chain(gradients).collect::<Vec<_>>()
+    };
+    let Some(usual) = lumigrad_testkit::gpu("pages") else { return };
+    // 341 rows of three numbers: launches of 320 items.
+    let Some(narrow) = lumigrad_testkit::narrow("pages", 4 << 10) else { return };
+    let found = run(&narrow);
+    // All but what is scattered, whose order is free.
+    let usual = run(&usual);
+    assert!([0, 1, 2, 4, 5, 6].iter().all(|&k| found[k] == usual[k]), "pages change bits");
+    for (found, expected) in found.iter().zip(run(&Device::cpu())) {
+        for (x, y) in found.iter().zip(&expected) {
+            assert!((x - y).abs() < 1e-4 * y.abs().max(1.0), "{x} {y}");
+        }
+    }
+    // What is needed at once, and is not there at once.
+    let table = real(&[2000, 1], 5).cast(lumigrad_core::DType::F32).unwrap().to_device(&narrow).unwrap();
+    let inputs = [&given[0], &given[1], &given[2]].map(|t| t.to_device(&narrow).unwrap());
+    let inputs = [&inputs[0], &inputs[1], &inputs[2], &table];
+    let error = map.run(&inputs, &Default::default()).unwrap_err().to_string();
+    assert!(error.contains("8000 bytes at once") && error.contains("4096"), "{error}");
 }
 
 #[test]

@@ -7,10 +7,14 @@
 //! ```
 
 mod check;
+#[cfg(feature = "gpu")]
+mod host;
 mod npz;
 mod registry;
 
 pub use check::{Check, devices, integers, real, real_in};
+#[cfg(feature = "gpu")]
+pub use host::{host, narrow};
 pub use npz::{Array, read_npz};
 pub use registry::{KernelRun, check_runs, check_shaders, put};
 

@@ -28,6 +28,7 @@ const GOOD: KernelSpec = KernelSpec {
     entry: "scale",
     items_per_group: 64,
     buffers: &BUFFERS,
+    elementwise: false,
     params_size: 16,
     params_fields: &FIELDS,
 };

@@ -40,10 +40,10 @@ impl GpuDevice {
     pub(crate) fn allocate(&self, bytes: usize, zero: bool) -> Result<Arc<GpuBuffer>> {
         let size = size_class(bytes);
         let limits = self.device.limits();
-        if bytes as u64 > limits.max_storage_buffer_binding_size {
+        if size > limits.max_buffer_size {
             return Err(Error::Gpu(format!(
-                "a tensor of {bytes} bytes is larger than this adapter binds ({} bytes)",
-                limits.max_storage_buffer_binding_size
+                "a tensor of {bytes} bytes is larger than this adapter's buffers ({} bytes)",
+                limits.max_buffer_size
             )));
         }
         let recycled = self.pool.lock().unwrap().take(size);

@@ -4,6 +4,7 @@ use super::GpuDevice;
 use super::engine::Pipeline;
 use super::timestamps::Timed;
 use crate::{Error, Result, Tensor, profile, tensor::Storage};
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -15,6 +16,25 @@ const UNIFORM_CHUNK: u64 = 1 << 16;
 pub(super) const SMALL_UPLOAD: usize = 4 << 10;
 /// Workgroups along x at most; more are folded into y.
 const MAX_GROUPS: u32 = 65_535;
+
+/// What a launch sees of a tensor.
+pub(crate) struct Binding<'a> {
+    tensor: &'a Tensor,
+    /// Begins at a multiple of 256.
+    bytes: Range<usize>,
+}
+
+impl<'a> Binding<'a> {
+    /// All of it.
+    pub fn whole(tensor: &'a Tensor) -> Self {
+        Self::part(tensor, 0..tensor.byte_len())
+    }
+
+    /// Some of its bytes, from a multiple of 256 on.
+    pub fn part(tensor: &'a Tensor, bytes: Range<usize>) -> Self {
+        Self { tensor, bytes }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Recorder {
@@ -105,9 +125,9 @@ impl GpuDevice {
         &self,
         pipeline: &Pipeline,
         params: &[u8],
-        tensors: &[&Tensor],
+        bindings: &[Binding],
         (items, items_per_group): (usize, u32),
-        (name, bytes): (&str, usize),
+        name: &str,
     ) -> Result<()> {
         let groups = u32::try_from(items.div_ceil(items_per_group as usize))
             .map_err(|_| Error::Gpu(format!("{}: {items} items are too many", pipeline.label)))?;
@@ -125,19 +145,28 @@ impl GpuDevice {
                 size: std::num::NonZero::new((params.len() as u64).next_multiple_of(16).max(16)),
             }),
         }];
-        for (binding, tensor) in (1..).zip(tensors) {
+        let limit = self.device.limits().max_storage_buffer_binding_size;
+        for (binding, Binding { tensor, bytes }) in (1..).zip(bindings) {
             let Storage::Gpu(buffer) = &tensor.storage else {
                 return Err(Error::MixedDevices { operator: pipeline.label.clone() });
             };
+            let size = (bytes.len() as u64).next_multiple_of(4).max(4);
+            if size > limit {
+                return Err(Error::Gpu(format!(
+                    "{name} needs an array of {size} bytes at once, and this adapter binds {limit}: \
+                     choose --device cpu, or less of what fills it"
+                )));
+            }
             entries.push(wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: buffer.wgpu(),
-                    offset: 0,
-                    size: std::num::NonZero::new(buffer.bytes.next_multiple_of(4).max(4)),
+                    offset: bytes.start as u64,
+                    size: std::num::NonZero::new(size),
                 }),
             });
         }
+        let bytes = bindings.iter().map(|b| b.bytes.len()).sum();
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&pipeline.label),
             layout: &pipeline.layout,

@@ -39,10 +39,10 @@ impl Generated {
                 tensor.make_unique()?;
             }
             let bindings: Vec<bool> = reads.iter().map(|_| false).chain(writes.iter().map(|_| true)).collect();
-            let tensors: Vec<&Tensor> = reads.iter().copied().chain(writes.iter().map(|t| &**t)).collect();
-            let bytes = tensors.iter().map(|t| t.byte_len()).sum();
+            let tensors = reads.iter().copied().chain(writes.iter().map(|t| &**t));
+            let tensors: Vec<_> = tensors.map(crate::gpu::Binding::whole).collect();
             let pipeline = gpu.pipeline(&self.key, self.entry, &self.wgsl, &bindings)?;
-            return gpu.dispatch(&pipeline, params, &tensors, (groups, 1), (&self.name, bytes));
+            return gpu.dispatch(&pipeline, params, &tensors, (groups, 1), &self.name);
         }
         let _ = (params, reads, writes, groups);
         Err(crate::Error::Unsupported {

@@ -15,6 +15,8 @@ mod params;
 pub use generated::Generated;
 pub use params::{NoFields, ParamField};
 
+#[cfg(feature = "gpu")]
+use crate::gpu::{Binding, pages};
 use crate::{DType, Device, Element, Error, Result, Tensor, profile};
 
 /// What a kernel does with a buffer.
@@ -65,6 +67,9 @@ pub struct KernelSpec {
     pub buffers: &'static [BufferSpec],
     /// Size of the Rust parameter struct.
     pub params_size: usize,
+    /// Every buffer holds one element per item, and the shader knows from a buffer's length where they end: arrays longer than
+    /// an adapter binds at once are worked on in pages.
+    pub elementwise: bool,
     /// Its fields, known when it was declared by [`params!`](crate::params!).
     pub params_fields: &'static [ParamField],
 }
@@ -134,11 +139,19 @@ pub fn launch_gpu(spec: &KernelSpec, device: &Device, params: &[u8], items: usiz
             t.make_unique()?;
         }
     }
-    let bytes = args.iter().map(|a| a.tensor().byte_len()).sum();
     let gpu = device.gpu().expect("prepare chose the GPU body");
     let pipeline = gpu.pipeline(spec.name, spec.entry, spec.wgsl, &accesses(spec))?;
-    let tensors: Vec<&Tensor> = args.iter().map(Arg::tensor).collect();
-    gpu.dispatch(&pipeline, params, &tensors, (items, spec.items_per_group), (spec.name, bytes))
+    let launch = |bindings: Vec<Binding>, items: usize| {
+        gpu.dispatch(&pipeline, params, &bindings, (items, spec.items_per_group), spec.name)
+    };
+    if !spec.elementwise {
+        return launch(args.iter().map(|a| Binding::whole(a.tensor())).collect(), items);
+    }
+    for page in pages(items, 1, device.limits().buffer_bytes) {
+        let bytes = 4 * page.start..4 * page.end;
+        launch(args.iter().map(|a| Binding::part(a.tensor(), bytes.clone())).collect(), page.len())?;
+    }
+    Ok(())
 }
 
 #[cfg(feature = "gpu")]
@@ -171,6 +184,7 @@ pub fn run_cpu(spec: &KernelSpec, bytes: usize, body: impl FnOnce()) {
 /// ```
 /// `cpu: blocks` names `cpu::blocks::<R: Real>(params: &Params, items: usize, b: ScanBlocksBuffers<'_, R>)` of the
 /// module `cpu` beside the declaration. Access is `read`, `write` or `update`; elements are `real`, `u32` or `i32`.
+/// `elementwise: true` may follow: see [`KernelSpec::elementwise`](crate::kernel::KernelSpec::elementwise).
 #[macro_export]
 macro_rules! kernel {
     (
@@ -179,7 +193,7 @@ macro_rules! kernel {
             $( $(#[$bdoc:meta])* $buf:ident : $acc:ident $elem:ident ),* $(,)?
         }
         name: $name:literal, wgsl: $wgsl:expr, entry: $entry:literal, items_per_group: $group:expr,
-        params: $Params:ty, cpu: $cpu:ident $(,)?
+        params: $Params:ty, cpu: $cpu:ident $(, elementwise: $elementwise:literal)? $(,)?
     ) => {
         $(#[$doc])*
         $vis struct $Name<'a> {
@@ -206,6 +220,7 @@ macro_rules! kernel {
                     access: $crate::kernel!(@access $acc),
                     elem: $crate::kernel!(@elem $elem),
                 } ),* ],
+                elementwise: false $(|| $elementwise)?,
                 params_size: ::std::mem::size_of::<$Params>(),
                 params_fields: {
                     #[allow(unused_imports)]

@@ -8,8 +8,9 @@ use std::fmt::Write;
 /// Invocations per workgroup.
 pub const GROUP: u32 = 64;
 
-/// WGSL text of a program. Bindings: parameters, inputs, outputs. Sums are written per workgroup and added up by
-/// `core/sum_rows`; scattered outputs are zeroed by the caller and added to atomically.
+/// WGSL text of a program. Bindings: parameters, inputs, outputs. Rows of items are bound from `first_item` on. Sums are
+/// written per workgroup, from `first_group` on, and added up by `core/sum_rows`; scattered outputs are zeroed by the caller
+/// and added to atomically.
 pub fn wgsl(program: &Program) -> String {
     let mut w = String::new();
     let n_words = program.n_params + program.n_int_params;
@@ -17,7 +18,7 @@ pub fn wgsl(program: &Program) -> String {
     writeln!(w, "#import dispatch").unwrap();
     writeln!(
         w,
-        "struct Params {{ items: u32, unused0: u32, unused1: u32, unused2: u32, words: array<vec4<u32>, {vectors}> }}"
+        "struct Params {{ items: u32, first_item: u32, first_group: u32, unused: u32, words: array<vec4<u32>, {vectors}> }}"
     )
     .unwrap();
     writeln!(w, "@group(0) @binding(0) var<uniform> params: Params;").unwrap();
@@ -77,7 +78,7 @@ pub fn wgsl(program: &Program) -> String {
                         "partial[lane] = select(0.0, {name}, inside);\nworkgroupBarrier();\n\
                          for (var s = {}u; s > 0u; s = s / 2u) {{\n\
                          if lane < s {{ partial[lane] = partial[lane] + partial[lane + s]; }}\nworkgroupBarrier();\n}}\n\
-                         if lane == 0u && item < params.items {{ out{k}[group_index(wid, groups) * {}u + {c}u] = partial[0]; }}\n\
+                         if lane == 0u && item < params.items {{ out{k}[(params.first_group + group_index(wid, groups)) * {}u + {c}u] = partial[0]; }}\n\
                          workgroupBarrier();",
                         GROUP / 2,
                         output.width
@@ -206,7 +207,7 @@ impl Emitter<'_> {
                 format!("bitcast<i32>({})", word(self.program.n_params + k as usize))
             }
             Op::Load { input, component } | Op::LoadInt { input, component } => self.row_load(input, component),
-            Op::Index => "index".into(),
+            Op::Index => "(i32(params.first_item) + index)".into(),
             Op::Rows { input } => format!("({} + 1)", self.last_row(input as usize)),
             Op::Neg => format!("-({})", a[0]),
             Op::Abs => format!("abs({})", a[0]),

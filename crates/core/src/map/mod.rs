@@ -27,6 +27,8 @@ mod emit;
 mod eval;
 mod exec;
 mod expr;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod graph;
 #[cfg_attr(not(all(feature = "native", target_arch = "x86_64", any(unix, windows))), path = "native_absent.rs")]
 mod native;
@@ -356,47 +358,6 @@ impl Compiled {
             eval::evaluate(&self.code, native, &data, (items, eval::shared_chunk(&self.code, items)), &mut targets);
             Ok(())
         })?;
-        Ok(outputs)
-    }
-
-    #[cfg(feature = "gpu")]
-    fn run_gpu(&self, device: &Device, inputs: &[&Tensor], params: &CallParams, items: usize) -> Result<Vec<Tensor>> {
-        let p = &self.program;
-        let gpu = device.gpu().expect("a GPU device");
-        let groups = items.div_ceil(emit::GROUP as usize);
-        let mut outputs = vec![];
-        for (k, output) in p.outputs.iter().enumerate() {
-            let shape = self.output_shape(k, inputs, items);
-            let dtype = if output.real { DType::F32 } else { DType::I32 };
-            outputs.push(match output.kind {
-                OutputKind::Item(_) => Tensor::uninit(device, dtype, &shape)?,
-                OutputKind::Sum(_) => Tensor::uninit(device, dtype, &[groups, output.width])?,
-                OutputKind::Scatter { .. } => Tensor::zeros(device, dtype, &shape)?,
-            });
-        }
-        // Empty tables are replaced by one zero row, as on the CPU.
-        let filled = inputs
-            .iter()
-            .zip(&p.inputs)
-            .map(|(t, i)| match t.is_empty() && items > 0 {
-                true => Tensor::zeros(device, t.dtype(), &[1, i.width]),
-                false => Ok((*t).clone()),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let mut words: Vec<u32> = vec![items as u32, 0, 0, 0];
-        words.extend(params.real.iter().map(|&x| (x as f32).to_bits()));
-        words.extend(params.int.iter().map(|&x| x as u32));
-        words.resize(words.len().next_multiple_of(4).max(8), 0);
-        let writes: Vec<bool> = inputs.iter().map(|_| false).chain(outputs.iter().map(|_| true)).collect();
-        let pipeline = gpu.pipeline(&self.shader.key, "main", &self.shader.text, &writes)?;
-        let tensors: Vec<&Tensor> = filled.iter().chain(&outputs).collect();
-        let bytes = tensors.iter().map(|t| t.byte_len()).sum();
-        gpu.dispatch(&pipeline, bytemuck::cast_slice(&words), &tensors, (items, emit::GROUP), (&p.name, bytes))?;
-        for (k, output) in p.outputs.iter().enumerate() {
-            if matches!(output.kind, OutputKind::Sum(_)) {
-                outputs[k] = crate::kernels::sum_rows(&outputs[k])?;
-            }
-        }
         Ok(outputs)
     }
 }

@@ -46,10 +46,10 @@ const NAMES: [&str; 6] = ["means", "log_scales", "rotations", "opacity_logits", 
 /// Trains Gaussians on any device: one picture per step, 0.8 L1 + 0.2 (1 − SSIM), exact Adam. Strategies that change the
 /// number of Gaussians act on the host. On a GPU a step reads back once.
 ///
-/// **Determinism**: the same seed gives the same bits from run to run on one device. **Limits**: on a GPU no array is larger
-/// than the adapter binds at once; the largest are the harmonics beyond the constant one, 180 bytes per Gaussian of degree 3,
-/// and the moments of a picture, 40 bytes per Gaussian and tile. That makes 745 654 Gaussians and 3.3 million entries where
-/// 128 MiB are bound, 11.9 million Gaussians and 53 million entries where 2 GiB are; beyond, an error says so.
+/// **Determinism**: the same seed gives the same bits from run to run on one device. **Limits**: on a GPU, what is learnt is
+/// worked on in pages that the adapter binds at once, and may be as long as its buffers. What is drawn from is bound as a
+/// whole: 40 bytes per Gaussian, and per Gaussian and tile. That makes 3.3 million of each where 128 MiB are bound, 53 million
+/// where 2 GiB are; beyond, an error says so.
 pub struct DeviceTrainer {
     pub(super) device: Device,
     kernel: Kernel,

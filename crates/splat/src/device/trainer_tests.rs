@@ -250,6 +250,30 @@ fn known_depths_keep_gaussians_where_they_are() {
 }
 
 #[test]
+fn gaussians_that_are_not_bound_at_once_are_trained_in_pages() {
+    let (one, pictures, options) = start();
+    let copies = |k: usize| one.means.iter().map(move |m| m.map(|x| x + 0.003 * k as f32));
+    let colours = vec![[0.5; 3]; 30 * one.len()];
+    let mut gaussians =
+        Gaussians::from_points(&(0..30).flat_map(copies).collect::<Vec<_>>(), &colours, 3, Kernel::Classic);
+    gaussians.log_scales.fill([-2.0; 3]);
+    gaussians.opacity_logits.fill(-2.0);
+    let options = TrainOptions { strategy: Strategy::Fixed, steps_per_degree: 1, ..options };
+    let run = |device: &Device| {
+        let mut trainer =
+            DeviceTrainer::new(TrainState::new(gaussians.clone()), &pictures, options.clone(), device).unwrap();
+        (0..4).for_each(|_| assert!(trainer.step(0.5).unwrap().loss.is_finite()));
+        trainer.state().unwrap()
+    };
+    // Harmonics of 360 Gaussians are 64 800 bytes: launches of 320 and 40.
+    let [usual, narrow] = [lumigrad_testkit::gpu("pages"), lumigrad_testkit::narrow("pages", 62 << 10)];
+    let (Some(usual), Some(narrow)) = (usual, narrow) else { return };
+    let found = run(&narrow);
+    assert!(found == run(&usual), "pages change bits");
+    assert!(found.gaussians.sh.iter().any(|c| c[0] != 0.0), "nothing was learnt");
+}
+
+#[test]
 fn steps_in_a_room_that_is_too_small_are_those_in_a_large_one() {
     for device in devices("rooms") {
         for strategy in [Strategy::Mcmc { cap: 40 }, Strategy::Adc { cap: 100, absgrad: false }] {

@@ -49,5 +49,5 @@ kernel! {
         second: update real,
     }
     name: "optim/adam_step", wgsl: include_str!("forward.wgsl"), entry: "adam_step", items_per_group: 256,
-    params: Params, cpu: adam_step
+    params: Params, cpu: adam_step, elementwise: true
 }
