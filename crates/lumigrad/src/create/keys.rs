@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub const DISTILLATIONS: &[&str] = &["sds", "vsd", "dsd", "gcs"];
 
 job_keys! {
-    /// Create Gaussian splats that a prior takes for what it knows: from noise, by score distillation.
-    CreateSplatsJob {
+    /// Keys of all `create` commands.
+    CreateKeys {
         include common: Common;
         /// The prior: the file or folder of one, square pictures with 3 channels.
         prior: Option<PathBuf>, Path, example "\"assets/guidance/shapes.safetensors\"";
@@ -44,14 +44,8 @@ job_keys! {
         seconds: Option<f64>, Amount, example "60.0";
         /// Views per step.
         batch: usize, Count(1), default "4";
-        /// Gaussians.
-        splats: usize, Count(1), default "1200";
         /// Lowest and highest view, degrees above the horizon.
         elevation: Option<[f64; 2]>, Numbers(2), example "[15.0, 25.0]";
-        /// Rate of means, metres a step at the start; it falls to a tenth. Others follow it.
-        rate: f64, Amount, default "0.01";
-        /// Weight of opacity: Gaussians that no view needs fade.
-        opacity_weight: f64, Amount, default "0.02";
         /// The classifier that tells what renders show: metric recognised. Without it none.
         judge: Option<PathBuf>, Path, example "\"assets/guidance/judge.safetensors\"";
         /// Go on from the checkpoint in `out`, or from the one beside it that a killed run left; without one, start anew.
@@ -60,5 +54,18 @@ job_keys! {
         checkpoint_every: f64, Amount, default "30.0";
         /// Run folder that is written; an existing run is replaced when this one succeeds. Without it runs/create-SUBJECT.
         out: Option<PathBuf>, Path, example "\"runs/chair\"";
+    }
+}
+
+job_keys! {
+    /// Create Gaussian splats that a prior takes for what it knows: from noise, by score distillation.
+    CreateSplatsJob {
+        include create: CreateKeys;
+        /// Gaussians.
+        splats: usize, Count(1), default "1200";
+        /// Rate of means, metres a step at the start; it falls to a tenth. Others follow it.
+        rate: f64, Amount, default "0.01";
+        /// Weight of opacity: Gaussians that no view needs fade.
+        opacity_weight: f64, Amount, default "0.02";
     }
 }

@@ -3,9 +3,12 @@
 //! [`splats()`] pulls Gaussians. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
 
 mod cameras;
+mod drive;
 mod judge;
 mod keys;
+mod learnt;
 mod model;
+mod plan;
 mod report;
 mod splats;
 

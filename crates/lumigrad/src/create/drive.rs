@@ -1,0 +1,203 @@
+//! The steps of a creation.
+
+use super::cameras::ring;
+use super::keys::CreateKeys;
+use super::model::Model;
+use super::plan::{JUDGED, Plan, shown};
+use super::report::{Told, report, write_views};
+use crate::run::job::Document;
+use crate::run::{Array, Checkpoint};
+use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes};
+use crate::{Error, Result};
+use lumigrad_core::{DType, Device, Tensor};
+use lumigrad_guidance::distill::{Brightness, Distiller, Verdict};
+use std::path::Path;
+use std::time::Instant;
+
+/// Views and moments that the report shows.
+const SHOWN: usize = 6;
+const MOMENTS: [f64; 5] = [0.0, 0.05, 0.2, 0.5, 1.0];
+/// Steps between states that a run can go back to, and how often it may.
+const KEPT_EVERY: usize = 25;
+const RETURNS: usize = 3;
+
+/// Makes a model for a plan.
+type Builder<'a> = &'a mut dyn FnMut(&Plan, &Device) -> Result<Box<dyn Model>>;
+
+/// Pulls a model, and writes the run folder.
+///
+/// # Errors
+/// Priors, subjects or settings that cannot be used; guidance that diverges again and again; files that cannot be written.
+pub fn drive(
+    command: &str,
+    job: &CreateKeys,
+    document: &Document,
+    build: Builder,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<Summary> {
+    let start = Instant::now();
+    let device = Device::from_name(&job.common.device)?;
+    let seed = job.common.seed;
+    let mut summary = Summary::new(command, device.to_string(), seed);
+    observer.event(&Event::Phase("loading".into()));
+    let plan = Plan::new(command, job)?;
+    let mut distiller = Distiller::new(plan.prior.clone(), plan.options.clone(), seed)?;
+    let mut model = build(&plan, &device)?;
+    let name = if job.subject.is_empty() { "create".into() } else { format!("create-{}", job.subject) };
+    let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(name.replace(['/', '\\', ' '], "_")));
+    let fingerprint = document.fingerprint();
+    let mut saves = Saves::new(&place, job.checkpoint_every);
+    let without = plan.recognised(&*model)?;
+    let around = ring(SHOWN, plan.middle(), 0.0);
+    let mut told = Told { side: plan.side, directions: around.clone(), ..Default::default() };
+    let (mut first, mut spent) = (0, 0.0);
+    if let Some(found) = if job.resume { saves.latest(&place, &fingerprint)? } else { None } {
+        model.learnt_mut().restore(&found)?;
+        first = found.step as usize;
+        spent = found.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
+        restore_student(&mut distiller, &found, &device)?;
+    }
+    let folder = RunFolder::create(&place)?;
+    let budget = Budget { iterations: Some(job.iterations), seconds: job.seconds, stop_loss: None };
+    observer.event(&Event::Started {
+        what: format!("{:?} by {}", job.subject, plan.prior.info().name),
+        device: device.to_string(),
+        iterations: Some(job.iterations),
+        seconds: job.seconds,
+    });
+    let brightness = Brightness::default();
+    let (mut step, mut slower, mut returns) = (first, 1.0, 0);
+    let (mut good, mut interrupted) = (model.learnt().arrays.clone(), false);
+    let mut times = [0.0f64; 2]; // seconds in the prior, and in all
+    while !budget.is_spent(step, spent) {
+        if stop.is_requested() {
+            interrupted = true;
+            break;
+        }
+        let progress = budget.progress(step, spent);
+        if told.due(progress, &MOMENTS) {
+            told.moments.push((step, shown(&model.renders(&around, plan.side)?)?));
+        }
+        let begun = Instant::now();
+        let directions = plan.directions(seed, step as u64, job.batch);
+        let conditions = plan.conditions(&directions);
+        let views: Vec<u64> = (0..directions.len() as u64).collect();
+        let recorded = model.record(&directions, plan.side, progress)?;
+        let asked = Instant::now();
+        let guided = distiller.guide(recorded.renders.tensor(), &conditions, &views, step as u64, progress)?;
+        times[0] += asked.elapsed().as_secs_f64();
+        match guided.verdict {
+            Verdict::RollBack if returns == RETURNS => {
+                let counted = distiller.watch();
+                return Err(Error::job(format!(
+                    "guidance diverged {RETURNS} times although steps became shorter: {} pulls were not finite, {} exploded; \
+                     lower --rate or --scale, or set --clip",
+                    counted.not_finite, counted.exploded
+                )));
+            }
+            Verdict::RollBack => {
+                returns += 1;
+                slower *= 0.5;
+                model.learnt_mut().go_back(good.clone());
+                distiller.forget();
+                let message = format!("guidance diverged at step {step}: back to the last good state, rates halved");
+                observer.event(&Event::Warning(message.clone()));
+                summary.warnings.push(message);
+            }
+            verdict => {
+                if equalises(job) {
+                    let factor = brightness.factor(recorded.renders.tensor(), progress)?;
+                    if factor != 1.0 {
+                        model.damp(factor)?;
+                    }
+                }
+                let factor = slower * 0.1f64.powf(progress);
+                model.learnt_mut().step(recorded, guided.cotangent, factor)?;
+                if verdict == Verdict::Fine && step.is_multiple_of(KEPT_EVERY) {
+                    good = model.learnt().arrays.clone();
+                }
+            }
+        }
+        let took = begun.elapsed().as_secs_f64();
+        (times[1], spent, step) = (times[1] + took, spent + took, step + 1);
+        let norm = guided.norms.iter().sum::<f64>() / guided.norms.len().max(1) as f64;
+        told.norms.push((step as f64, norm));
+        if let Some(loss) = guided.student_loss {
+            told.student.push((step as f64, loss));
+        }
+        let record = Record { iteration: step, seconds: spent, loss: norm, test_psnr: None };
+        if step.is_multiple_of((job.iterations / 200).max(1)) {
+            summary.history.push(record);
+        }
+        observer.event(&Event::Step { iteration: step, seconds: spent, loss: norm });
+        if let Err(e) = saves.save_when_due(|| checkpoint(&*model, &distiller, &fingerprint, seed, step, spent)) {
+            observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
+        }
+    }
+    observer.event(&Event::Phase("writing".into()));
+    let last = shown(&model.renders(&around, plan.side)?)?;
+    told.moments.push((step, last));
+    told.samples = plan.samples(&around, seed, &device)?;
+    if let Some(recognised) = plan.recognised(&*model)? {
+        summary.metric("recognised", recognised);
+        summary.metric("recognised_without", without.unwrap_or(0.0));
+    }
+    let tail = &told.norms[told.norms.len() - told.norms.len().min(50)..];
+    summary.metric("guidance_norm", tail.iter().map(|n| n.1).sum::<f64>() / tail.len().max(1) as f64);
+    summary.metric("not_finite", distiller.watch().not_finite as f64);
+    summary.metric("exploded", distiller.watch().exploded as f64);
+    summary.metric("returns", returns as f64);
+    let steps = (step - first).max(1) as f64;
+    summary.metric("ms_per_iteration", 1e3 * times[1] / steps);
+    summary.metric("ms_in_guidance", 1e3 * times[0] / steps);
+    summary.iterations = step;
+    let mut files = model.write(&folder, &mut summary)?;
+    folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
+    checkpoint(&*model, &distiller, &fingerprint, seed, step, spent)?.save(&folder.path("checkpoint.safetensors"))?;
+    let all = ring(JUDGED, plan.middle(), 0.5);
+    write_views(&folder.path("views"), &all, &shown(&model.renders(&all, plan.side)?)?, plan.side)?;
+    summary.seconds = start.elapsed().as_secs_f64();
+    summary.peak_memory_bytes = peak_memory_bytes();
+    let page = report(&job.subject, plan.prior.info(), &told, &summary, document)?;
+    files.extend(USUAL);
+    files.push(("views", "views"));
+    folder.close(&files, &page, &mut summary, &saves)?;
+    observer.event(&Event::Done { seconds: summary.seconds, interrupted });
+    Ok(summary)
+}
+
+fn equalises(job: &CreateKeys) -> bool {
+    job.equalise || job.distillation == "gcs"
+}
+
+fn checkpoint(
+    model: &dyn Model,
+    distiller: &Distiller,
+    job: &str,
+    seed: u64,
+    step: usize,
+    seconds: f64,
+) -> Result<Checkpoint> {
+    let mut out = Checkpoint { step: step as u64, seed, job: job.into(), ..Default::default() };
+    out.facts.insert("seconds".into(), seconds.to_string());
+    model.learnt().save(&mut out)?;
+    for (k, (name, tensor)) in distiller.student().map(|s| s.state()).unwrap_or_default().into_iter().enumerate() {
+        out.facts.insert(format!("student.{k:05}"), name);
+        out.insert(format!("student.{k:05}"), tensor.shape(), Array::F64(tensor.to_f64_vec()?));
+    }
+    Ok(out)
+}
+
+fn restore_student(distiller: &mut Distiller, found: &Checkpoint, device: &Device) -> Result<()> {
+    let Some(student) = distiller.student_mut() else { return Ok(()) };
+    let mut state = vec![];
+    for (key, name) in found.facts.iter().filter(|(k, _)| k.starts_with("student.")) {
+        if let Some((shape, Array::F64(data))) = found.tensors.get(key) {
+            let host = Tensor::from_slice(&Device::cpu(), data, shape)?;
+            let own = if name.starts_with("facts") { host } else { host.cast(DType::F32)?.to_device(device)? };
+            state.push((name.clone(), own));
+        }
+    }
+    Ok(student.restore(&state)?)
+}

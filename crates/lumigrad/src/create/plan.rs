@@ -1,0 +1,179 @@
+//! What is created, and how it is pulled.
+
+use super::cameras::ring;
+use super::judge::Judge;
+use super::keys::CreateKeys;
+use super::model::Model;
+use crate::{Error, Result};
+use lumigrad_core::ops::random;
+use lumigrad_core::{DType, Device, Tensor, Var};
+use lumigrad_guidance::distill::{Consistency, Divergence, Method, Options, Times, Weighting};
+use lumigrad_guidance::modify::Guidance;
+use lumigrad_guidance::sample::{Method as Sampler, ratio_levels, sample};
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, View as Direction, noise};
+use std::sync::Arc;
+
+/// Renders around the object that are judged.
+pub const JUDGED: usize = 32;
+/// Default elevations, degrees.
+const ELEVATION: [f64; 2] = [15.0, 25.0];
+
+/// A creation, after all that can be checked before anything is computed.
+pub struct Plan {
+    /// What pulls.
+    pub prior: Arc<dyn DiffusionPrior>,
+    condition: Condition,
+    /// Rows and columns of renders.
+    pub side: usize,
+    /// How it pulls.
+    pub options: Options,
+    judge: Option<(Judge, usize)>,
+    /// Radians.
+    elevation: [f64; 2],
+}
+
+impl Plan {
+    /// Of a command's keys.
+    ///
+    /// # Errors
+    /// Priors, subjects or settings that cannot be used.
+    pub fn new(command: &str, job: &CreateKeys) -> Result<Self> {
+        let path = job.prior.clone().ok_or_else(|| {
+            let help = "give a file or folder: --prior assets/guidance/shapes.safetensors";
+            Error::usage(command, "the prior is missing", help)
+        })?;
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(&path)?.into();
+        let info = prior.info();
+        // Latents have other sizes than pictures, which a latent prior tells by itself.
+        let side = match info.size {
+            _ if info.can(Capability::Encode) => 256,
+            Some([h, w]) if h == w && info.channels == 3 => h,
+            None if info.channels == 3 => 64usize.next_multiple_of(info.multiple.max(1)),
+            _ => {
+                let found = format!("pictures of size {:?} with {} channels", info.size, info.channels);
+                return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
+            }
+        };
+        let condition = info.condition(&job.subject)?;
+        let negative = match job.negative.as_str() {
+            "" => None,
+            words => Some(info.condition(words)?),
+        };
+        let guidance = Guidance { scale: job.scale, tangential: job.tangential, negative, ..Default::default() };
+        let times = job.times.unwrap_or([0.05, 0.7]);
+        let method = match job.distillation.as_str() {
+            "vsd" => Method::Vsd,
+            "dsd" => Method::Dsd { condition: job.scale, variation: 1.0 },
+            "gcs" => Method::Consistency(Consistency {
+                scale: job.scale,
+                times,
+                pixels: if info.can(Capability::Encode) { 0.0 } else { Consistency::default().pixels },
+                ..Default::default()
+            }),
+            _ => Method::Sds,
+        };
+        let divergence = Divergence::from_name(&job.divergence).filter(|d| *d != Divergence::ReverseKl);
+        if divergence.is_some() && !matches!(method, Method::Vsd | Method::Dsd { .. }) {
+            let message = format!("{} weights the difference to a student", job.divergence);
+            return Err(Error::usage("--divergence", message, "--distillation vsd or dsd"));
+        }
+        let options = Options {
+            method,
+            weighting: Weighting::from_name(&job.weighting).unwrap_or_default(),
+            times: Times { least: times[0], most: times[1], most_at_end: job.time_at_end.max(times[0]).min(times[1]) },
+            guidance,
+            divergence,
+            clip_norm: job.clip.unwrap_or(f64::INFINITY),
+            ..Default::default()
+        };
+        let judge = match &job.judge {
+            None => None,
+            Some(path) => {
+                let judge = Judge::load(path)?;
+                if side < judge.side {
+                    let message = format!("it sees {0}x{0} pixels, the prior's pictures have {side}", judge.side);
+                    return Err(Error::file(path.display(), message, "take another judge or prior"));
+                }
+                let class = judge.labels.iter().position(|l| *l == job.subject).ok_or_else(|| {
+                    let known = judge.labels.join(", ");
+                    Error::usage("--judge", format!("it knows no {:?}; it knows {known}", job.subject), "leave it out")
+                })?;
+                Some((judge, class))
+            }
+        };
+        let elevation = job.elevation.unwrap_or(ELEVATION);
+        if !(elevation[0] <= elevation[1] && elevation.iter().all(|e| e.abs() < 90.0)) {
+            return Err(Error::usage("--elevation", format!("{elevation:?} is no range within -90 to 90"), "15,25"));
+        }
+        Ok(Self { prior, condition, side, options, judge, elevation: elevation.map(f64::to_radians) })
+    }
+
+    /// Directions of a step, spread around the object from a random first one.
+    pub fn directions(&self, seed: u64, step: u64, n: usize) -> Vec<Direction> {
+        let key = random::hash(random::hash(seed, 22), step);
+        let around = ring(n, 0.0, random::uniform(key, 0));
+        let [lo, hi] = self.elevation;
+        let height = |k: u64| lo + (hi - lo) * random::uniform(key, k + 1);
+        around.into_iter().zip(0..).map(|(d, k)| Direction { elevation: height(k), ..d }).collect()
+    }
+
+    /// What is wanted of each of them.
+    pub fn conditions(&self, directions: &[Direction]) -> Vec<Condition> {
+        let views = self.prior.info().can(Capability::Views);
+        let seen = |d: &Direction| if views { self.condition.seen_from(*d) } else { self.condition.told_from(*d) };
+        directions.iter().map(seen).collect()
+    }
+
+    /// The middle of the elevations, radians.
+    pub fn middle(&self) -> f64 {
+        0.5 * (self.elevation[0] + self.elevation[1])
+    }
+
+    /// Part of the judged renders that show the subject.
+    ///
+    /// # Errors
+    /// Those of the renderer.
+    pub fn recognised(&self, model: &dyn Model) -> Result<Option<f64>> {
+        let Some((judge, class)) = &self.judge else { return Ok(None) };
+        let mut right = 0;
+        for picture in shown(&model.renders(&ring(JUDGED, self.middle(), 0.5), self.side)?)? {
+            right += (judge.class(&picture, self.side, self.side)? == *class) as usize;
+        }
+        Ok(Some(right as f64 / JUDGED as f64))
+    }
+
+    /// Pictures that the prior makes by itself of the same subject, from some directions.
+    ///
+    /// # Errors
+    /// The prior's.
+    pub fn samples(&self, directions: &[Direction], seed: u64, device: &Device) -> Result<Vec<Vec<f32>>> {
+        let info = self.prior.info();
+        if info.can(Capability::Encode) && !info.can(Capability::Decode) {
+            return Ok(vec![]);
+        }
+        let [h, w] = info.size.unwrap_or([self.side; 2]);
+        let shape = [directions.len(), h, w, info.channels];
+        let start = noise(device, DType::F32, &shape, random::hash(seed, 23), 0)?;
+        let conditions = self.conditions(directions);
+        let levels = ratio_levels(80.0, 0.02, 7.0, 30)?;
+        let mut ask = |x: &Tensor, l, k: usize| {
+            let guided = self.options.guidance.predict(&*self.prior, x, &[l], &conditions, k as f64 / 30.0)?;
+            Ok(guided.guided)
+        };
+        let x = sample(Sampler::DpmSolverPlusPlus, &levels, &start, seed, &mut ask, &mut |_, _, _| Ok(()))?;
+        let x = if info.can(Capability::Decode) { self.prior.decode(&x)? } else { x };
+        let [lo, hi] = info.range;
+        let x = Var::from(x).offset(-lo)?.scale(1.0 / (hi - lo))?;
+        shown(x.tensor())
+    }
+}
+
+/// Pictures of a batch as they are shown, in [0, 1].
+///
+/// # Errors
+/// Those of the device.
+pub fn shown(batch: &Tensor) -> Result<Vec<Vec<f32>>> {
+    let values: Vec<f32> = batch.to_vec::<f32>()?.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
+    let n = batch.shape().first().copied().unwrap_or(0);
+    Ok(values.chunks((values.len() / n.max(1)).max(1)).map(<[f32]>::to_vec).collect())
+}
