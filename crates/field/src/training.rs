@@ -132,6 +132,12 @@ impl Training {
         Ok(self.follow(&tape, &vars, &loss, factor)?)
     }
 
+    /// Counts a step that was made elsewhere, of what is no parameter here.
+    pub fn pass(&mut self, loss: f64) -> Step {
+        self.steps += 1;
+        Step { loss, returned: false }
+    }
+
     fn follow(&mut self, tape: &Tape, vars: &[Var], loss: &Var, factor: f64) -> Result<Step> {
         let value = loss.tensor().item()?;
         let average = self.average.map_or(value, |a| a + SHARE * (value - a));

@@ -182,7 +182,7 @@ pub(super) fn fewer(mut found: Extracted, job: &MeshJob, summary: &mut Summary) 
 }
 
 /// Tells how a surface is connected.
-pub(super) fn tell(positions: &[[f32; 3]], triangles: &[[u32; 3]], summary: &mut Summary) -> Result<()> {
+pub(crate) fn tell(positions: &[[f32; 3]], triangles: &[[u32; 3]], summary: &mut Summary) -> Result<()> {
     let topology = Topology::new(positions.len(), triangles)?;
     summary.metric("n_vertices", positions.len() as f64);
     summary.metric("n_triangles", triangles.len() as f64);

@@ -2,7 +2,7 @@
 
 pub(crate) mod extract;
 mod file;
-mod mesh;
+pub(crate) mod mesh;
 pub(crate) mod operators;
 pub(crate) mod place;
 pub(crate) mod render;
@@ -14,9 +14,9 @@ pub(crate) mod signal;
 pub(crate) mod solid;
 pub(crate) mod sound;
 pub(crate) mod source;
-mod splats;
+pub(crate) mod splats;
 pub(crate) mod surface;
-mod textured;
+pub(crate) mod textured;
 pub(crate) mod trace;
 
 pub(crate) use file::FieldFile;

@@ -18,6 +18,7 @@ const PIXELS: (f64, usize) = (1.5, 64);
 const TRUNCATION: f64 = 3.0;
 
 /// A surface in a source's domain.
+#[derive(Clone)]
 pub struct Extracted {
     pub positions: Vec<[f32; 3]>,
     pub triangles: Vec<[u32; 3]>,

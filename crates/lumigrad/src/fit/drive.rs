@@ -28,6 +28,16 @@ pub trait Task {
         Ok(None)
     }
 
+    /// What learning rates are multiplied with beside the schedule.
+    fn factor(&self) -> f64 {
+        1.0
+    }
+
+    /// Makes a step of what is no parameter of a tape, and gives its loss. `None`: the step is one of [`Self::loss`].
+    fn own_step(&mut self) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
     /// The loss of a step, of the recorded parameters. What it draws at random depends on seed and step only.
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var>;
 
@@ -218,7 +228,10 @@ pub fn drive(
         if let Some(parameters) = task.regrown(&training.values())? {
             training.replace(parameters);
         }
-        let done = training.step(factor, |vars| task.loss(vars, step))?;
+        let done = match task.own_step()? {
+            Some(loss) => training.pass(loss),
+            None => training.step(factor * task.factor(), |vars| task.loss(vars, step))?,
+        };
         returned += u32::from(done.returned);
         spent += from.elapsed().as_secs_f64();
         let steps = training.steps();

@@ -9,7 +9,7 @@ job_keys! {
     /// Keys of everything that is trained step by step.
     RunKeys {
         include common: Common;
-        /// Points of a step.
+        /// Points, rays or pictures of a step.
         batch: Option<usize>, Count(1), example "16384";
         /// Steps. Without it what suits the fit, or no limit where `seconds` is given.
         iterations: Option<usize>, Count(0), example "1000";

@@ -66,6 +66,7 @@ pub const FITS: &[Fit] = &[
     material::FIT,
     crate::train::SPLATS,
     crate::train::field::FIT,
+    crate::train::mesh::FIT,
     crate::train::voxels::FIT,
     crate::texture::TEXTURE,
     crate::edit::EDIT,

@@ -30,6 +30,7 @@ pub use diagnosis::{Diagnosis, GroupHealth, diagnose};
 pub use display::{encode, over};
 pub use drive::{Outcome, mean_psnr, optimize, psnr};
 pub use execute::execute;
+pub(crate) use flexible::Flexible;
 pub use landscape::landscape;
 pub(crate) use poses::angle;
 pub use problem::{Problem, Target, bounds, environment};

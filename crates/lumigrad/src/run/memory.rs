@@ -15,7 +15,7 @@ const VIEW_BYTES: u64 = 96;
 /// Bytes per pixel of every view of a step: the tape (measured on a scene that fills a fifth of the picture).
 const STEP_BYTES: u64 = 430;
 /// Bytes per cell of the grid that a shape is made of: its numbers, their gradients and moments (measured).
-const CELL_BYTES: u64 = 1600;
+pub const CELL_BYTES: u64 = 1600;
 /// Bytes per texel: as stored, as numbers, and its share of the mip levels (measured).
 const TEXEL_BYTES: u64 = 36;
 /// Bytes per vertex and per triangle at every node that places them (measured).

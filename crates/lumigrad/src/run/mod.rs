@@ -27,6 +27,7 @@ pub use devices::devices;
 pub use eval::eval;
 pub use event::{Event, Observer, Silent, Stop};
 pub use folder::{RunFolder, USUAL};
+pub(crate) use memory::CELL_BYTES;
 pub use memory::{available_memory_bytes, optimize_bytes, peak_memory_bytes, require_memory, scene_bytes};
 pub(crate) use render::{ELEVATION, choose, file_name, make_folder, sphere_of};
 pub use render::{RenderSettings, SIZE, cameras, render};

@@ -1,6 +1,7 @@
 //! Posed photographs in memory.
 
 use super::views::camera;
+use crate::run::{Event, Observer};
 use crate::{Error, Result};
 use lumigrad_scene::camera::View;
 use lumigrad_scene::views::{Options, Points, PosedPicture, Readout, Views};
@@ -70,6 +71,23 @@ impl Dataset {
             ));
         }
         Ok(Self { train, test, points: views.points.unwrap_or_default() })
+    }
+
+    /// The same for what follows no rolling shutters, with a warning where there are some.
+    ///
+    /// # Errors
+    /// A folder without posed pictures, files that cannot be read.
+    pub fn load_still(folder: &Path, options: &Options, observer: &mut dyn Observer) -> Result<Self> {
+        observer.event(&Event::Phase("loading".into()));
+        let dataset = Self::load(folder, options)?;
+        let rolling = dataset.train.iter().filter(|s| s.readout.is_some()).count();
+        if rolling > 0 {
+            let text = format!(
+                "{rolling} pictures have a rolling shutter; their cameras are taken to stand still in the middle of it"
+            );
+            observer.event(&Event::Warning(text));
+        }
+        Ok(dataset)
     }
 
     /// What scores are made of: held-out pictures, or all where there are none.

@@ -2,6 +2,7 @@
 
 mod dataset;
 pub mod field;
+pub mod mesh;
 pub(crate) mod radiance;
 mod report;
 mod splats;

@@ -1,16 +1,52 @@
 //! The report of a training.
 
 use super::dataset::Dataset;
-use super::views::over;
+use super::views::{over, scores, write_views};
 use crate::Result;
-use crate::run::Summary;
+use crate::fit::drive::Output;
+use crate::fit::frames::picture;
 use crate::run::job::Document;
 use crate::run::report::{Curve, Figure, Image, Report, Series, Slider};
+use crate::run::{Summary, fixed};
 use lumigrad_scene::picture::{Picture, Transfer};
+use lumigrad_splat::Background;
 
 /// Pictures shown, and their longest side.
 const SHOWN: usize = 6;
 const SIDE: usize = 640;
+
+/// Scores pictures of what was trained, writes them, and shows them beside the photographs.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn beside(
+    dataset: &Dataset,
+    rendered: &[lumigrad_splat::Image],
+    background: Background,
+    output: &mut Output,
+) -> Result<()> {
+    let scored = dataset.scored();
+    let (psnr, ssim) = scores(rendered, scored, background)?;
+    output.summary.metric("test_psnr", psnr);
+    let note = format!("{} {}, 8 bits", rendered.len(), held_out(dataset));
+    output.report.figures.push(Figure::new("PSNR", format!("{psnr:.2} dB"), note));
+    output.figure("test_ssim", "SSIM", ssim, 4, "");
+    write_views(&output.folder.path("views"), dataset, rendered, background)?;
+    output.summary.output("views", &output.folder.final_path("views"));
+    let stride = rendered.len().div_ceil(SHOWN).max(1);
+    for (image, shot) in rendered.iter().zip(scored).step_by(stride) {
+        let of = |data: Vec<f32>| picture(image.width, image.height, data);
+        let photograph = over(shot, fixed(background));
+        let states = vec![("rendered", of(image.colour.as_flattened().to_vec())), ("photograph", of(photograph))];
+        output.slider(&shot.view.name, String::new(), states)?;
+    }
+    Ok(())
+}
+
+/// What pictures are scored on.
+fn held_out(dataset: &Dataset) -> &'static str {
+    if dataset.test.is_empty() { "training pictures" } else { "held-out pictures" }
+}
 
 /// The page of a training of splats.
 pub fn report(
@@ -24,7 +60,7 @@ pub fn report(
     let figure = |key: &str, label: &str, digits: usize, unit: &str, note: String| {
         summary.get(key).map(|x| Figure::new(label, format!("{x:.digits$}{unit}"), note))
     };
-    let held_out = if dataset.test.is_empty() { "training pictures" } else { "held-out pictures" };
+    let held_out = held_out(dataset);
     let figures = [
         figure("test_psnr", "PSNR", 2, " dB", format!("{} {held_out}, 8 bits", rendered.len())),
         figure("test_ssim", "SSIM", 4, "", String::new()),

@@ -373,7 +373,7 @@ pub fn unusable(e: lumigrad_splat::Error) -> Error {
 }
 
 /// A photograph to train on; its pixels move there unless they are to be kept.
-fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
+pub fn training(shot: &mut Shot, keep: bool) -> TrainingPicture {
     fn take<T: Clone>(from: &mut Vec<T>, keep: bool) -> Vec<T> {
         if keep { from.clone() } else { std::mem::take(from) }
     }

@@ -14,7 +14,7 @@ use std::path::Path;
 const START: usize = 10_000;
 
 /// Places, and display-encoded colours.
-type Points = (Vec<[f32; 3]>, Vec<[f32; 3]>);
+pub type Points = (Vec<[f32; 3]>, Vec<[f32; 3]>);
 
 /// Gaussians to start from, at most `most`.
 pub fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<Gaussians> {
@@ -27,15 +27,20 @@ pub fn initial(job: &TrainSplatsJob, dataset: &Dataset, most: usize) -> Result<G
         "surfel" => Kernel::Surfel,
         _ => Kernel::Classic,
     };
-    let (places, colours) = match job.init.as_str() {
-        "sfm" => reconstructed(dataset, most).unwrap_or_else(|| scattered(job.common.seed, dataset, most)),
+    let (means, colours) = match job.init.as_str() {
+        "sfm" => places(job.common.seed, dataset, most),
         "random" => scattered(job.common.seed, dataset, most),
         other => match other.strip_prefix("mesh:") {
             Some(file) => on_mesh(Path::new(file), START.min(most))?,
             None => return Err(Error::usage("--init", format!("cannot read {other:?}"), "sfm, random or mesh:FILE")),
         },
     };
-    Ok(Gaussians::from_points(&places, &colours, job.sh_degree, kernel))
+    Ok(Gaussians::from_points(&means, &colours, job.sh_degree, kernel))
+}
+
+/// Points of the reconstruction, or random ones where there is none, at most `most`.
+pub fn places(seed: u64, dataset: &Dataset, most: usize) -> Points {
+    reconstructed(dataset, most).unwrap_or_else(|| scattered(seed, dataset, most))
 }
 
 /// Points of the reconstruction, every n-th where there are too many; `None` where there are none that are numbers.

@@ -12,26 +12,23 @@ const REACH: f64 = 2.0;
 /// How far behind what a view sees a point may lie and count as seen, in edges of the mesh.
 const BEHIND: f64 = 1.5;
 
-/// Where texels are, in the source's domain.
-struct Places {
+/// Texels on a surface or near it.
+struct Known {
     texels: Texels,
-    /// Numbers of texels on the surface or near it.
+    /// Their numbers.
     known: Vec<usize>,
-    points: Vec<[f32; 3]>,
-    normals: Vec<[f32; 3]>,
 }
 
-impl Places {
-    /// Of a surface of the domain.
-    fn new(atlas: &Atlas, positions: &[[f32; 3]], normals: &[[f32; 3]]) -> Self {
+impl Known {
+    fn new(atlas: &Atlas) -> Self {
         let texels = atlas.texels(atlas.size, REACH);
-        let known: Vec<usize> = texels.known().collect();
-        let on = |rows: Vec<[f32; 3]>| -> Vec<[f32; 3]> {
-            known.iter().map(|&k| texels.blend(k, &atlas.triangles, &rows)).collect()
-        };
-        let (points, normals) = (on(atlas.rows(positions)), on(atlas.rows(normals)));
-        let normals = normals.iter().map(|n| Vec3::from(*n).normalize_or_zero().to_array()).collect();
-        Self { points, normals, texels, known }
+        Self { known: texels.known().collect(), texels }
+    }
+
+    /// What was said of all vertices of the uncut surface, of these texels.
+    fn spread(&self, atlas: &Atlas, all: &[[f32; 3]]) -> Vec<[f32; 3]> {
+        let rows = atlas.rows(all);
+        self.known.iter().map(|&k| self.texels.blend(k, &atlas.triangles, &rows)).collect()
     }
 
     /// Values of the known texels in a picture, whose gaps are filled; those of `unknown` places are gaps too.
@@ -44,6 +41,29 @@ impl Places {
         fill_gaps(all.as_flattened_mut(), (self.texels.size, 3), &known);
         all
     }
+}
+
+/// Where texels are, in the source's domain.
+struct Places {
+    known: Known,
+    points: Vec<[f32; 3]>,
+    normals: Vec<[f32; 3]>,
+}
+
+impl Places {
+    /// Of a surface of the domain.
+    fn new(atlas: &Atlas, positions: &[[f32; 3]], normals: &[[f32; 3]]) -> Self {
+        let known = Known::new(atlas);
+        let (points, normals) = (known.spread(atlas, positions), known.spread(atlas, normals));
+        let normals = normals.iter().map(|n| Vec3::from(*n).normalize_or_zero().to_array()).collect();
+        Self { known, points, normals }
+    }
+}
+
+/// Colours [S · S] of a surface whose vertices have colours.
+pub fn painted(atlas: &Atlas, colours: &[[f32; 3]]) -> Vec<[f32; 3]> {
+    let known = Known::new(atlas);
+    known.picture(&known.spread(atlas, colours), |_| false)
 }
 
 /// The mean length of the edges of a surface.
@@ -68,7 +88,7 @@ pub fn baked(
     let places = Places::new(atlas, positions, normals);
     let edge = mean_edge(positions, &atlas.uncut());
     if let Some(colours) = source.skin(&places.points, &places.normals, edge as f32)? {
-        return Ok(places.picture(&colours, |_| false));
+        return Ok(places.known.picture(&colours, |_| false));
     }
     let place = source.place();
     let (mut sums, behind) = (vec![[0.0f32; 4]; places.points.len()], BEHIND * edge * place.scale);
@@ -90,7 +110,7 @@ pub fn baked(
         }
     }
     let colours: Vec<[f32; 3]> = sums.iter().map(|s| [0, 1, 2].map(|c| s[c] / s[3].max(1e-12))).collect();
-    Ok(places.picture(&colours, |k| sums[k][3] <= 0.0))
+    Ok(places.known.picture(&colours, |k| sums[k][3] <= 0.0))
 }
 
 /// Normals [S · S] of a source on a surface of its domain, in the tangent space that glTF viewers make of the scene's mesh:
@@ -110,20 +130,20 @@ pub fn normal_map(
     let (directions, hands): (Vec<[f32; 3]>, Vec<[f32; 3]>) =
         tangents.iter().map(|t| ([t[0], t[1], t[2]], [t[3]; 3])).unzip();
     let fine = source.normals(&places.points)?;
-    let mapped: Vec<[f32; 3]> = places
-        .known
+    let Known { texels, known } = &places.known;
+    let mapped: Vec<[f32; 3]> = known
         .iter()
         .zip(&places.normals)
         .zip(&fine)
         .map(|((&texel, n), fine)| {
             let (n, fine) = (Vec3::from(*n), Vec3::from(*fine));
-            let t = Vec3::from(places.texels.blend(texel, &atlas.triangles, &directions)).normalize_or_zero();
-            let hand = places.texels.blend(texel, &atlas.triangles, &hands)[0];
+            let t = Vec3::from(texels.blend(texel, &atlas.triangles, &directions)).normalize_or_zero();
+            let hand = texels.blend(texel, &atlas.triangles, &hands)[0];
             let b = n.cross(t) * hand;
             let coded = Vec3::new(fine.dot(t), fine.dot(b), fine.dot(n));
             // What faces away from the mesh is not its detail.
             if coded.z > 0.0 { coded.normalize_or_zero().to_array() } else { [0.0, 0.0, 1.0] }
         })
         .collect();
-    Ok(Some(places.picture(&mapped, |_| false)))
+    Ok(Some(places.known.picture(&mapped, |_| false)))
 }

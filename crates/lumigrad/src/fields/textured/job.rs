@@ -1,7 +1,9 @@
 //! Surfaces with textures, as jobs want them.
 
 use super::super::mesh::{self, MeshJob};
+use super::super::place::Place;
 use super::super::source::Source;
+use super::super::surface::Extracted;
 use super::{Photographs, Refit, Textured, atlas, baked, normal_map, refit, scored, visible};
 use crate::run::Summary;
 use crate::{Error, Result};
@@ -24,6 +26,25 @@ pub fn score(photographs: &Photographs, job: &MeshJob, device: &Device, summary:
     Ok(())
 }
 
+/// What photographs see of a surface that lies somewhere in the world, without specks; `None`: nothing.
+///
+/// # Errors
+/// Memory.
+pub fn seen(
+    surface: &Extracted,
+    place: Place,
+    photographs: &Photographs,
+    device: &Device,
+) -> Result<Option<Extracted>> {
+    let world: Vec<[f32; 3]> = surface.positions.iter().map(|&p| place.outwards(p)).collect();
+    let kept = visible(&world, &surface.triangles, photographs, device)?;
+    if kept.triangles.is_empty() {
+        return Ok(None);
+    }
+    let found = surface.kept(kept);
+    Ok(Some(found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Share(SPECK))?)))
+}
+
 /// The surface with its texture, in the world.
 pub fn textured(
     source: &dyn Source,
@@ -38,14 +59,9 @@ pub fn textured(
     let place = source.place();
     let mut found = mesh::found(source, job)?;
     if let Some(photographs) = photographs {
-        let world: Vec<[f32; 3]> = found.positions.iter().map(|&p| place.outwards(p)).collect();
-        let kept = visible(&world, &found.triangles, photographs, device)?;
-        if kept.triangles.is_empty() {
-            let help = "give the photographs that the run was trained on, or choose --appearance texture";
-            return Err(Error::file(source.name(), "the photographs see nothing of the surface", help));
-        }
-        found = found.kept(kept);
-        found = found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Share(SPECK))?);
+        let help = "give the photographs that the run was trained on, or choose --appearance texture";
+        let nothing = || Error::file(source.name(), "the photographs see nothing of the surface", help);
+        found = seen(&found, place, photographs, device)?.ok_or_else(nothing)?;
     }
     let found = mesh::fewer(found, job, summary)?;
     let normals = source.surface_normals(&found.positions, &found.triangles)?;

@@ -8,9 +8,11 @@ mod refit;
 mod tests;
 mod visible;
 
+pub use bake::painted;
 use bake::{baked, normal_map};
-pub use job::{score, textured};
+pub use job::{score, seen, textured};
 pub use photographs::Photographs;
+pub use refit::{Fitted, Target, camera, linear, pictures, shuffled};
 use refit::{Refit, refit, scored};
 use visible::visible;
 
@@ -33,6 +35,7 @@ const BASE: &str = "/materials/0/pbrMetallicRoughness/baseColorTexture";
 const NORMAL: &str = "/materials/0/normalTexture";
 
 /// A surface of the world with pictures on it.
+#[derive(Clone)]
 pub struct Textured {
     /// Vertices before they were cut, [V, 3].
     pub positions: Vec<[f32; 3]>,
@@ -68,25 +71,33 @@ pub fn atlas(positions: &[[f32; 3]], triangles: &[[u32; 3]], size: Option<usize>
     Ok(found?)
 }
 
+/// A scene of one surface whose colours are light.
+///
+/// # Errors
+/// Numbers that are not finite.
+pub fn glowing(data: MeshData) -> Result<Scene> {
+    let mut scene = Scene::new("surface");
+    let name = "surface".to_owned();
+    let material = Material { name, metallic_factor: 0.0, unlit: true, ..Material::default() };
+    let material = scene.add_material(&material)?;
+    let mesh = scene.add_mesh("surface", &[(data, Some(material))])?;
+    scene.add_node(&Node { name: "surface".into(), mesh: Some(mesh), ..Node::default() })?;
+    Ok(scene)
+}
+
 impl Textured {
     /// What a renderer draws: colours are light that is the same from all sides, so that no light is needed.
     ///
     /// # Errors
     /// Numbers that are not finite.
     pub fn scene(&self) -> Result<Scene> {
-        let mut scene = Scene::new("surface");
-        let name = "surface".to_owned();
-        let material = Material { name, metallic_factor: 0.0, unlit: true, ..Material::default() };
-        let material = scene.add_material(&material)?;
-        let data = MeshData {
+        let mut scene = glowing(MeshData {
             positions: self.atlas.rows(&self.positions),
             triangles: self.atlas.triangles.clone(),
             normals: Some(self.atlas.rows(&self.normals)),
             texcoords: Some(self.atlas.uvs.clone()),
             colors: None,
-        };
-        let mesh = scene.add_mesh("surface", &[(data, Some(material))])?;
-        scene.add_node(&Node { name: "surface".into(), mesh: Some(mesh), ..Node::default() })?;
+        })?;
         let texels = |values: &[[f32; 3]]| values.iter().flat_map(|c| [c[0], c[1], c[2], 1.0]).collect::<Vec<f32>>();
         let linear: Vec<[f32; 3]> =
             self.colours.iter().map(|c| c.map(lumigrad_scene::picture::srgb_to_linear)).collect();

@@ -2,9 +2,9 @@
 
 use super::super::dataset::Dataset;
 use crate::guiding::PriorTermKeys;
+use crate::run::Observer;
 use crate::run::job::Kind::*;
 use crate::run::job::job_keys;
-use crate::run::{Event, Observer};
 use crate::volume::Domain;
 use crate::{Error, Result};
 use lumigrad_scene::views::Options;
@@ -45,16 +45,7 @@ impl SpaceKeys {
     /// # Errors
     /// A folder without posed pictures, files that cannot be read.
     pub fn load(&self, data: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
-        observer.event(&Event::Phase("loading".into()));
-        let dataset = Dataset::load(data, &self.options())?;
-        let rolling = dataset.train.iter().filter(|s| s.readout.is_some()).count();
-        if rolling > 0 {
-            let text = format!(
-                "{rolling} pictures have a rolling shutter; their cameras are taken to stand still in the middle of it"
-            );
-            observer.event(&Event::Warning(text));
-        }
-        Ok(dataset)
+        Dataset::load_still(data, &self.options(), observer)
     }
 
     /// How pictures are read.

@@ -1,16 +1,15 @@
 //! The part of space that is trained, with its photographs.
 
 use super::super::dataset::{Dataset, Shot};
-use super::super::views::{over, scores, write_views};
+use super::super::report::beside;
+use super::super::views::scores;
 use super::occupied::Occupied;
 use super::pixels::{Batch, Pixels};
 use super::scene::{Light, Scene};
 use super::{Medium, SpaceKeys, file};
 use crate::Result;
 use crate::fit::drive::Output;
-use crate::fit::frames::picture;
 use crate::guiding::PriorTerm;
-use crate::run::report::Figure;
 use crate::run::{background, fixed};
 use crate::volume::{Domain, March, Rays};
 use lumigrad_core::ops::slice_tensor;
@@ -20,8 +19,6 @@ use lumigrad_splat::{Background, Image};
 
 /// Held-out pictures that are scored while the run goes on.
 const SCORED: usize = 4;
-/// Pictures on the page.
-const SHOWN: usize = 6;
 
 /// Photographs, and where in the space that they show samples lie.
 pub struct Space<'a> {
@@ -207,25 +204,9 @@ impl<'a> Space<'a> {
         output: &mut Output,
     ) -> Result<()> {
         let rendered = self.pictures(medium, values, usize::MAX)?;
-        let scored = self.dataset.scored();
-        let (psnr, ssim) = scores(&rendered, scored, self.background)?;
-        let held_out = if self.dataset.test.is_empty() { "training pictures" } else { "held-out pictures" };
-        output.summary.metric("test_psnr", psnr);
-        let note = format!("{} {held_out}, 8 bits", rendered.len());
-        output.report.figures.push(Figure::new("PSNR", format!("{psnr:.2} dB"), note));
-        output.figure("test_ssim", "SSIM", ssim, 4, "");
         let bytes = file::to_bytes(medium, &self.scene(medium, &self.march), values)?;
         output.summary.metric("model_bytes", bytes.len() as f64);
         output.file(name, &format!("{name}.safetensors"), &bytes)?;
-        write_views(&output.folder.path("views"), self.dataset, &rendered, self.background)?;
-        output.summary.output("views", &output.folder.final_path("views"));
-        let stride = rendered.len().div_ceil(SHOWN).max(1);
-        for (image, shot) in rendered.iter().zip(scored).step_by(stride) {
-            let of = |data: Vec<f32>| picture(image.width, image.height, data);
-            let photograph = over(shot, fixed(self.background));
-            let states = vec![("rendered", of(image.colour.as_flattened().to_vec())), ("photograph", of(photograph))];
-            output.slider(&shot.view.name, String::new(), states)?;
-        }
-        Ok(())
+        beside(self.dataset, &rendered, self.background, output)
     }
 }
