@@ -177,13 +177,9 @@ fn rendered(written: &[PathBuf], settings: &RenderSettings, job: &RenderJob, sum
 
 /// The scene of a run folder.
 fn run_scene(folder: &Path) -> Result<PathBuf> {
-    let scene = folder.join("scene.glb");
-    match scene.is_file() {
-        true => Ok(scene),
-        false => Err(Error::file(
-            folder.display(),
-            "this folder holds no scene.glb, splats.ply or field.safetensors",
-            "give a scene or a run folder",
-        )),
-    }
+    let found = ["scene.glb", "mesh.glb"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let message = "this folder holds no scene.glb, mesh.glb, splats.ply or field.safetensors";
+        Error::file(folder.display(), message, "give a scene or a run folder")
+    })
 }

@@ -15,6 +15,9 @@ use std::path::Path;
 /// Least opacity of a pixel that sees the surface.
 const OPAQUE: f32 = 0.5;
 
+/// Opacity below which Gaussians say nothing of where the surface is: trainings scatter some.
+const FAINT: f32 = 0.05;
+
 /// Splats, of which views see depths: where half of the light is stopped.
 pub struct SplatSource {
     name: String,
@@ -31,12 +34,14 @@ impl SplatSource {
         Self::new(&path.display().to_string(), &load_splats(path)?)
     }
 
-    /// Of Gaussians, in the sphere that nearly all of them are in.
+    /// Of Gaussians, in the sphere that nearly all are in that are not faint.
     ///
     /// # Errors
     /// Gaussians that cannot be drawn.
     pub fn new(name: &str, gaussians: &Gaussians) -> Result<Self> {
-        let (centre, scale) = gaussians.sphere();
+        let least = (FAINT / (1.0 - FAINT)).ln();
+        let seen: Vec<usize> = (0..gaussians.len()).filter(|&k| gaussians.opacity_logits[k] >= least).collect();
+        let (centre, scale) = if seen.is_empty() { gaussians.sphere() } else { gaussians.select(&seen).sphere() };
         let renderer = RefCell::new(Renderer::new(gaussians).map_err(|e| Error::job(e.to_string()))?);
         Ok(Self { name: name.to_owned(), place: Place { centre, scale }, renderer })
     }

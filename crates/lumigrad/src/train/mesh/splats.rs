@@ -9,7 +9,9 @@ use crate::run::background;
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_splat::device::DeviceTrainer;
-use lumigrad_splat::{Gaussians, Kernel, Strategy, Train, TrainOptions, TrainState, Trainer, TrainingPicture};
+use lumigrad_splat::{
+    Background, Gaussians, Kernel, Strategy, Train, TrainOptions, TrainState, Trainer, TrainingPicture,
+};
 use std::sync::Arc;
 
 /// Degree of their harmonics: what is seen of a surface depends a little on where from.
@@ -34,9 +36,11 @@ pub fn trainer(
     });
     let still = |shot: &mut Shot| TrainingPicture { view: camera(&shot.view), ..training(shot, true) };
     let pictures: Arc<[TrainingPicture]> = dataset.train.iter_mut().map(still).collect();
+    // What is transparent must stay empty, whatever the background: depths are taken from the Gaussians.
+    let cut_out = pictures.iter().any(|p| !p.alpha.is_empty());
     let options = TrainOptions {
         seed,
-        background: background(&job.background)?,
+        background: if cut_out { Background::Random } else { background(&job.background)? },
         strategy: Strategy::Mcmc { cap },
         opacity_weight: WEIGHT,
         scale_weight: WEIGHT,

@@ -18,9 +18,9 @@ use lumigrad_scene::Scene;
 use lumigrad_splat::{Background, Gaussians, Image, RenderOptions, Train, TrainState, render_views};
 
 /// Parts of a run at whose ends Gaussians become a shape, and the shape gets its texture.
-const ENDS: [f64; 2] = [0.5, 0.65];
+const ENDS: [f64; 2] = [0.6, 0.75];
 /// How rates fall within a stage.
-const SCHEDULE: Schedule = Schedule::Exponential { end: 0.05 };
+const SCHEDULE: Schedule = Schedule::Exponential { end: 0.1 };
 /// Photographs of a step of the shape, whose surface is made anew for it.
 const VIEWS: usize = 4;
 /// Held-out pictures that are scored while the run goes on.
