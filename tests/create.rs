@@ -10,10 +10,14 @@ const PRIOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/
 const JUDGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/judge.safetensors");
 
 fn create(folder: &Path, more: &[&str]) -> Run {
+    created(folder, "splats", more)
+}
+
+fn created(folder: &Path, what: &str, more: &[&str]) -> Run {
     // A flag is given once: what a test says stands in place of the usual.
     let usual = [["--prior", PRIOR], ["--device", "cpu"]].into_iter().filter(|[flag, _]| !more.contains(flag));
     let usual: Vec<&str> = usual.flatten().collect();
-    Run::new(folder, &[&["create", "splats", "--json"][..], &usual, more].concat())
+    Run::new(folder, &[&["create", what, "--json"][..], &usual, more].concat())
 }
 
 #[test]
@@ -47,6 +51,30 @@ fn a_creation_is_the_same_for_any_threads_and_goes_on_from_its_checkpoint() {
     let run = create(folder.path(), &[&arguments[..], &["--threads", "2", "-o", "2", "--resume"]].concat());
     assert_eq!((run.code, run.json()["iterations"].as_u64()), (0, Some(6)), "{}", run.err);
     assert!(file("1") == file("2"));
+}
+
+#[test]
+fn noise_becomes_a_mesh_with_a_texture() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--judge", JUDGE, "--subject", "mug", "--iterations", "200", "--splats", "600", "-o", "mug"];
+    let more = ["--resolution", "24", "--texture-size", "128"];
+    let run = created(folder.path(), "mesh", &[&arguments[..], &more].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let metric = |name: &str| run.json()["metrics"][name].as_f64().unwrap();
+    assert!(metric("recognised") >= 0.9 && metric("recognised_without") <= 0.35, "{}", run.out);
+    assert_eq!((metric("watertight"), metric("manifold")), (1.0, 1.0), "{}", run.out);
+    let file = || fs::read(folder.path().join("mug/mesh.glb")).unwrap();
+    let mesh = file();
+    let scene = lumigrad::files::load_scene(&folder.path().join("mug/mesh.glb")).unwrap();
+    assert!(scene.materials()[0].base_color_texture.is_some());
+    // All steps are done: the Gaussians, their surface and what became of it are read back, and nothing changes.
+    let run = created(folder.path(), "mesh", &[&arguments[..], &more, &["--resume"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(file() == mesh, "resuming changed the mesh");
+    // Before there is a surface there are the Gaussians, and a word.
+    let run = created(folder.path(), "mesh", &["--subject", "mug", "--seconds", "0.001", "-o", "early"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains("there is no mesh yet") && folder.path().join("early/splats.ply").exists(), "{}", run.out);
 }
 
 #[test]
@@ -93,5 +121,14 @@ fn what_cannot_be_created_is_said_before_anything_runs() {
         assert!(run.code == 1 || run.code == 2, "{arguments:?}: {} {}", run.code, run.err);
         assert!(run.err.contains(expected) || run.out.contains(expected), "{arguments:?}: {}{}", run.out, run.err);
         assert!(!folder.path().join("out").exists(), "{arguments:?}");
+    }
+    for (arguments, expected) in [
+        (["--coarse", "1.5"], "no part of the steps"),
+        (["--resolution", "1000000"], "a coarser grid"),
+        (["--splats", "1000000000000"], "fewer Gaussians"),
+    ] {
+        let run = created(folder.path(), "mesh", &[&["--subject", "mug", "-o", "out"][..], &arguments].concat());
+        assert!(run.code == 1 || run.code == 2, "{arguments:?}: {} {}", run.code, run.err);
+        assert!(run.err.contains(expected) || run.out.contains(expected), "{arguments:?}: {}{}", run.out, run.err);
     }
 }

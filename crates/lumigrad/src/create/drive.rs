@@ -53,7 +53,7 @@ pub fn drive(
     let mut told = Told { side: plan.side, directions: around.clone(), ..Default::default() };
     let (mut first, mut spent) = (0, 0.0);
     if let Some(found) = if job.resume { saves.latest(&place, &fingerprint)? } else { None } {
-        model.learnt_mut().restore(&found)?;
+        model.restore(&found)?;
         first = found.step as usize;
         spent = found.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
         restore_student(&mut distiller, &found, &device)?;
@@ -78,6 +78,9 @@ pub fn drive(
         let progress = budget.progress(step, spent);
         if told.due(progress, &MOMENTS) {
             told.moments.push((step, shown(&model.renders(&around, plan.side)?)?));
+        }
+        if model.refine(progress)? {
+            good = model.learnt().arrays.clone();
         }
         let begun = Instant::now();
         let directions = plan.directions(seed, step as u64, job.batch);
@@ -112,7 +115,7 @@ pub fn drive(
                         model.damp(factor)?;
                     }
                 }
-                let factor = slower * 0.1f64.powf(progress);
+                let factor = slower * 0.1f64.powf(model.share(progress));
                 model.learnt_mut().step(recorded, guided.cotangent, factor)?;
                 if verdict == Verdict::Fine && step.is_multiple_of(KEPT_EVERY) {
                     good = model.learnt().arrays.clone();
@@ -181,7 +184,7 @@ fn checkpoint(
 ) -> Result<Checkpoint> {
     let mut out = Checkpoint { step: step as u64, seed, job: job.into(), ..Default::default() };
     out.facts.insert("seconds".into(), seconds.to_string());
-    model.learnt().save(&mut out)?;
+    model.save(&mut out)?;
     for (k, (name, tensor)) in distiller.student().map(|s| s.state()).unwrap_or_default().into_iter().enumerate() {
         out.facts.insert(format!("student.{k:05}"), name);
         out.insert(format!("student.{k:05}"), tensor.shape(), Array::F64(tensor.to_f64_vec()?));

@@ -58,14 +58,40 @@ job_keys! {
 }
 
 job_keys! {
-    /// Create Gaussian splats that a prior takes for what it knows: from noise, by score distillation.
-    CreateSplatsJob {
-        include create: CreateKeys;
+    /// Keys of Gaussians that are pulled.
+    CloudKeys {
         /// Gaussians.
         splats: usize, Count(1), default "1200";
         /// Rate of means, metres a step at the start; it falls to a tenth. Others follow it.
         rate: f64, Amount, default "0.01";
         /// Weight of opacity: Gaussians that no view needs fade.
         opacity_weight: f64, Amount, default "0.02";
+    }
+}
+
+job_keys! {
+    /// Create Gaussian splats that a prior takes for what it knows: from noise, by score distillation.
+    CreateSplatsJob {
+        include create: CreateKeys;
+        include cloud: CloudKeys;
+    }
+}
+
+job_keys! {
+    /// Create a mesh with a texture that a prior takes for what it knows, by score distillation: Gaussians from noise, then a
+    /// signed distance grid of what they show, through FlexiCubes and the rasteriser.
+    CreateMeshJob {
+        include create: CreateKeys;
+        include cloud: CloudKeys;
+        /// Part of the steps after which the Gaussians become a surface.
+        coarse: f64, Amount, default "0.5";
+        /// Cells along the longest side of the signed distance grid.
+        resolution: usize, Count(8), default "32";
+        /// Factor of the rates of the grid; they fall to a tenth.
+        surface_rate: f64, Amount, default "0.3";
+        /// Weight of the part of the pictures that the surface covers: what no view needs is taken away.
+        cover_weight: f64, Amount, default "5.0";
+        /// Rows and columns of the texture. Without it what suits the number of triangles.
+        texture_size: Option<usize>, Count(16), example "512";
     }
 }

@@ -64,15 +64,24 @@ impl Learnt {
         self.adam = Adam::new(self.adam.groups().to_vec());
     }
 
+    /// Writes arrays into a checkpoint.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn save_arrays(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        for (group, array) in self.adam.groups().iter().zip(&self.arrays) {
+            let values = Array::F32(array.to_vec::<f32>()?);
+            checkpoint.insert(format!("model.{}", group.name), array.shape(), values);
+        }
+        Ok(())
+    }
+
     /// Writes arrays and optimiser into a checkpoint.
     ///
     /// # Errors
     /// Those of the device.
     pub fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        for (group, array) in self.adam.groups().iter().zip(&self.arrays) {
-            let values = Array::F32(array.to_vec::<f32>()?);
-            checkpoint.insert(format!("model.{}", group.name), array.shape(), values);
-        }
+        self.save_arrays(checkpoint)?;
         let (steps, moments) = self.adam.state();
         checkpoint.facts.insert("adam".into(), steps.to_string());
         for (name, moment) in moments {
@@ -81,15 +90,24 @@ impl Learnt {
         Ok(())
     }
 
-    /// Takes up a checkpoint.
+    /// Takes up the arrays of a checkpoint.
     ///
     /// # Errors
     /// Arrays that are missing or of another size.
-    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    pub fn restore_arrays(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         for (group, array) in self.adam.groups().iter().zip(&mut self.arrays) {
             let data = checkpoint.f32(&format!("model.{}", group.name), array.shape())?;
             *array = Tensor::from_slice(&self.device, data, array.shape())?;
         }
+        Ok(())
+    }
+
+    /// Takes up arrays and optimiser of a checkpoint.
+    ///
+    /// # Errors
+    /// Arrays that are missing or of another size.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.restore_arrays(checkpoint)?;
         let steps = checkpoint.facts.get("adam").and_then(|s| s.parse().ok());
         let steps = steps.ok_or_else(|| Error::job("the checkpoint does not tell the optimiser's steps"))?;
         let device = self.device.clone();

@@ -1,12 +1,13 @@
 //! The `create` commands: things that nobody photographed, pulled from noise towards what a prior knows.
 //!
-//! [`splats()`] pulls Gaussians. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
+//! [`splats()`] pulls Gaussians, [`mesh()`] a surface. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
 
 mod cameras;
 mod drive;
 mod judge;
 mod keys;
 mod learnt;
+mod mesh;
 mod model;
 mod plan;
 mod report;
@@ -14,12 +15,17 @@ mod splats;
 
 pub use cameras::{camera, ring};
 pub use judge::{Judge, NONE};
-pub use keys::CreateSplatsJob;
+pub use keys::{CreateMeshJob, CreateSplatsJob};
+pub use mesh::mesh;
 pub use splats::splats;
 
 use crate::fit::Fit;
 
-/// The command.
+/// The commands.
+pub const MESH: Fit =
+    Fit { name: "create mesh", about: CreateMeshJob::ABOUT[0], positional: &[], keys: CreateMeshJob::keys, run: mesh };
+
+/// Gaussians.
 pub const SPLATS: Fit = Fit {
     name: "create splats",
     about: CreateSplatsJob::ABOUT[0],

@@ -2,7 +2,7 @@
 
 use super::learnt::{Learnt, Recorded};
 use crate::Result;
-use crate::run::{RunFolder, Summary};
+use crate::run::{Checkpoint, RunFolder, Summary};
 use lumigrad_core::{Tape, Tensor, Var};
 use lumigrad_guidance::View as Direction;
 
@@ -26,6 +26,35 @@ pub trait Model {
     /// # Errors
     /// Those of the device.
     fn damp(&mut self, factor: f64) -> Result<()>;
+
+    /// Becomes something finer, whose arrays are others, where the time for it has come: true.
+    ///
+    /// # Errors
+    /// What it is gives nothing finer.
+    fn refine(&mut self, _progress: f64) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// How much of the time of its present arrays is over, from 0 to 1, when so much of the run is done.
+    fn share(&self, progress: f64) -> f64 {
+        progress
+    }
+
+    /// Writes its state into a checkpoint.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        self.learnt().save(checkpoint)
+    }
+
+    /// Takes up a checkpoint.
+    ///
+    /// # Errors
+    /// Arrays that are missing or of another size.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.learnt_mut().restore(checkpoint)
+    }
 
     /// Writes the result; tells what the files are.
     ///

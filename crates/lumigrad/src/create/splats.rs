@@ -2,7 +2,7 @@
 
 use super::cameras::camera;
 use super::drive::drive;
-use super::keys::CreateSplatsJob;
+use super::keys::{CloudKeys, CreateKeys, CreateSplatsJob};
 use super::learnt::Learnt;
 use super::model::Model;
 use super::plan::Plan;
@@ -37,17 +37,13 @@ const PIXEL_BYTES: u64 = 400;
 pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: CreateSplatsJob = document.parse()?;
     let mut model = |plan: &Plan, device: &Device| -> Result<Box<dyn Model>> {
-        let (views, pixels) = (job.create.batch as u64, (plan.side * plan.side) as u64);
-        let needed = (job.splats as u64).saturating_mul(SPLAT_BYTES.saturating_mul(views.saturating_add(2)));
-        let needed = needed.saturating_add(views.saturating_mul(pixels.saturating_mul(PIXEL_BYTES)));
-        require_memory(needed, "--splats", "fewer Gaussians (--splats) or views per step (--batch)")?;
-        Ok(Box::new(Cloud::new(&job, device)?))
+        Ok(Box::new(Cloud::new(&job.cloud, &job.create, plan.side, device)?))
     };
     drive("create splats", &job.create, document, &mut model, stop, observer)
 }
 
 /// Gaussians.
-struct Cloud {
+pub struct Cloud {
     learnt: Learnt,
     /// Weight of the sum of opacities.
     opacity_weight: f64,
@@ -55,8 +51,15 @@ struct Cloud {
 
 impl Cloud {
     /// Grey noise: means even in a ball, sizes so that all of them fill it about once.
-    fn new(job: &CreateSplatsJob, device: &Device) -> Result<Self> {
-        let (n, key) = (job.splats, random::hash(job.create.common.seed, 21));
+    ///
+    /// # Errors
+    /// More memory than there is.
+    pub fn new(job: &CloudKeys, create: &CreateKeys, side: usize, device: &Device) -> Result<Self> {
+        let (views, pixels) = (create.batch as u64, (side * side) as u64);
+        let needed = (job.splats as u64).saturating_mul(SPLAT_BYTES.saturating_mul(views.saturating_add(2)));
+        let needed = needed.saturating_add(views.saturating_mul(pixels.saturating_mul(PIXEL_BYTES)));
+        require_memory(needed, "--splats", "fewer Gaussians (--splats) or views per step (--batch)")?;
+        let (n, key) = (job.splats, random::hash(create.common.seed, 21));
         let point = |i: usize| -> [f32; 3] {
             // The first of a row of candidates that is in the ball.
             let candidate = |t: u64| [0, 1, 2].map(|k| 2.0 * random::uniform(key, (i as u64 * 64 + t) * 3 + k) - 1.0);
@@ -83,6 +86,14 @@ impl Cloud {
         groups[3].bounds = (-8.0, 8.0);
         groups[4].bounds = (-1.9, 1.9);
         Ok(Self { learnt: Learnt::new(arrays, groups, device), opacity_weight: job.opacity_weight / n as f64 })
+    }
+
+    /// The Gaussians on the host.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn gaussians(&self) -> Result<Gaussians> {
+        Ok(GaussianVars::from_all(self.learnt.vars()).gaussians(KERNEL)?)
     }
 }
 
@@ -125,7 +136,7 @@ impl Model for Cloud {
     }
 
     fn write(&self, folder: &RunFolder, summary: &mut Summary) -> Result<Vec<(&'static str, &'static str)>> {
-        let gaussians = GaussianVars::from_all(self.learnt.vars()).gaussians(KERNEL)?;
+        let gaussians = self.gaussians()?;
         summary.metric("n_splats", gaussians.len() as f64);
         let file = formats::write(Path::new("splats.ply"), &gaussians).map_err(|e| Error::job(e.message))?;
         folder.write("splats.ply", &file)?;

@@ -70,6 +70,7 @@ pub const FITS: &[Fit] = &[
     crate::train::voxels::FIT,
     crate::texture::TEXTURE,
     crate::edit::EDIT,
+    crate::create::MESH,
     crate::create::SPLATS,
     crate::prior::TRAIN,
     crate::bench::QUALITY,

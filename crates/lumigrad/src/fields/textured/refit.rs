@@ -52,7 +52,10 @@ pub fn camera(view: &View, positions: &[[f32; 3]], device: &Device) -> Result<Ca
 }
 
 /// The picture of a view: display-encoded colours over black, and alpha, [H, W, 4].
-fn picture(frame: &Frame, view: &View, positions: &[[f32; 3]], device: &Device) -> Result<Var> {
+///
+/// # Errors
+/// Memory.
+pub fn picture(frame: &Frame, view: &View, positions: &[[f32; 3]], device: &Device) -> Result<Var> {
     let image = frame.render(&camera(&doubled(view), positions, device)?)?.image;
     let (h, w, n) = (view.height, view.width, SAMPLES);
     let rows = image.reshape(&[h, n, n * w * 4])?.mean_axis(1)?;

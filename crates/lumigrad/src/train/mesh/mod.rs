@@ -7,6 +7,9 @@ mod splats;
 mod task;
 mod texture;
 
+pub use shape::{Shape, fused};
+pub use texture::unwrapped;
+
 use super::dataset::{self, Dataset};
 use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, RunKeys, given};

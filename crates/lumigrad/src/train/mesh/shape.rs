@@ -12,7 +12,7 @@ use lumigrad_core::ops::concat;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::Parameter;
 use lumigrad_geometry::{Bvh, Cut, FlexiSurface, Keep, SampleGrid, Subset};
-use lumigrad_raster::{Bindings, Options, Renderer};
+use lumigrad_raster::{Bindings, Frame, Options, Renderer};
 use lumigrad_scene::picture::srgb_to_linear;
 use lumigrad_scene::{MeshData, Scene};
 use lumigrad_splat::Gaussians;
@@ -136,6 +136,25 @@ impl Shape {
     /// # Errors
     /// The surface has vanished.
     pub fn loss(&self, parameters: &[Var], targets: &[&Target], background: [f32; 3], progress: f64) -> Result<Var> {
+        let (distance, kept) = self.seen(parameters, progress, |frame, positions| {
+            let each = targets.iter().map(|target| target.difference(frame, positions, background));
+            let each = each.map(|one| one?.reshape(&[1]).map_err(Error::from)).collect::<Result<Vec<_>>>()?;
+            Ok(concat(&each.iter().collect::<Vec<_>>(), 0)?.mean()?)
+        })?;
+        Ok(distance.add(&kept)?)
+    }
+
+    /// What is seen of the surface in frames of it, whose vertices are about where the second argument says, and the loss that
+    /// keeps it in shape when so much of the stage is done.
+    ///
+    /// # Errors
+    /// The surface has vanished.
+    pub fn seen<T>(
+        &self,
+        parameters: &[Var],
+        progress: f64,
+        look: impl FnOnce(&Frame, &[[f32; 3]]) -> Result<T>,
+    ) -> Result<(T, Var)> {
         let (arrays, logits) = parameters.split_at(3);
         let surface = self.flexible.surface(arrays, Cut::Centres)?;
         let positions = rows(&surface.positions)?;
@@ -147,13 +166,8 @@ impl Shape {
         let mut bindings = Bindings::new();
         bindings.bind(format!("{MESH}/POSITION"), surface.positions.clone());
         bindings.bind(format!("{MESH}/COLOR_0"), linear(&self.colours(&logits[0], &surface)?)?);
-        let frame = renderer.frame(&bindings)?;
-        let mut loss = self.flexible.loss(&surface, arrays, progress)?;
-        for target in targets {
-            let one = target.difference(&frame, &renderer.geometry().host_positions, background)?;
-            loss = loss.add(&one.scale(1.0 / targets.len() as f64)?)?;
-        }
-        Ok(loss)
+        let found = look(&renderer.frame(&bindings)?, &renderer.geometry().host_positions)?;
+        Ok((found, self.flexible.loss(&surface, arrays, progress)?))
     }
 
     /// The surface without its specks, with colours.
