@@ -37,7 +37,8 @@ fn each_stage_is_nearer_to_photographs_and_shape_than_the_one_before() {
     photographs(folder.path(), 16);
     let found = train(folder.path(), &["--device", "cpu", "--iterations", "600", "--out", "run"]);
     let [fused, optimised, test] = ["fused_psnr", "optimised_psnr", "test_psnr"].map(|name| metric(&found, name));
-    assert!(optimised > fused + 2.0 && test > optimised + 1.0 && test > 24.0, "{found}");
+    // 15.6, 27.3 and 28.9 dB.
+    assert!(optimised > fused + 5.0 && test > optimised + 0.7 && test > 26.0, "{found}");
     // The photographs are of a ball of radius 1.
     let globe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/globe.glb");
     let [fused, optimised] = ["fused", "optimised"].map(|stage| {
@@ -46,7 +47,8 @@ fn each_stage_is_nearer_to_photographs_and_shape_than_the_one_before() {
         assert_eq!(run.code, 0, "{}", run.err);
         metric(&run.json(), "chamfer_percent")
     });
-    assert!(optimised < 0.5 * fused && optimised < 1.0, "chamfer {fused} %, then {optimised} %");
+    // 3.7 and 0.67 % of the diagonal.
+    assert!(optimised < 0.4 * fused && optimised < 1.0, "chamfer {fused} %, then {optimised} %");
     for file in ["mesh.glb", "stages/splats.ply", "report.html", "metrics.json", "job.toml", "checkpoint.safetensors"] {
         assert!(folder.path().join("run").join(file).is_file(), "{file}");
     }

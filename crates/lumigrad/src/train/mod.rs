@@ -3,6 +3,7 @@
 mod dataset;
 pub mod field;
 pub mod mesh;
+mod photos;
 pub(crate) mod radiance;
 mod report;
 mod splats;
@@ -12,6 +13,7 @@ pub(crate) mod views;
 pub mod voxels;
 
 pub(crate) use dataset::{Dataset, Shot, bilinear, name};
+pub use photos::PhotoKeys;
 pub use radiance::SpaceKeys;
 pub use splats::splats;
 pub(crate) use views::{camera, scores};

@@ -56,9 +56,10 @@ const ITERATIONS: usize = 5000;
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainFieldJob = document.parse()?;
     let device = Device::from_name(&job.fit.run.common.device)?;
-    let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
+    let data =
+        given(&job.space.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train field DIR")?;
     let field = radiance(&job)?;
-    let dataset = job.space.load(&data, observer)?;
+    let dataset = job.space.photos.load(&data, observer)?;
     let (domain, march) = place(&job, &dataset)?;
     let space = Space::new(&job.space, &dataset, (domain, march), (job.fit.run.common.seed, &device))?;
     let name = dataset::name(&data).unwrap_or_else(|| "field".into());

@@ -10,7 +10,8 @@ mod texture;
 pub use shape::{Shape, fused};
 pub use texture::unwrapped;
 
-use super::dataset::{self, Dataset};
+use super::dataset;
+use super::photos::PhotoKeys;
 use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, RunKeys, given};
 use crate::run::job::Kind::*;
@@ -20,8 +21,6 @@ use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tensor};
 use lumigrad_field::{Parameter, Rates};
 use lumigrad_optim::Schedule;
-use lumigrad_scene::views::Options;
-use std::path::PathBuf;
 use task::Mesher;
 
 job_keys! {
@@ -29,14 +28,7 @@ job_keys! {
     /// texture are optimised through the rasteriser.
     TrainMeshJob {
         include run: RunKeys;
-        /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
-        data: Option<PathBuf>, Path, example "\"photos\"";
-        /// Reduce pictures to 1/N of the size in their camera file.
-        downscale: Option<usize>, Count(1), example "2";
-        /// Bound of the longer side of pictures, pixels.
-        max_size: Option<usize>, Count(1), example "800";
-        /// What stands behind the scene and transparent pictures: white, black, random (for the Gaussians) or R,G,B.
-        background: String, Text, default "\"black\"";
+        include photos: PhotoKeys;
         /// Most Gaussians of the first stage.
         max_splats: usize, Count(1), default "10000";
         /// Cells along the longest side of the signed distance grid.
@@ -60,14 +52,13 @@ const FINEST: usize = 512;
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainMeshJob = document.parse()?;
     let device = Device::from_name(&job.run.common.device)?;
-    let data = given(&job.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train mesh DIR")?;
+    let data = given(&job.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train mesh DIR")?;
     let (n, flag, help) = (job.resolution, "--resolution", "choose a coarser grid");
     if n > FINEST {
         return Err(Error::usage(flag, format!("{n}, expected at most {FINEST}"), help));
     }
     require_memory((n as u64).pow(3) * CELL_BYTES, flag, help)?;
-    let options = Options { downscale: job.downscale, max_size: job.max_size, hdr: false };
-    let dataset = Dataset::load_still(&data, &options, observer)?;
+    let dataset = job.photos.load(&data, observer)?;
     let name = dataset::name(&data).map_or("mesh".into(), |n| format!("{n}-mesh"));
     let mut task = Mesher::new(&job, dataset, &device)?;
     let setup = Setup {

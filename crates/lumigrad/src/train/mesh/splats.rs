@@ -40,7 +40,7 @@ pub fn trainer(
     let cut_out = pictures.iter().any(|p| !p.alpha.is_empty());
     let options = TrainOptions {
         seed,
-        background: if cut_out { Background::Random } else { background(&job.background)? },
+        background: if cut_out { Background::Random } else { background(&job.photos.background)? },
         strategy: Strategy::Mcmc { cap },
         opacity_weight: WEIGHT,
         scale_weight: WEIGHT,

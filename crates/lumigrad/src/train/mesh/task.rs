@@ -65,7 +65,7 @@ impl<'a> Mesher<'a> {
     pub fn new(job: &'a TrainMeshJob, mut dataset: Dataset, device: &Device) -> Result<Self> {
         let stage = Stage::Splats(splats::trainer(job, &mut dataset, None, device)?);
         let targets = dataset.train.iter().map(|s| Target::new(s, device)).collect::<Result<Vec<_>>>()?;
-        let photographs = Photographs { dataset, background: fixed(background(&job.background)?) };
+        let photographs = Photographs { dataset, background: fixed(background(&job.photos.background)?) };
         let device = device.clone();
         Ok(Self { job, photographs, targets, device, progress: 0.0, stage, gaussians: None, fused: None })
     }
@@ -214,6 +214,7 @@ impl Task for Mesher<'_> {
 
     fn state(&self) -> Vec<(&'static str, Vec<f32>)> {
         let surface = |names: [&'static str; 3], s: &Extracted| {
+            // Numbers of vertices by their bits: all of them, whatever a float can count to.
             let triangles = s.triangles.as_flattened().iter().map(|v| f32::from_bits(*v)).collect();
             let colours = s.colours.as_deref().unwrap_or_default().as_flattened().to_vec();
             names.into_iter().zip([s.positions.as_flattened().to_vec(), triangles, colours]).collect::<Vec<_>>()

@@ -1,27 +1,18 @@
 //! Keys of trainings of media.
 
 use super::super::dataset::Dataset;
+use super::super::photos::PhotoKeys;
 use crate::guiding::PriorTermKeys;
-use crate::run::Observer;
 use crate::run::job::Kind::*;
 use crate::run::job::job_keys;
 use crate::volume::Domain;
 use crate::{Error, Result};
-use lumigrad_scene::views::Options;
-use std::path::{Path, PathBuf};
 
 job_keys! {
     /// Keys of photographs, and of the part of space that is modelled.
     SpaceKeys {
+        include photos: PhotoKeys;
         include prior: PriorTermKeys;
-        /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
-        data: Option<PathBuf>, Path, example "\"photos\"";
-        /// Reduce pictures to 1/N of the size in their camera file.
-        downscale: Option<usize>, Count(1), example "2";
-        /// Bound of the longer side of pictures, pixels.
-        max_size: Option<usize>, Count(1), example "800";
-        /// What stands behind the scene and transparent pictures: white, black, random or R,G,B.
-        background: String, Text, default "\"black\"";
         /// bounded: all is in a box around what the cameras look at; unbounded: space around the box is contracted into it.
         /// auto: bounded where pictures have alpha or masks.
         scene_type: String, Choice(&["auto", "bounded", "unbounded"]), default "\"auto\"";
@@ -40,19 +31,6 @@ job_keys! {
 }
 
 impl SpaceKeys {
-    /// The photographs, with a warning of what rays do not follow.
-    ///
-    /// # Errors
-    /// A folder without posed pictures, files that cannot be read.
-    pub fn load(&self, data: &Path, observer: &mut dyn Observer) -> Result<Dataset> {
-        Dataset::load_still(data, &self.options(), observer)
-    }
-
-    /// How pictures are read.
-    pub fn options(&self) -> Options {
-        Options { downscale: self.downscale, max_size: self.max_size, hdr: false }
-    }
-
     /// What part of the world is modelled.
     ///
     /// # Errors

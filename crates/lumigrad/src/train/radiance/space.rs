@@ -60,7 +60,7 @@ impl<'a> Space<'a> {
             "auto" => !march.unbounded,
             chosen => chosen == "silhouette",
         };
-        let (pixels, background) = (Pixels::new(dataset, silhouettes)?, background(&keys.background)?);
+        let (pixels, background) = (Pixels::new(dataset, silhouettes)?, background(&keys.photos.background)?);
         let (distortion, samples) = (keys.distortion_weight, keys.samples_per_step);
         // What is cut out by masks is opaque, and outside of silhouettes is nothing: over a fixed background neither shows.
         let masked = |s: &Shot| !s.mask.is_empty() && s.alpha.is_empty();

@@ -52,8 +52,9 @@ const NEAREST: f64 = 0.05;
 
 pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let device = Device::from_name(&job.run.common.device)?;
-    let data = given(&job.space.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
-    let dataset = job.space.load(&data, observer)?;
+    let data =
+        given(&job.space.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
+    let dataset = job.space.photos.load(&data, observer)?;
     let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
     let mut task = Dvgo::new(job, &dataset, &device)?;
     let setup = Setup {
