@@ -146,7 +146,8 @@ pub fn render(
     };
     if device.is_cpu() {
         let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
-        let needed = super::memory::render_bytes(scene, pixels, !settings.aov.is_empty());
+        let needed =
+            super::memory::render_bytes(scene, pixels, !settings.aov.is_empty(), !settings.materials.is_empty());
         let help = "render smaller pictures (--size), leave out --aov, or give the scene smaller textures";
         super::require_memory(needed, scene.file(), help)?;
     }

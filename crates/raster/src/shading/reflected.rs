@@ -24,18 +24,19 @@ pub trait Brdf: Debug + Send + Sync {
 
 /// Numbers of a point that is lit: position, unit normal, unit vector towards the viewer, occlusion (1 = open).
 pub const POINT: usize = 10;
-/// Directions that stand for an environment, spread evenly.
-const DIRECTIONS: usize = 256;
-/// Roughness of the lobe that the environment is blurred by around each of them: about as wide as they are apart.
-const BLUR: f64 = 0.3;
+/// Half vectors that an environment is seen by, their spread (α of a GGX distribution, broad enough for what is dull and
+/// dense enough for lobes of a tenth of a radian).
+const HALVES: usize = 256;
+const SPREAD: f64 = 0.5;
 
 impl LightingVars {
     /// Radiance that points [N, [`POINT`]] reflect towards the viewer by a BRDF, linear RGB, [N, 3]; no shadows.
     ///
-    /// Lights are exact. An environment is the sum of 256 directions, each with the mean of what is around it: lobes
-    /// narrower than these are apart (0.2 rad) show them one by one. **Gradients**: to points, lights, environment, and
-    /// through the BRDF. **Cost**: the BRDF is evaluated once per point and light, and 256 times for an environment; all of
-    /// that is kept where it is recorded.
+    /// Lights are exact. Of an environment 256 directions are seen, more of them near the mirrored one, each with the mean of
+    /// what is about it: lobes narrower than 0.1 rad are too bright or too dark. The directions turn with normal and view, so
+    /// that errors change as slowly as these do. **Gradients**: to points, lights, environment, and through the BRDF.
+    /// **Cost**: the BRDF is evaluated once per point and light, and 256 times for an environment; all of that is kept where
+    /// it is recorded.
     ///
     /// # Errors
     /// Points of another shape; what the BRDF fails at, or gives in another shape.
@@ -69,14 +70,20 @@ impl LightingVars {
             let map = Map::cached("raster/from around", |m| {
                 let point = m.item::<POINT>("points");
                 let tables = EnvironmentTables::declare(m);
-                let direction: [Expr; 3] = std::array::from_fn(|_| m.param());
-                let share = point[POINT - 1] * (4.0 * PI / DIRECTIONS as f64);
-                let irradiance = vector::scale(tables.specular(direction, BLUR.into()), share);
+                let (half, share): ([Expr; 3], Expr) = (std::array::from_fn(|_| m.param()), m.param());
+                let (normal, view) = (three(&point, 3), three(&point, 6));
+                let half = about(normal, view, half);
+                let cosine = vector::dot(view, half);
+                let direction = vector::sub(vector::scale(half, 2.0 * cosine), view);
+                // Solid angle of this one's share; behind the half vector there is nothing.
+                let solid = share * 4.0 * cosine.max(0.0);
+                let blur = (solid.max(1e-6) * (1.0 / (2.0 * PI))).sqrt().sqrt();
+                let irradiance = vector::scale(tables.specular(direction, blur), solid * point[POINT - 1]);
                 arriving(m, &point, direction, irradiance);
             });
             let inputs: Vec<&Var> = [points].into_iter().chain(environment.inputs()).collect();
-            for k in 0..DIRECTIONS {
-                let call = CallParams { real: spread(k, DIRECTIONS).to_vec(), ..Default::default() };
+            for k in 0..HALVES {
+                let call = CallParams { real: half_vector(k).to_vec(), ..Default::default() };
                 add(map.apply_with(&inputs, call)?)?;
             }
         }
@@ -99,11 +106,27 @@ fn arriving(m: &mut Builder, point: &[Expr; POINT], direction: [Expr; 3], irradi
     m.output("arriving", &vector::scale(irradiance, lit.select(cosine, 0.0)));
 }
 
-/// Number k of n unit vectors that share the sphere about evenly: equal heights, turns by the golden section.
-fn spread(k: usize, n: usize) -> [f64; 3] {
-    let y = 1.0 - (2 * k + 1) as f64 / n as f64;
-    let (r, turn) = ((1.0 - y * y).sqrt(), k as f64 * PI * (3.0 - 5f64.sqrt()));
-    [r * turn.cos(), y, r * turn.sin()]
+/// A vector that is known where z is the normal and the view is above x.
+fn about(normal: [Expr; 3], view: [Expr; 3], [x, y, z]: [Expr; 3]) -> [Expr; 3] {
+    let flat = vector::sub(view, vector::scale(normal, vector::dot(view, normal)));
+    // Seen from straight above, any turn will do.
+    let upright = vector::dot(flat, flat).less(1e-8);
+    let lies = normal[0].abs().less(0.9);
+    let axis = [lies.select(1.0, 0.0), lies.select(0.0, 1.0), 0.0.into()];
+    let other = vector::cross(normal, axis);
+    let along = vector::normalize(std::array::from_fn(|k| upright.select(other[k], flat[k])));
+    let aside = vector::cross(normal, along);
+    std::array::from_fn(|k| x * along[k] + y * aside[k] + z * normal[k])
+}
+
+/// Half vector k above z, drawn as GGX has them and spread evenly, and its share 1/(n·p) of the solid angle of half vectors.
+fn half_vector(k: usize) -> [f64; 4] {
+    let u = (k as f64 + 0.5) / HALVES as f64;
+    let square = SPREAD * SPREAD;
+    let z = ((1.0 - u) / (1.0 + (square - 1.0) * u)).sqrt();
+    let (r, turn) = ((1.0 - z * z).sqrt(), k as f64 * PI * (3.0 - 5f64.sqrt()));
+    let density = square * z / (PI * (1.0 + (square - 1.0) * z * z).powi(2));
+    [r * turn.cos(), r * turn.sin(), z, 1.0 / (HALVES as f64 * density)]
 }
 
 #[cfg(test)]
@@ -111,16 +134,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directions_share_the_sphere_evenly() {
-        // Against the integrals of x, x² and max(n·x, 0) over the sphere.
-        let all: Vec<[f64; 3]> = (0..DIRECTIONS).map(|k| spread(k, DIRECTIONS)).collect();
-        let mean = |f: &dyn Fn(&[f64; 3]) -> f64| all.iter().map(f).sum::<f64>() / DIRECTIONS as f64;
-        for axis in 0..3 {
-            assert!(mean(&|d| d[axis]).abs() < 1e-3 && (mean(&|d| d[axis] * d[axis]) - 1.0 / 3.0).abs() < 1e-3);
-        }
-        for n in [[0.0, 1.0, 0.0], [0.6, 0.0, 0.8], [-0.48, 0.6, 0.64]] {
-            let cosine = |d: &[f64; 3]| (0..3).map(|k| n[k] * d[k]).sum::<f64>().max(0.0);
-            assert!((4.0 * mean(&cosine) - 1.0).abs() < 0.01, "{n:?}: {}", 4.0 * mean(&cosine));
+    fn half_vectors_share_the_hemisphere() {
+        // ∫ cos over the hemisphere is π; its shares are those of the distribution.
+        let sum: f64 = (0..HALVES).map(|k| half_vector(k)[2] * half_vector(k)[3]).sum();
+        assert!((sum / PI - 1.0).abs() < 0.01, "{sum}");
+        for k in 0..HALVES {
+            let [x, y, z, _] = half_vector(k);
+            assert!((x * x + y * y + z * z - 1.0).abs() < 1e-12 && z > 0.0);
         }
     }
 }
