@@ -116,6 +116,7 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     // A run of splats or of a scene has no field.
     if let Some(field) = lumigrad::fields::find(&model) {
         only_splats(&job)?;
+        only_scenes(&job)?;
         let settings = RenderSettings { aov: job.aov.clone(), ..RenderSettings::default() };
         let written = lumigrad::fields::render(&field, &job, device, summary)?;
         // A sound is no picture.
@@ -125,6 +126,7 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     let size = job.size.unwrap_or(run::SIZE);
     let splats = run::run_splats(&model).unwrap_or(model.clone());
     if lumigrad::splat::formats::is_splats(&splats) {
+        only_scenes(&job)?;
         let gaussians = run::load_splats(&splats)?;
         let technique = run::technique(job.renderer.as_deref().unwrap_or_default());
         let exr = job.format == "exr";
@@ -140,7 +142,8 @@ fn render(job: RenderJob, device: &Device, summary: &mut Summary) -> Result<()> 
     summary.warnings.extend(scene.warnings.clone());
     let views = run::cameras(&scene, job.camera.as_deref(), size)?;
     let exr = job.format == "exr";
-    let settings = RenderSettings { aov: job.aov.clone(), exr, environment, ..RenderSettings::default() };
+    let (aov, materials) = (job.aov.clone(), job.material.clone());
+    let settings = RenderSettings { aov, exr, environment, materials, ..RenderSettings::default() };
     let written = run::render(&scene, &views, &settings, device, &job.out)?;
     summary.metric("n_views", views.len() as f64);
     rendered(&written, &settings, &job, summary)
@@ -151,6 +154,14 @@ fn only_splats(job: &RenderJob) -> Result<()> {
     match job.renderer {
         Some(_) => Err(Error::usage("--renderer", "only splats have a use for it", "leave it out")),
         None => Ok(()),
+    }
+}
+
+/// Refuses what only scenes have.
+fn only_scenes(job: &RenderJob) -> Result<()> {
+    match job.material.is_empty() {
+        true => Ok(()),
+        false => Err(Error::usage("--material", "only scenes have a use for it", "leave it out")),
     }
 }
 

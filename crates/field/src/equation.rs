@@ -132,9 +132,52 @@ impl Equation {
         Ok(map.apply(&inputs.iter().collect::<Vec<_>>())?.remove(0))
     }
 
+    /// The same of one unknown, where it is linear in it: the factor of each of the streams of [`Self::needs`] at points
+    /// [N, d], then the rest, [N, streams + 1]; the equation is their sum. `None` where it is not.
+    ///
+    /// # Errors
+    /// Points that are no rows.
+    pub fn linear(&self, points: &Var) -> Result<Option<Var>> {
+        if degree(&self.root) > 1 {
+            return Ok(None);
+        }
+        let &[_, dim] = points.shape() else {
+            return Err(lumigrad_core::Error::shape("points", points.shape(), "[N, d]").into());
+        };
+        let streams = self.needs.streams();
+        let map = Map::cached(&format!("field/linear equation {dim} {:?}", self.root), |m| {
+            let x = m.item_row("points", dim);
+            let with = |one: Option<Stream>| {
+                build(&self.root, &x, &|_, stream| (if one == Some(stream) { 1.0 } else { 0.0 }).into())
+            };
+            let rest = with(None);
+            let mut row: Vec<Expr> = streams.iter().map(|&s| with(Some(s)) - rest).collect();
+            row.push(rest);
+            m.output("factors", &row);
+        });
+        Ok(Some(map.apply(&[points])?.remove(0)))
+    }
+
     /// Its text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// 0 where the unknown is not in it, 1 where it is linear in it, else more.
+fn degree(node: &Node) -> u32 {
+    match node {
+        Node::Number(_) | Node::Coordinate(_) => 0,
+        Node::Unknown(..) => 1,
+        Node::Negative(a) => degree(a),
+        Node::Binary(op, a, b) => match (op, degree(a), degree(b)) {
+            ('+' | '-', a, b) => a.max(b),
+            ('*', a, b) => (a + b).min(2),
+            (_, 0, 0) => 0,
+            ('/', a, 0) => a,
+            _ => 2,
+        },
+        Node::Call(_, a) => 2 * degree(a).min(1),
     }
 }
 

@@ -56,6 +56,28 @@ fn derivatives_are_those_of_the_field() {
 }
 
 #[test]
+fn linear_equations_are_factors_and_a_rest() {
+    let points: Var = real(&[6, 2], 9).into();
+    let equation = Equation::parse("x^2*u_tt - (c + sin(t))*u_xx + 3*u_tx/(2 + x) - u + exp(x)", &names()).unwrap();
+    let factors = equation.linear(&points).unwrap().unwrap().tensor().to_vec::<f64>().unwrap();
+    let field = Field::siren(2, 1, 8, 2);
+    let vars: Vec<Var> = field.shapes().iter().zip(1..).map(|((_, s), seed)| real(s, seed).into()).collect();
+    let jet = field.jet(&vars, &points, &Arc::new(equation.needs().clone())).unwrap();
+    let whole = equation.residual(&jet, &points).unwrap().tensor().to_vec::<f64>().unwrap();
+    let streams: Vec<Vec<f64>> = jet.streams().iter().flatten().map(|s| s.tensor().to_vec::<f64>().unwrap()).collect();
+    for (i, row) in factors.chunks_exact(streams.len() + 1).enumerate() {
+        let sum = streams.iter().zip(row).map(|(s, f)| s[i] * f).sum::<f64>() + row[streams.len()];
+        assert!((sum - whole[i]).abs() < 1e-9 * whole[i].abs().max(1.0), "{sum}, expected {}", whole[i]);
+    }
+    for text in ["u*u_x", "u^2", "1/u", "sin(u)", "2^u", "x*(u - 1)*(t + u_x)"] {
+        assert!(Equation::parse(text, &names()).unwrap().linear(&points).unwrap().is_none(), "{text}");
+    }
+    for text in ["u", "x + t", "(u_x - 1)*x/3", "-(u + u_t)"] {
+        assert!(Equation::parse(text, &names()).unwrap().linear(&points).unwrap().is_some(), "{text}");
+    }
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
     for (text, what) in [
         ("u_xx + * u", "found '*'"),

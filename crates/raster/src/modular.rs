@@ -1,5 +1,6 @@
 //! The steps of rendering as operators of their own (after Laine et al. 2020, "Modular Primitives for High-Performance
-//! Differentiable Rendering"): [`rasterize`], [`interpolate`], [`sample_texture`], [`shade`], [`antialias`]. Take those
+//! Differentiable Rendering"): [`rasterize`], [`interpolate`], [`sample_texture`], [`shade`] or
+//! [`shade_by`], [`antialias`]. Take those
 //! that you need; [`Renderer`](crate::Renderer) renders whole scenes in one go, and faster.
 //!
 //! Each has both derivative modes on both devices. Clip space: x right, y up, 0 ≤ z ≤ w visible; pictures are row-major
@@ -43,7 +44,7 @@ pub use crate::kernels::{Layer, antialias, rasterize};
 use crate::Result;
 use crate::kernels::counting;
 use crate::shading::lights::{column, punctual_radiance};
-use crate::shading::{EnvironmentTables, PrefilteredEnvironment, Substance};
+use crate::shading::{Brdf, EnvironmentTables, LightingVars, POINT, PrefilteredEnvironment, Substance};
 use crate::surface::fragment_weights;
 use crate::texture::{Footprint, Levels, Sampling, TextureTable, mip_chain, sample};
 use lumigrad_core::map::{CallParams, Expr, Map, vector};
@@ -192,4 +193,30 @@ pub fn shade(points: Points, lights: Option<Lights>, environment: Option<&Prefil
     }
     inputs.extend(environment.iter().flat_map(|e| e.inputs()));
     Ok(map.apply(&inputs)?.remove(0))
+}
+
+/// The same as [`shade`] by another BRDF, at points [N, 3] with normals and directions towards the camera of any length but
+/// zero.
+///
+/// **Gradients**: to points, lights, environment and through the BRDF. **Cost**: see [`LightingVars::reflected`].
+pub fn shade_by(
+    brdf: &dyn Brdf,
+    [position, normal, view]: [&Var; 3],
+    lights: Option<Lights>,
+    environment: Option<&PrefilteredEnvironment>,
+) -> Result<Var> {
+    let map = Map::cached("raster/points of vectors", |m| {
+        let position = m.item::<3>("position");
+        let [normal, view] = ["normal", "view"].map(|name| vector::normalize(m.item::<3>(name)));
+        let point: [Expr; POINT] = std::array::from_fn(|k| match k {
+            0..3 => position[k],
+            3..6 => normal[k - 3],
+            6..9 => view[k - 6],
+            _ => 1.0.into(),
+        });
+        m.output("points", &point);
+    });
+    let points = map.apply(&[position, normal, view])?.remove(0);
+    let lights = lights.map(|l| (l.table.clone(), l.kinds.clone().into()));
+    LightingVars::new(lights, environment.cloned()).reflected(brdf, &points)
 }

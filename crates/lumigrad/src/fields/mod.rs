@@ -1,5 +1,6 @@
 //! What becomes of trained fields: meshes, pictures, sounds; and what fits share with that.
 
+pub(crate) mod brdf;
 pub(crate) mod extract;
 mod file;
 pub(crate) mod mesh;
@@ -19,6 +20,7 @@ pub(crate) mod surface;
 pub(crate) mod textured;
 pub(crate) mod trace;
 
+pub use brdf::FieldBrdf;
 pub(crate) use file::FieldFile;
 pub use file::find;
 pub use mesh::{MeshJob, mesh};

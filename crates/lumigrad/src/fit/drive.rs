@@ -5,7 +5,7 @@ use super::frames::FrameKeys;
 use super::image::clamped;
 use super::{FitKeys, RunKeys};
 use crate::run::job::Document;
-use crate::run::report::{Curve, Figure, Gallery, Image, Report, Series, Slider};
+use crate::run::report::{Curve, Figure, Film, Gallery, Image, Report, Series, Slider};
 use crate::run::{
     self, Array, Budget, Checkpoint, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes,
 };
@@ -87,6 +87,8 @@ impl Output<'_> {
 
 /// Longest side of pictures on the page.
 const SIDE: usize = 640;
+/// Pictures of a film in a second.
+const FILM_RATE: f64 = 12.0;
 
 impl Output<'_> {
     /// Writes a field with facts about it.
@@ -116,6 +118,15 @@ impl Output<'_> {
     /// Pictures of the page to compare; values beyond [0, 1] are cut off.
     pub fn slider<N: Into<String>>(&mut self, name: &str, note: String, states: Vec<(N, Picture)>) -> Result<()> {
         self.report.sliders.push(Slider { name: name.into(), note, states: images(states)? });
+        Ok(())
+    }
+
+    /// A moving picture of the page; values beyond [0, 1] are cut off.
+    pub fn film(&mut self, name: &str, note: &str, frames: Vec<Picture>) -> Result<()> {
+        let seconds = frames.len() as f64 / FILM_RATE;
+        let frames =
+            images(frames.into_iter().map(|p| ("", p)).collect())?.into_iter().map(|(_, image)| image).collect();
+        self.report.films.push(Film { name: name.into(), note: note.into(), frames, seconds });
         Ok(())
     }
 

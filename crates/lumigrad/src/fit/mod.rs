@@ -12,6 +12,7 @@ mod helmholtz;
 pub(crate) mod image;
 mod keys;
 mod known;
+mod linear;
 mod material;
 mod morph;
 mod normals;

@@ -2,6 +2,7 @@
 
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive};
+use super::linear::{self, Rows};
 use super::{Fit, FitKeys, MOST_COLUMNS, columns};
 use crate::fields::place::{affine, pixels};
 use crate::fields::shade::coloured;
@@ -11,7 +12,7 @@ use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
-use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Names};
+use lumigrad_field::{Activation, Derivatives, Equation, Field, Jet, Names, Stream};
 use lumigrad_scene::picture::Picture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,6 +142,22 @@ impl Problem {
         self.of_jet(equation, &jet, points)
     }
 
+    /// An equation that is linear in the unknown at points of the field's domain, its squares times a weight.
+    fn rows(&self, equation: &Equation, points: &Tensor, weight: f64) -> Result<Option<Rows>> {
+        let (halves, centres): (Vec<f64>, Vec<f64>) = self.axes.iter().map(|a| (a.half(), a.middle())).unzip();
+        let Some(factors) = equation.linear(&affine(points, &halves, &centres)?)? else { return Ok(None) };
+        let unit = |s: Stream| match s {
+            Stream::First(k) => halves[k],
+            Stream::Pair(k, l) => halves[k] * halves[l],
+            _ => 1.0,
+        };
+        let needs = Arc::new(equation.needs().clone());
+        let scale: Vec<f64> =
+            needs.streams().into_iter().map(|s| weight.sqrt() / unit(s)).chain([weight.sqrt()]).collect();
+        let factors = factors.tensor().to_f64_vec()?.iter().zip(scale.iter().cycle()).map(|(x, s)| x * s).collect();
+        Ok(Some(Rows { places: points.to_vec::<f32>()?, factors, needs }))
+    }
+
     fn of_jet(&self, equation: &Equation, jet: &Jet, points: &Tensor) -> Result<Var> {
         let halves: Vec<f64> = self.axes.iter().map(Axis::half).collect();
         let centres: Vec<f64> = self.axes.iter().map(Axis::middle).collect();
@@ -245,6 +262,21 @@ impl PdeTask {
             });
         }
         Ok((inside, sum))
+    }
+
+    /// Parameters whose output layer leaves the least of the loss, at so many points inside and on each face; as they were
+    /// where an equation is not linear in the unknown.
+    pub fn solved(&self, values: &[Tensor], n: [usize; 2], stream: u64) -> Result<Vec<Tensor>> {
+        let p = &self.problem;
+        let own = 64 * stream;
+        let faces = p.faces.iter().map(|(axis, end, e)| (Some((*axis, *end)), e, n[1], self.job.condition_weight));
+        let mut all = vec![];
+        for (k, (face, equation, n, weight)) in [(None, &p.inside, n[0], 1.0)].into_iter().chain(faces).enumerate() {
+            let points = self.points(n, own + k as u64, face)?;
+            let Some(rows) = p.rows(equation, &points, weight / n as f64)? else { return Ok(values.to_vec()) };
+            all.push(rows);
+        }
+        linear::output_layer(&self.field, values, &all)
     }
 
     /// The field, what is left of the equation and the error over the first two coordinates, others at their middle.

@@ -10,6 +10,8 @@ use lumigrad_scene::views::{Options, Views};
 const RENDER_BYTES: u64 = 120;
 /// The same with auxiliary pictures.
 const AOV_BYTES: u64 = 390;
+/// More of them under fitted materials (measured on one that covers a fifth of the picture).
+const MATERIAL_BYTES: u64 = 150;
 /// Bytes per pixel of every view of an optimisation: target, pictures before and after (measured).
 const VIEW_BYTES: u64 = 96;
 /// Bytes per pixel of every view of a step: the tape (measured on a scene that fills a fifth of the picture).
@@ -68,8 +70,9 @@ pub fn scene_bytes(scene: &Scene) -> u64 {
 }
 
 /// What rendering pictures of at most `pixels` each takes on the CPU, bytes: an estimate.
-pub(super) fn render_bytes(scene: &Scene, pixels: u64, with_aovs: bool) -> u64 {
-    let per_pixel = if with_aovs { AOV_BYTES } else { RENDER_BYTES };
+pub(super) fn render_bytes(scene: &Scene, pixels: u64, with_aovs: bool, with_materials: bool) -> u64 {
+    let more = if with_materials { MATERIAL_BYTES } else { 0 };
+    let per_pixel = more + if with_aovs { AOV_BYTES } else { RENDER_BYTES };
     scene_bytes(scene).saturating_add(pixels.saturating_mul(per_pixel))
 }
 

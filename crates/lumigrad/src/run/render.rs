@@ -2,8 +2,10 @@
 
 use super::job::Size;
 use super::lenses::ThroughLens;
+use crate::fields::FieldBrdf;
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device};
+use lumigrad_raster::shading::Brdf;
 use lumigrad_raster::texture::Sampling;
 use lumigrad_raster::{Aov, Bindings, Camera, Options, Renderer};
 use lumigrad_scene::camera::{Framing, View, orbit};
@@ -13,6 +15,7 @@ use lumigrad_scene::views::load_cameras;
 use lumigrad_scene::{Projection, Scene};
 use lumigrad_splat::Technique;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Elevation of orbits above the horizon, radians.
 pub(crate) const ELEVATION: f64 = 0.35;
@@ -29,6 +32,8 @@ pub struct RenderSettings {
     pub exr: bool,
     /// Light from all around; `None`: a constant 1 where the scene has no lights of its own.
     pub environment: Option<Environment>,
+    /// Fitted materials in place of the scene's own: files, with `NAME=` before them where not all materials are meant.
+    pub materials: Vec<String>,
     /// How splats are drawn.
     pub technique: Technique,
 }
@@ -141,12 +146,15 @@ pub fn render(
     };
     if device.is_cpu() {
         let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
-        let needed = super::memory::render_bytes(scene, pixels, !settings.aov.is_empty());
+        let needed =
+            super::memory::render_bytes(scene, pixels, !settings.aov.is_empty(), !settings.materials.is_empty());
         let help = "render smaller pictures (--size), leave out --aov, or give the scene smaller textures";
         super::require_memory(needed, scene.file(), help)?;
     }
     let renderer = Renderer::new(scene, device, &Options { environment, dtype: None })?;
-    let frame = renderer.frame(&Bindings::new())?;
+    let mut bindings = Bindings::new();
+    fitted(scene, &settings.materials, device, &mut bindings)?;
+    let frame = renderer.frame(&bindings)?;
     let (centre, radius) = sphere_of(scene)?;
     make_folder(folder)?;
     let mut written = vec![];
@@ -185,6 +193,39 @@ pub fn render(
         }
     }
     Ok(written)
+}
+
+/// Lets materials of a scene reflect as files say; later files take the place of earlier ones.
+fn fitted(scene: &Scene, files: &[String], device: &Device, bindings: &mut Bindings) -> Result<()> {
+    let n = scene.materials().len();
+    for text in files {
+        // A path may have the sign in it too.
+        let named = if Path::new(text).exists() { None } else { text.split_once('=') };
+        let (which, file) = match named {
+            // The number after the last one stands for meshes without a material.
+            None => ((0..=n).collect(), text.as_str()),
+            Some((name, file)) => (materials_named(scene, name)?, file),
+        };
+        let brdf: Arc<dyn Brdf> = Arc::new(FieldBrdf::load(Path::new(file), device)?);
+        which.into_iter().for_each(|material| bindings.reflect(material, brdf.clone()));
+    }
+    Ok(())
+}
+
+/// Numbers of the materials of a name, or the one of a number.
+fn materials_named(scene: &Scene, name: &str) -> Result<Vec<usize>> {
+    let all = scene.materials();
+    let found: Vec<usize> = (0..all.len()).filter(|&k| all[k].name == name).collect();
+    match name.parse().ok().filter(|k| *k < all.len()) {
+        Some(number) if found.is_empty() => Ok(vec![number]),
+        None if found.is_empty() => {
+            let names: Vec<&str> = all.iter().map(|m| m.name.as_str()).filter(|m| !m.is_empty()).collect();
+            let known = if names.is_empty() { "none have names".into() } else { names.join(", ") };
+            let help = format!("the scene's materials: {known}; or their numbers, below {}", all.len());
+            Err(Error::usage("--material", format!("no material is named {name:?}"), help))
+        }
+        _ => Ok(found),
+    }
 }
 
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {

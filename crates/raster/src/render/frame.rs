@@ -6,12 +6,13 @@ use super::surface_map::{Surface, coverage, surface};
 use super::{Camera, Draw, Vertices};
 use crate::Result;
 use crate::kernels::{self, Layer};
-use crate::shading::LightingVars;
+use crate::shading::{Brdf, LightingVars, POINT};
 use crate::texture::Sampling;
-use lumigrad_core::map::{Builder, CallParams, Expr, Map};
+use lumigrad_core::map::{Builder, CallParams, Expr, Map, vector};
 use lumigrad_core::{DType, Tensor, Var};
 use lumigrad_scene::AlphaMode;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Texels of a texture with all its levels.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Frame<'r> {
     /// One row per material, the default material last.
     pub(super) factors: Vec<Var>,
     pub(super) lighting: LightingVars,
+    /// What each draw has in place of glTF's BRDF.
+    pub(super) brdfs: Vec<Option<Arc<dyn Brdf>>>,
 }
 
 /// A picture of a frame.
@@ -69,6 +72,8 @@ impl Aov {
 enum Shader {
     /// Premultiplied radiance and alpha.
     Radiance,
+    /// What another BRDF is asked with, [`POINT`] numbers; then emitted radiance and alpha.
+    Points,
     /// [`Aov`] channels; blended surfaces are left out.
     Aov(Sampling),
 }
@@ -77,6 +82,7 @@ impl Shader {
     fn channels(self) -> usize {
         match self {
             Shader::Radiance => 4,
+            Shader::Points => POINT,
             Shader::Aov(_) => Aov::COUNT,
         }
     }
@@ -174,7 +180,13 @@ impl Frame<'_> {
                 if fragments.pixels.is_empty() {
                     continue;
                 }
-                let values = self.shade(camera, clip, draw, number, &fragments, shader)?;
+                let values = match &self.brdfs[number] {
+                    Some(brdf) if shader == Shader::Radiance && !self.renderer.material_of(number).key.unlit => {
+                        let found = self.shade(camera, clip, draw, number, &fragments, Shader::Points)?;
+                        lit(&self.lighting.reflected(&**brdf, &found[0])?, &found[1])?
+                    }
+                    _ => self.shade(camera, clip, draw, number, &fragments, shader)?.remove(0),
+                };
                 shaded.push((values, fragments.pixels));
             }
             if shaded.is_empty() {
@@ -194,12 +206,13 @@ impl Frame<'_> {
         number: usize,
         fragments: &kernels::Fragments,
         shader: Shader,
-    ) -> Result<Var> {
+    ) -> Result<Vec<Var>> {
         let material = self.renderer.material_of(number);
         let key = &material.key;
         let lights = &self.lighting;
         let name = match shader {
             Shader::Radiance => format!("raster/shade {key:?} {:?}", lights.key()),
+            Shader::Points => format!("raster/points {key:?}"),
             Shader::Aov(sampling) => format!("raster/aov {key:?} {sampling:?}"),
         };
         let map = Map::cached(&name, |m| {
@@ -207,6 +220,7 @@ impl Frame<'_> {
             let s = surface(m, key, sampling);
             match shader {
                 Shader::Radiance => radiance(m, &s, key, lights),
+                Shader::Points => points(m, &s, key),
                 Shader::Aov(_) => aov(m, &s, key),
             }
         });
@@ -238,8 +252,8 @@ impl Frame<'_> {
             real.push((number + 1) as f64);
         }
         let call = CallParams { items: 0, real, int: vec![camera.width as i32, camera.height as i32] };
-        let values = map.apply_with(&inputs, call)?.remove(0);
-        debug_assert_eq!(values.shape()[1], shader.channels());
+        let values = map.apply_with(&inputs, call)?;
+        debug_assert_eq!(values[0].shape()[1], shader.channels());
         Ok(values)
     }
 }
@@ -255,6 +269,22 @@ fn radiance(m: &mut Builder, s: &Surface, key: &MaterialKey, lights: &LightingVa
         }
     };
     m.output("radiance", &[rgb[0] * alpha, rgb[1] * alpha, rgb[2] * alpha, alpha]);
+}
+
+/// What another BRDF is asked with, and what is seen beside what it reflects.
+fn points(m: &mut Builder, s: &Surface, key: &MaterialKey) {
+    m.output("points", &[&s.position[..], &s.normal, &s.view, &[s.occlusion]].concat());
+    m.output("rest", &[&s.emissive[..], &[coverage(s, key.alpha)]].concat());
+}
+
+/// Radiance of what is reflected [P, 3] and of emission with alpha [P, 4], premultiplied by coverage.
+fn lit(reflected: &Var, rest: &Var) -> Result<Var> {
+    let map = Map::cached("raster/lit", |m| {
+        let (reflected, [r, g, b, alpha]) = (m.item::<3>("reflected"), m.item("rest"));
+        let rgb = vector::scale(vector::add(reflected, [r, g, b]), alpha);
+        m.output("radiance", &[rgb[0], rgb[1], rgb[2], alpha]);
+    });
+    Ok(map.apply(&[reflected, rest])?.remove(0))
 }
 
 fn aov(m: &mut Builder, s: &Surface, key: &MaterialKey) {

@@ -12,12 +12,17 @@ pub use frame::{Aov, Frame, Rendered};
 pub use geometry::{Draw, Geometry, NO_NEIGHBOUR, Vertices, neighbours};
 pub use renderer::{Options, Renderer};
 
+use crate::shading::Brdf;
 use lumigrad_core::Var;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Values that stand in for those of the scene, by pointer. Recorded ones get gradients.
+/// Values that stand in for those of the scene, by pointer, and BRDFs in place of glTF's. Recorded ones get gradients.
 #[derive(Clone, Debug, Default)]
-pub struct Bindings(HashMap<String, Var>);
+pub struct Bindings {
+    values: HashMap<String, Var>,
+    brdfs: HashMap<usize, Arc<dyn Brdf>>,
+}
 
 impl Bindings {
     /// No value is replaced.
@@ -27,21 +32,33 @@ impl Bindings {
 
     /// Binds a value to a glTF object-model pointer.
     pub fn bind(&mut self, pointer: impl Into<String>, value: Var) {
-        self.0.insert(pointer.into(), value);
+        self.values.insert(pointer.into(), value);
+    }
+
+    /// Lets a material reflect light by another BRDF; the number after the last material's stands for meshes without one.
+    /// Of the material itself alpha, emission, normal map and occlusion remain; colour, metallic, roughness and extensions
+    /// are not looked at. Unlit materials stay as they are.
+    pub fn reflect(&mut self, material: usize, brdf: Arc<dyn Brdf>) {
+        self.brdfs.insert(material, brdf);
+    }
+
+    /// The BRDF that a material has in place of glTF's.
+    pub fn brdf(&self, material: usize) -> Option<&Arc<dyn Brdf>> {
+        self.brdfs.get(&material)
     }
 
     /// The value bound to a pointer.
     pub fn get(&self, pointer: &str) -> Option<&Var> {
-        self.0.get(pointer)
+        self.values.get(pointer)
     }
 
     /// All pointers that are bound.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.values.keys().map(String::as_str)
     }
 
-    /// True when nothing is bound.
+    /// True when no pointer is bound.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 }

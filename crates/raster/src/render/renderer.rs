@@ -143,7 +143,8 @@ impl Renderer {
             rows.push(bound_factors(row, &self.factor_bindings(m, bindings), &self.device, self.dtype)?);
         }
         let lighting = self.lighting.bind(&self.scene, bindings)?;
-        Ok(Frame { renderer: self, vertices, textures, factors: rows, lighting })
+        let brdfs = self.materials.iter().map(|m| bindings.brdf(m.row).cloned()).collect();
+        Ok(Frame { renderer: self, vertices, textures, factors: rows, lighting, brdfs })
     }
 
     fn image_of(&self, info: Option<&lumigrad_scene::TextureInfo>) -> Option<usize> {

@@ -69,7 +69,7 @@ impl Lighting {
                 Some((table.cast(dtype)?.to_device(device)?.into(), kinds.into()))
             }
         };
-        let constant = LightingVars { count: placed.len(), lights, environment: None };
+        let constant = LightingVars::new(lights, None);
         let mut lighting = Self { placed, constant, prefilter: Default::default(), device: device.clone(), dtype };
         if let Some(e) = environment {
             let texels = Tensor::from_slice(&Device::cpu(), &e.data, &[e.height, e.width, 3])?;
@@ -192,6 +192,21 @@ fn replace(table: &Var, mut parts: Vec<(usize, Var)>) -> Result<Var> {
 }
 
 impl LightingVars {
+    /// Of lights, a table [n, [`column::COUNT`]] with kinds i32 [n, 1], and an environment.
+    pub(crate) fn new(lights: Option<(Var, Var)>, environment: Option<PrefilteredEnvironment>) -> Self {
+        Self { count: lights.as_ref().map_or(0, |(_, kinds)| kinds.len()), lights, environment }
+    }
+
+    /// The table of lights, and their kinds.
+    pub(super) fn lights(&self) -> Option<(&Var, &Var)> {
+        self.lights.as_ref().map(|(table, kinds)| (table, kinds))
+    }
+
+    /// What is around.
+    pub(super) fn environment(&self) -> Option<&PrefilteredEnvironment> {
+        self.environment.as_ref()
+    }
+
     /// What selects code: the number of lights, and whether there is an environment.
     pub fn key(&self) -> (usize, bool) {
         (self.count, self.environment.is_some())

@@ -215,7 +215,7 @@ pub fn sources(flag: &str, text: &str) -> Result<Vec<([f64; 2], f64)>> {
 }
 
 /// Speeds at places [N, 2].
-fn speeds(speed: &Equation, points: &Tensor) -> Result<Vec<f32>> {
+pub fn speeds(speed: &Equation, points: &Tensor) -> Result<Vec<f32>> {
     let jet = Jet::seed(&points.clone().into(), Arc::new(Derivatives::none()))?;
     let speeds = speed.residual(&jet, &points.clone().into())?.tensor().to_vec::<f32>()?;
     match speeds.iter().find(|c| !(c.is_finite() && **c > 1e-3)) {

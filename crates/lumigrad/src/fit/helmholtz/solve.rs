@@ -1,20 +1,17 @@
 //! The output layer of a network that makes a linear equation hold best at given places: least squares, at once.
 
 use super::C;
-use crate::{Error, Result};
+use crate::Result;
+use crate::fit::linear::Hidden;
 use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, Par, Side};
+use faer::{Accum, Mat, Par};
 use lumigrad_core::Tensor;
-use lumigrad_field::{Activation, Derivatives, Field};
+use lumigrad_field::{Derivatives, Field};
 use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Parts of the rows whose products are made by themselves and added in order.
 const PARTS: usize = 4;
-/// Part of the unit diagonal that keeps combinations of units from cancelling each other.
-const DAMPING: f64 = 1e-12;
-
 /// What must hold at a place: factors of u_x, u_xx, u_y, u_yy and u, and what they make.
 pub struct Row {
     pub place: [f32; 2],
@@ -25,22 +22,14 @@ pub struct Row {
 /// The field's values with the output layer, of two channels (real and imaginary part of u), that leaves the least squares of
 /// all rows. Networks whose output is no plain linear layer with a bias stay as they are.
 pub fn output_layer(field: &Field, values: &[Tensor], rows: &[Row]) -> Result<Vec<Tensor>> {
-    if field.output != Activation::Identity || !field.bias || field.skips.contains(&field.depth) {
-        return Ok(values.to_vec());
-    }
-    let (width, device) = (field.width, values[0].device().clone());
-    // A field of what the last hidden layer says: the identity behind it.
-    let units = Field { channels: width, ..field.clone() };
-    let mut plain = values[..values.len() - 2].to_vec();
-    let unit: Vec<f32> = (0..width * width).map(|k| (k % (width + 1) == 0) as u8 as f32).collect();
-    plain.push(Tensor::from_slice(&device, &unit, &[width, width])?);
-    plain.push(Tensor::from_slice(&device, &vec![0.0f32; width], &[width])?);
+    let Some(hidden) = Hidden::of(field, values)? else { return Ok(values.to_vec()) };
+    let width = field.width;
     let wanted = Arc::new(Derivatives::of(&[0, 1], &[[0, 0], [1, 1]]));
     let m = width + 1;
     let part = |rows: &[Row]| -> Result<[Mat<f64>; 4]> {
         let places: Vec<f32> = rows.iter().flat_map(|r| r.place).collect();
         // Value, x, y, xx, yy; activations of straight pieces have no second derivatives.
-        let streams = units.sample(&plain, &places, &wanted)?;
+        let streams = hidden.streams(&places, &wanted)?;
         let order = [1, 3, 2, 4, 0].map(|k: usize| &streams[k]);
         let number = |i: usize, j: usize| -> C {
             let of = |k: usize| match j < width {
@@ -69,33 +58,21 @@ pub fn output_layer(field: &Field, values: &[Tensor], rows: &[Row]) -> Result<Ve
     let parts = rows.chunks(length).collect::<Vec<_>>().into_par_iter().map(part).collect::<Result<Vec<_>>>()?;
     let sum = |k: usize, i: usize, j: usize| parts.iter().map(|p| p[k][(i, j)]).sum::<f64>();
     let (p, q) = (Mat::from_fn(m, m, |i, j| sum(0, i, j)), Mat::from_fn(m, m, |i, j| sum(1, i, j)));
-    let scale: Vec<f64> = (0..m).map(|k| 1.0 / p[(k, k)].max(1e-300).sqrt()).collect();
     // With u = Σ (a + ib)·unit, of a and b: [P, Q − Qᵀ; Qᵀ − Q, P].
     let element = |i: usize, j: usize| {
         let (k, l) = (i % m, j % m);
-        let plain = match (i < m, j < m) {
+        match (i < m, j < m) {
             (true, false) => q[(k, l)] - q[(l, k)],
             (false, true) => q[(l, k)] - q[(k, l)],
             _ => p[(k, l)],
-        };
-        plain * scale[k] * scale[l] + if i == j { DAMPING } else { 0.0 }
+        }
     };
-    let right = Mat::from_fn(2 * m, 1, |i, _| {
+    let right = |i: usize| {
         let k = i % m;
         let (r0, r1, i0, i1) = (sum(2, k, 0), sum(2, k, 1), sum(3, k, 0), sum(3, k, 1));
-        scale[k] * if i < m { r0 + i1 } else { r1 - i0 }
-    });
-    let matrix = Mat::from_fn(2 * m, 2 * m, element);
-    let factor = matrix.llt(Side::Lower).map_err(|_| {
-        let help = "use fewer units (--width) or another --omega";
-        Error::job(format!("the {width} units of the last hidden layer say the same; {help}"))
-    })?;
-    let found = factor.solve(&right);
-    let number = |j: usize, part: usize| (found[(j + part * m, 0)] * scale[j]) as f32;
-    let weight: Vec<f32> = (0..width).flat_map(|j| [number(j, 0), number(j, 1)]).collect();
-    let bias = [number(width, 0), number(width, 1)];
-    let mut solved = values[..values.len() - 2].to_vec();
-    solved.push(Tensor::from_slice(&device, &weight, &[width, 2])?);
-    solved.push(Tensor::from_slice(&device, &bias, &[2])?);
-    Ok(solved)
+        if i < m { r0 + i1 } else { r1 - i0 }
+    };
+    let found = hidden.solution(2 * m, element, &(0..2 * m).map(right).collect::<Vec<_>>())?;
+    let numbers: Vec<f32> = (0..m).flat_map(|j| [found[j], found[j + m]].map(|x| x as f32)).collect();
+    hidden.with_output(&numbers)
 }

@@ -1,6 +1,8 @@
 //! Pairs of directions by their half vector and what is left (Rusinkiewicz 1998).
 
+use crate::Result;
 use glam::{DQuat, DVec3};
+use lumigrad_core::{Device, Tensor, Var};
 use std::f64::consts::{FRAC_PI_2, PI};
 
 /// Directions to the light and to the viewer above a surface that looks the same when it is turned about its normal.
@@ -48,19 +50,20 @@ impl Angles {
     pub fn is_above(self) -> bool {
         self.directions().iter().all(|d| d.z > LEAST_COSINE)
     }
-
-    /// What the network sees: six numbers that do not change when light and viewer are exchanged, so that what it makes of
-    /// them is reciprocal. Of the half vector sine, cosine and the root that stretches highlights; of the difference what a
-    /// turn by π leaves.
-    pub fn input(self) -> [f32; 6] {
-        let ((s, c), (sd, cd)) = (self.half.sin_cos(), self.difference.sin_cos());
-        let (st, ct) = (2.0 * self.turn).sin_cos();
-        [s, c, (self.half / FRAC_PI_2).sqrt(), sd * sd * ct, sd * sd * st, cd].map(|x| x as f32)
-    }
 }
 
 /// Measured data say little of directions that are closer to the horizon, and analytic ones grow there without bound.
 pub const LEAST_COSINE: f64 = 0.02;
+
+/// Rows [N, 9] of the vectors that rasteriser and network take: the normal, which is z, towards the viewer, towards the light.
+pub fn vectors(angles: &[Angles], device: &Device) -> Result<Var> {
+    let row = |a: &Angles| {
+        let [light, view] = a.directions();
+        [DVec3::Z, view, light].map(|d| d.as_vec3().to_array())
+    };
+    let rows: Vec<[[f32; 3]; 3]> = angles.iter().map(row).collect();
+    Ok(Tensor::from_slice(device, rows.as_flattened().as_flattened(), &[rows.len(), 9])?.into())
+}
 
 #[cfg(test)]
 mod tests {
@@ -92,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn exchanged_directions_look_the_same() {
+    fn exchanged_directions_are_half_a_turn_apart() {
         for k in 0..500 {
             let (light, view) = (direction(2 * k), direction(2 * k + 1));
             let (a, b) = (Angles::of(light, view), Angles::of(view, light));
             assert!(((a.turn - b.turn).abs() - PI).abs() < 1e-9 || a.difference < 1e-6, "{a:?} {b:?}");
-            assert!(a.input().iter().zip(b.input()).all(|(x, y)| (x - y).abs() < 1e-6), "{a:?} {b:?}");
+            assert!((a.half - b.half).abs() < 1e-9 && (a.difference - b.difference).abs() < 1e-9, "{a:?} {b:?}");
         }
     }
 

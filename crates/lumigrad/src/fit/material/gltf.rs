@@ -1,6 +1,6 @@
 //! glTF's material as a function of directions, and the one that is closest to a BRDF.
 
-use super::angles::Angles;
+use super::angles::{Angles, vectors};
 use crate::Result;
 use lumigrad_core::map::vector;
 use lumigrad_core::{DType, Device, Map, Tensor, Var};
@@ -32,7 +32,7 @@ impl Factors {
     pub fn at(self, angles: &[Angles]) -> Result<Vec<[f32; 3]>> {
         let cpu = Device::cpu();
         let factors = Tensor::from_slice(&cpu, &self.row().map(|x| x as f32), &[1, 6])?.into();
-        let found = brdf(&factors, &directions(angles, &cpu)?)?.tensor().to_vec::<f32>()?;
+        let found = brdf(&factors, &vectors(angles, &cpu)?)?.tensor().to_vec::<f32>()?;
         Ok(found.as_chunks::<3>().0.to_vec())
     }
 
@@ -55,7 +55,7 @@ impl Factors {
     pub fn closest(angles: &[Angles], wanted: &[[f32; 3]], device: &Device) -> Result<(Self, f64)> {
         let logs = Tensor::from_slice(device, wanted.as_flattened(), &[wanted.len(), 3])?;
         let logs = compressed(&logs.into())?;
-        let directions = directions(angles, device)?;
+        let vectors = vectors(angles, device)?;
         let mut best: Option<(Self, f64)> = None;
         for (metallic, roughness) in [(-2.0, -1.5), (-2.0, 1.0), (2.0, -1.5), (2.0, 1.0)] {
             let start = [0.0, 0.0, 0.0, metallic, roughness, 0.0f32];
@@ -65,7 +65,7 @@ impl Factors {
             let mut loss = f64::INFINITY;
             for step in 0..STEPS {
                 let factor = 1.0 - step as f64 / STEPS as f64;
-                let of = |vars: &[Var]| -> Result<Var> { difference(&brdf(&vars[0].sigmoid()?, &directions)?, &logs) };
+                let of = |vars: &[Var]| -> Result<Var> { difference(&brdf(&vars[0].sigmoid()?, &vectors)?, &logs) };
                 loss = training.step(factor, of)?.loss;
             }
             if best.is_none_or(|(_, least)| loss < least) {
@@ -90,22 +90,16 @@ pub fn difference(brdf: &Var, logs: &Var) -> Result<Var> {
     Ok(compressed(brdf)?.sub(logs)?.abs()?.mean()?)
 }
 
-/// To the light and to the viewer, [N, 6].
-fn directions(angles: &[Angles], device: &Device) -> Result<Var> {
-    let both = |a: &Angles| a.directions().map(|d| d.as_vec3().to_array());
-    let rows: Vec<[[f32; 3]; 2]> = angles.iter().map(both).collect();
-    Ok(Tensor::from_slice(device, rows.as_flattened().as_flattened(), &[rows.len(), 6])?.into())
-}
-
 /// The rasteriser's BRDF by one row of factors, [N, 3].
-fn brdf(factors: &Var, directions: &Var) -> Result<Var> {
+fn brdf(factors: &Var, vectors: &Var) -> Result<Var> {
     let map = Map::cached("fit/gltf brdf", |m| {
         let [r, g, b, metallic, roughness, specular] = m.uniform::<6>("factors");
-        let [lx, ly, lz, vx, vy, vz] = m.item::<6>("directions");
+        let [nx, ny, nz, vx, vy, vz, lx, ly, lz] = m.item::<9>("vectors");
         let dielectric = Dielectric::new(1.5.into(), specular, [1.0.into(); 3]);
         let substance = Substance { dielectric, ..Substance::new([r, g, b], metallic, roughness) };
-        let reflected = substance.reflect([0.0.into(), 0.0.into(), 1.0.into()], [vx, vy, vz], [lx, ly, lz]);
-        m.output("brdf", &vector::scale(reflected, 1.0 / lz.max(1e-6)));
+        let (normal, light) = ([nx, ny, nz], [lx, ly, lz]);
+        let reflected = substance.reflect(normal, [vx, vy, vz], light);
+        m.output("brdf", &vector::scale(reflected, 1.0 / vector::dot(normal, light).max(1e-6)));
     });
-    Ok(map.apply(&[factors, directions])?.remove(0))
+    Ok(map.apply(&[factors, vectors])?.remove(0))
 }

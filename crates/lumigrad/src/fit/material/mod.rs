@@ -13,6 +13,7 @@ use super::describe::{self, Defaults};
 use super::drive::{Setup, drive, run_name};
 use super::{Fit, FitKeys, columns};
 use crate::Result;
+use crate::fields::brdf::INPUTS;
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
@@ -94,5 +95,5 @@ fn keys(given: &FitKeys) -> FitKeys {
 
 /// From angles to a BRDF, which is never negative.
 fn field(keys: &FitKeys) -> Result<Field> {
-    Ok(Field { output: Activation::Exp, ..describe::field(keys, 6, 3, &DEFAULTS)? })
+    Ok(Field { output: Activation::Exp, ..describe::field(keys, INPUTS, 3, &DEFAULTS)? })
 }

@@ -1,11 +1,12 @@
 //! How a field of a BRDF is trained, and what a run writes.
 
 use super::FitMaterialJob;
-use super::angles::Angles;
+use super::angles::{Angles, vectors};
 use super::gltf::{Factors, compressed, difference};
 use super::known::Known;
 use super::sphere::Sphere;
 use crate::Result;
+use crate::fields::brdf::{KIND, inputs};
 use crate::fit::drive::{Output, Task};
 use crate::fit::frames::picture;
 use crate::fit::image::{clamped, errors};
@@ -36,20 +37,17 @@ pub struct MaterialTask {
 }
 
 impl MaterialTask {
-    fn rows<const N: usize>(&self, rows: &[[f32; N]]) -> Result<Var> {
-        Ok(Tensor::from_slice(&self.device, rows.as_flattened(), &[rows.len(), N])?.into())
-    }
-
     /// Mean |ln(1.1 + f) − ln(1.1 + f̂)| over pairs of directions.
     fn error(&self, parameters: &[Var], angles: &[Angles]) -> Result<Var> {
-        let inputs: Vec<[f32; 6]> = angles.iter().map(|a| a.input()).collect();
-        let found = self.field.value(parameters, &self.rows(&inputs)?)?;
-        difference(&found, &compressed(&self.rows(&self.known.at(angles)?)?)?)
+        let found = self.field.value(parameters, &inputs(&vectors(angles, &self.device)?)?)?;
+        let known = self.known.at(angles)?;
+        let known = Tensor::from_slice(&self.device, known.as_flattened(), &[known.len(), 3])?;
+        difference(&found, &compressed(&known.into())?)
     }
 
     /// The field's BRDF.
     fn found(&self, values: &[Tensor], angles: &[Angles]) -> Result<Vec<[f32; 3]>> {
-        let inputs: Vec<f32> = angles.iter().flat_map(|a| a.input()).collect();
+        let inputs = inputs(&vectors(angles, &Device::cpu())?)?.tensor().to_vec::<f32>()?;
         let found = self.field.sample(values, &inputs, &Arc::new(Derivatives::none()))?.remove(0);
         Ok(found.as_chunks::<3>().0.to_vec())
     }
@@ -98,7 +96,7 @@ impl Task for MaterialTask {
             5,
             " %",
         );
-        let facts = [("kind", "brdf"), ("inputs", "sin h, cos h, √(2h/π), sin²d cos 2φ, sin²d sin 2φ, cos d")];
+        let facts = [("kind", KIND), ("inputs", "sin h, cos h, √(2h/π), sin²d cos 2φ, sin²d sin 2φ, cos d")];
         let facts: BTreeMap<String, String> = facts.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         output.model(&self.field, values, facts)?;
 

@@ -1,13 +1,16 @@
 use super::angles::Angles;
 use super::gltf::Factors;
 use super::{FIT, merl};
-use crate::run::job::Document;
-use crate::run::{Silent, Stop, Summary};
+use crate::run::job::{Document, Size};
+use crate::run::{RenderSettings, Silent, Stop, Summary, cameras, render, sphere};
 use crate::{Error, Result, files};
 use glam::DVec3;
+use lumigrad_core::Device;
+use lumigrad_scene::picture::Picture;
+use lumigrad_scene::{Light, LightKind, Node, Scene, Transform};
 use std::f64::consts::PI;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn fit(folder: &Path, device: &str, text: &str) -> Result<Summary> {
     let text = format!("command = \"fit material\"\nout = \"run\"\ndevice = \"{device}\"\npicture = 48\n{text}");
@@ -28,6 +31,33 @@ fn lambert_is_constant_and_is_fitted() {
     assert_eq!(figure("n_parameters"), 675.0);
     assert!(figure("log_error") < 1e-3 && figure("psnr") > 45.0, "{:?}", summary.metrics);
     assert!(figure("reciprocity_error_percent") < 1e-3, "{:?}", summary.metrics);
+    // A sphere below a lamp and below a sky: as the rasteriser draws the diffuse material itself.
+    for (lamp, worst) in [(true, 0.01), (false, 0.02)] {
+        let [own, fitted] = [None, Some(folder.path().join("run"))].map(|file| drawn(folder.path(), lamp, file));
+        let differences = || own.iter().zip(&fitted).map(|(a, b)| (a - b).abs());
+        let mean = differences().sum::<f32>() / own.len() as f32;
+        assert!(own.iter().any(|x| *x > 0.2) && mean < 0.003, "{mean}");
+        assert!(differences().all(|d| d < worst), "{:?}", differences().fold(0.0, f32::max));
+    }
+}
+
+/// A sphere of the material of that test, linear, with a file in its place.
+fn drawn(folder: &Path, lamp: bool, file: Option<PathBuf>) -> Vec<f32> {
+    let lambert = Factors { base_color: [0.8, 0.5, 0.2], metallic: 0.0, roughness: 0.5, specular: 0.0 };
+    let mut scene = Scene::from_mesh("sphere", &sphere(48), &lambert.material("dull"), None).unwrap();
+    if lamp {
+        let kind = LightKind::Directional;
+        let light = Light { name: String::new(), color: [1.0; 3], intensity: 2.0, range: None, kind };
+        let light = scene.add_light(&light).unwrap();
+        let transform = Transform::Trs { translation: [0.0; 3], rotation: [0.9, -0.3, 0.3, 0.0], scale: [1.0; 3] };
+        scene.add_node(&Node { light: Some(light), transform, ..Node::default() }).unwrap();
+    }
+    let materials = file.iter().map(|f| format!("dull={}", f.display())).collect();
+    let settings = RenderSettings { exr: true, materials, ..RenderSettings::default() };
+    let size = Size { width: 32, height: 32 };
+    let views = cameras(&scene, None, size).unwrap();
+    let written = render(&scene, &views, &settings, &Device::cpu(), &folder.join("drawn")).unwrap();
+    Picture::load(&written[0]).unwrap().data
 }
 
 #[test]

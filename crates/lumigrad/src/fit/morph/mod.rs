@@ -1,5 +1,6 @@
 //! `fit morph`: one picture turns into another, by a warp that carries landmarks to landmarks (Schardong et al. 2024).
 
+mod blend;
 mod landmarks;
 mod pages;
 mod task;
@@ -16,6 +17,7 @@ use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
+use blend::Blend;
 use landmarks::{Pair, corners};
 use lumigrad_core::Device;
 use lumigrad_field::Activation;
@@ -47,6 +49,12 @@ job_keys! {
         /// What bending of the warp costs beside landmarks, in the first half of the run; then it falls to a hundredth. The
         /// higher, the smoother; the lower, the closer to landmarks.
         smoothness: f64, Amount, default "1.0";
+        /// How colours of both pictures are mixed: linear is their mean; poisson takes the gradients of the picture that changes
+        /// more, so that what only one of them shows does not fade, by a network that learns beside the warp.
+        blend: String, Choice(&["linear", "poisson"]), default "\"linear\"";
+        /// Part of the width and height, from the middle, over which gradients are mixed; outside it is the mean, and the border
+        /// is seamless.
+        region: f64, Amount, default "1.0";
     }
 }
 
@@ -82,11 +90,21 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let second = opaque(&b, Some(first.width.max(first.height)))?;
     let (first, second) = alike(first, second);
     let warp = Warp { field: describe::field(&job.fit, 3, 2, &DEFAULTS)? };
+    if !(job.region > 0.0 && job.region <= 1.0) {
+        return Err(Error::usage("--region", format!("is {}", job.region), "a part above 0, up to 1"));
+    }
+    let blend = || Blend::new((first.width, first.height), first.channels, job.region);
+    let blend = (job.blend == "poisson").then(blend);
+    let seed = job.fit.run.common.seed;
+    let mut parameters = warp.start(seed, &device)?;
+    if let Some(blend) = &blend {
+        parameters.extend(blend.start(seed, &device)?);
+    }
     let setup = Setup {
         keys: &job.fit.run,
         title,
         name: run_name("morph", &a),
-        parameters: warp.start(job.fit.run.common.seed, &device)?,
+        parameters,
         rates: describe::rates(&job.fit, &warp.field, &DEFAULTS),
         schedule: Schedule::Cosine { end: 0.01 },
         warm_up: 0.05,
@@ -95,6 +113,6 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let sides = [Side::new(first, &device)?, Side::new(second, &device)?];
     let batch = job.fit.run.batch.unwrap_or(BATCH);
     let pairs: Vec<Pair> = pairs.into_iter().map(|pair| pair.inwards(sizes)).collect();
-    let mut task = MorphTask::new(warp, sides, &pairs, batch, job.clone(), device)?;
+    let mut task = MorphTask::new((warp, blend), sides, &pairs, batch, job.clone(), device)?;
     drive(setup, &mut task, document, stop, observer)
 }

@@ -6,6 +6,7 @@ use crate::fit::drive::Output;
 use crate::fit::frames::picture;
 use crate::fit::image::centres;
 use lumigrad_core::Tensor;
+use lumigrad_field::Model;
 use lumigrad_scene::picture::Picture;
 use std::collections::BTreeMap;
 
@@ -41,7 +42,10 @@ impl MorphTask {
         let times = || (0..SHOWN).map(|k| k as f32 / (SHOWN - 1) as f32);
         let shown = times().map(frame).collect::<Result<Vec<_>>>()?;
         let fade = mixed(&self.sides[0].colours(&places)?, &self.sides[1].colours(&places)?, 0.5);
-        let halfway = vec![("faded", picture(w, h, fade)), ("morphed", shown[SHOWN / 2].clone())];
+        let mut halfway = vec![("faded", picture(w, h, fade)), ("morphed", shown[SHOWN / 2].clone())];
+        if self.blend.is_some() {
+            halfway.insert(1, ("linear blend", picture(w, h, self.mean(values, &places, 0.5)?)));
+        }
         output.slider("halfway", "without and with the warp".into(), halfway)?;
         let named = |pictures: Vec<Picture>| names.iter().map(String::as_str).zip(pictures).collect();
         output.gallery("frames", "", named(shown))?;
@@ -54,13 +58,21 @@ impl MorphTask {
         let facts = [("kind", "warp".into()), ("warp", "T(x, t) = x + t f(x, t)".into())];
         let sizes = [("size", size(0)), ("target_size", size(1))];
         let facts: BTreeMap<String, String> = facts.into_iter().chain(sizes).map(|(k, v)| (k.to_owned(), v)).collect();
-        output.model(&self.warp.field, values, facts)
+        output.model(&self.warp.field, self.of_warp(values), facts)?;
+        let Some(blend) = &self.blend else { return Ok(()) };
+        let facts =
+            [("kind", "blend"), ("added", "4 t (1 - t) (1 - (x/a)^2) (1 - (y/b)^2) g(x, 2 t - 1) in |x| < a, |y| < b")];
+        let facts = facts.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let half = ("half".to_owned(), format!("{:?}", blend.half()));
+        let values = values[self.n_warp()..].to_vec();
+        let model = Model { field: blend.field.clone(), values, facts: facts.chain([half]).collect() };
+        output.file("blend", "blend.safetensors", &model.to_bytes()?)
     }
 
     /// Where lines over the first picture are at a time, over the picture as it is then, darkened.
     fn grid(&self, values: &[Tensor], places: &[f32], time: f32) -> Result<Picture> {
         let (w, h) = self.sides[0].size();
-        let from = self.warp.sample(values, places, -time)?;
+        let from = self.warp.sample(self.of_warp(values), places, -time)?;
         let mut data = self.sides[0].colours(&from)?;
         let width = LINE.max(1.0 / w.max(h) as f32);
         let on = |x: f32| (x / LINES - (x / LINES).round()).abs() * LINES < width;

@@ -1,9 +1,11 @@
 //! What a warp between two pictures is trained by, and what it is judged by.
 
 use super::FitMorphJob;
+use super::blend::Blend;
 use super::landmarks::{Pair, outwards};
 use super::warp::Warp;
 use crate::Result;
+use crate::fields::place::affine;
 use crate::fit::drive::{Output, Task};
 use crate::fit::image::centre;
 use lumigrad_core::ops::{concat, random};
@@ -50,10 +52,19 @@ impl Side {
         let places = Tensor::from_slice(self.pixels.device(), &pixels, &[pixels.len() / 2, 2])?;
         Ok(self.pixels.sample_bilinear(&places.into())?.tensor().to_vec::<f32>()?)
     }
+
+    /// The same on the device, [N, 2] to [N, channels].
+    fn colours_at(&self, places: &Tensor) -> Result<Var> {
+        let (middle, unit) = (outwards([0.0; 2], self.size()), outwards([1.0; 2], self.size()));
+        let scale = [unit[0] - middle[0], unit[1] - middle[1]];
+        Ok(self.pixels.sample_bilinear(&affine(places, &scale, &middle)?)?)
+    }
 }
 
 pub struct MorphTask {
     pub warp: Warp,
+    /// Where gradients are blended; its parameters follow the warp's.
+    pub blend: Option<Blend>,
     pub sides: [Side; 2],
     /// Places of the landmarks in both pictures, [n, 2].
     pairs: [Var; 2],
@@ -66,7 +77,7 @@ pub struct MorphTask {
 
 impl MorphTask {
     pub fn new(
-        warp: Warp,
+        (warp, blend): (Warp, Option<Blend>),
         sides: [Side; 2],
         pairs: &[Pair],
         batch: usize,
@@ -78,7 +89,7 @@ impl MorphTask {
             Ok(Tensor::from_slice(&device, &places, &[pairs.len(), 2])?.into())
         };
         let pairs = [tensor(|p| p.a)?, tensor(|p| p.b)?];
-        Ok(Self { warp, sides, pairs, batch, job, device, progress: 0.0 })
+        Ok(Self { warp, blend, sides, pairs, batch, job, device, progress: 0.0 })
     }
 
     fn column(&self, numbers: Vec<f32>) -> Result<Var> {
@@ -125,15 +136,57 @@ impl MorphTask {
         Ok(flow.scale(FLOW)?.add(&bending)?)
     }
 
+    /// What the blend still lacks where the warp is now.
+    fn gradients(&self, parameters: &[Var], draw: &dyn Fn(u64) -> f64) -> Result<Option<Var>> {
+        let Some(blend) = &self.blend else { return Ok(None) };
+        let (warp, own) = parameters.split_at(self.n_warp());
+        let warp: Vec<Var> = warp.iter().map(|v| v.tensor().clone().into()).collect();
+        let (mut places, mut times) = (vec![], vec![]);
+        for k in 0..self.batch as u64 {
+            places.extend(blend.place(draw(3 * k), draw(3 * k + 1)));
+            times.push(draw(3 * k + 2) as f32);
+        }
+        let around = blend.around(&places);
+        let around: Var = Tensor::from_slice(&self.device, &around, &[around.len() / 2, 2])?.into();
+        let colours = |side: &Side, by: fn(f32) -> f32| -> Result<Var> {
+            let times = self.column(times.iter().flat_map(|&t| [by(t); 4]).collect())?;
+            side.colours_at(self.warp.at(&warp, &around, &times)?.tensor())
+        };
+        let (a, b) = (colours(&self.sides[0], |t| -t)?, colours(&self.sides[1], |t| 1.0 - t)?);
+        let wanted = blend.wanted([&a, &b], &self.column(times.clone())?)?;
+        Ok(Some(blend.loss(own, &places, &times, &wanted)?))
+    }
+
+    /// Arrays of the warp.
+    pub fn n_warp(&self) -> usize {
+        self.warp.field.shapes().len()
+    }
+
     /// A frame from 0 for the first picture to 1 for the second.
     pub fn frame(&self, values: &[Tensor], places: &[f32], time: f32) -> Result<Vec<f32>> {
-        let colours = |side: &Side, by: f32| side.colours(&self.warp.sample(values, places, by)?);
+        let mut mean = self.mean(values, places, time)?;
+        if let Some(blend) = &self.blend {
+            let added = blend.added(&values[self.n_warp()..], places, time)?;
+            mean.iter_mut().zip(added).for_each(|(x, more)| *x += more);
+        }
+        Ok(mean)
+    }
+
+    /// The mean of both warped pictures.
+    pub fn mean(&self, values: &[Tensor], places: &[f32], time: f32) -> Result<Vec<f32>> {
+        let colours = |side: &Side, by: f32| side.colours(&self.warp.sample(self.of_warp(values), places, by)?);
         let (a, b) = (colours(&self.sides[0], -time)?, colours(&self.sides[1], 1.0 - time)?);
         Ok(mixed(&a, &b, time))
     }
 
+    /// The warp's own values.
+    pub fn of_warp<'a>(&self, values: &'a [Tensor]) -> &'a [Tensor] {
+        &values[..self.n_warp()]
+    }
+
     /// How the warp does over the first picture and all times.
     pub fn judge(&self, values: &[Tensor]) -> Result<Judged> {
+        let values = self.of_warp(values);
         let (w, h) = self.sides[0].size();
         let longest = w.max(h);
         let [w, h] = [w, h].map(|n| (n * JUDGED).div_ceil(longest));
@@ -213,8 +266,14 @@ impl Task for MorphTask {
     fn loss(&mut self, parameters: &[Var], step: u64) -> Result<Var> {
         let seed = |stream: u64| random::hash(self.job.fit.run.common.seed, 2 * step + stream);
         let (landmarks, places) = (seed(0), seed(1));
-        let loss = self.landmarks(parameters, &|k| random::uniform(landmarks, k))?;
-        Ok(loss.add(&self.space(parameters, &|k| random::uniform(places, k))?)?)
+        let warp = &parameters[..self.n_warp()];
+        let loss = self.landmarks(warp, &|k| random::uniform(landmarks, k))?;
+        let loss = loss.add(&self.space(warp, &|k| random::uniform(places, k))?)?;
+        let blended = random::hash(places, 1);
+        Ok(match self.gradients(parameters, &|k| random::uniform(blended, k))? {
+            Some(missing) => loss.add(&missing)?,
+            None => loss,
+        })
     }
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {

@@ -1,3 +1,4 @@
+use super::blend::Blend;
 use super::landmarks::{Pair, inwards};
 use super::task::{MorphTask, Side};
 use super::warp::Warp;
@@ -99,6 +100,86 @@ fn identical_pictures_and_landmarks_stay_what_they_are() {
     assert_eq!(load("run/frames/001.png"), load("a.png"));
 }
 
+/// The solution of Δδ = div D on a grid of w × h pixels within a frame of zeros, D between neighbours to the right and below:
+/// conjugate gradients.
+fn poisson(w: usize, h: usize, right: &dyn Fn(usize, usize) -> f64, below: &dyn Fn(usize, usize) -> f64) -> Vec<f64> {
+    let inside = |x: usize, y: usize| (1..w - 1).contains(&x) && (1..h - 1).contains(&y);
+    let apply = |u: &[f64]| -> Vec<f64> {
+        let of = |k: usize| match inside(k % w, k / w) {
+            true => 4.0 * u[k] - u[k - 1] - u[k + 1] - u[k - w] - u[k + w],
+            false => 0.0,
+        };
+        (0..w * h).map(of).collect()
+    };
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let source = |(x, y)| right(x - 1, y) - right(x, y) + below(x, y - 1) - below(x, y);
+    let mut rest: Vec<f64> =
+        (0..w * h).map(|k| if inside(k % w, k / w) { source((k % w, k / w)) } else { 0.0 }).collect();
+    let (mut u, mut way) = (vec![0.0; w * h], rest.clone());
+    for _ in 0..400 {
+        let (before, moved) = (dot(&rest, &rest), apply(&way));
+        let step = before / dot(&way, &moved).max(1e-300);
+        for k in 0..w * h {
+            u[k] += step * way[k];
+            rest[k] -= step * moved[k];
+        }
+        let more = dot(&rest, &rest) / before.max(1e-300);
+        way = rest.iter().zip(&way).map(|(r, w)| r + more * w).collect();
+    }
+    u
+}
+
+#[test]
+fn a_blend_by_gradients_is_the_poisson_equations_solution() {
+    // Of pictures that stay where they are: waves over a plain ground in one, a ball in the other.
+    let (w, h) = SIZE;
+    let at = |k: usize| [(k % w) as f32 + 0.5, (k / w) as f32 + 0.5];
+    let grey = |of: &dyn Fn([f32; 2]) -> f32| (0..w * h).flat_map(|k| [of(at(k)); 3]).collect::<Vec<f32>>();
+    let waves = grey(&|[x, y]| 0.4 + 0.2 * (x / 4.0).sin() * (y / 6.0).cos());
+    let ball = grey(&|[x, y]| 0.3 + 0.5 * (-((x - 32.0).powi(2) + (y - 24.0).powi(2)) / 60.0).exp());
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (name, data) in [("a.png", &waves), ("b.png", &ball)] {
+        fs::write(folder.join(name), picture(w, h, data.clone()).encode_png().unwrap()).unwrap();
+    }
+    write(folder, &pairs(3, |a| a));
+    let summary = fit(folder, "width = 16\nframes = 3\nbatch = 2048\niterations = 400\nblend = \"poisson\"\n").unwrap();
+    assert_eq!(summary.get("landmark_error_max_px"), Some(0.0), "nothing moves");
+    assert!(folder.join("run/blend.safetensors").is_file());
+    let load = |path: &str| Picture::load(&folder.join(path)).unwrap().into_srgb().data;
+    let [a, b, found] = ["a.png", "b.png", "run/frames/001.png"].map(load);
+    let grey = |p: &[f32], k: usize| p[3 * k] as f64;
+    // Slopes between pixels; at their middle those of the other direction are the mean of four.
+    let across = |p: &[f32], k: usize, to: usize| grey(p, k + to) - grey(p, k);
+    let other = |p: &[f32], k: usize, to: usize, by: usize| {
+        let slope = |k: usize| 0.5 * (grey(p, (k + by).min(w * h - 1)) - grey(p, k.saturating_sub(by)));
+        0.5 * (slope(k) + slope(k + to))
+    };
+    let lack = |k: usize, to: usize, by: usize| {
+        let [x, y] = [&a, &b].map(|p| across(p, k, to).powi(2) + other(p, k, to, by).powi(2));
+        (x / (x + y).max(1e-12) - 0.5) * (across(&a, k, to) - across(&b, k, to))
+    };
+    let right = |x: usize, y: usize| lack(y * w + x, 1, w);
+    let below = |x: usize, y: usize| lack(y * w + x, w, 1);
+    let wanted = poisson(w, h, &right, &below);
+    let (mut wrong, mut size) = (0.0, 0.0);
+    for k in 0..w * h {
+        let added = grey(&found, k) - 0.5 * (grey(&a, k) + grey(&b, k));
+        wrong += (added - wanted[k]).powi(2);
+        size += wanted[k].powi(2);
+    }
+    let rms = |sum: f64| (sum / (w * h) as f64).sqrt();
+    // What is added is as large as a twentieth of the range and more.
+    assert!(rms(size) > 0.02, "{}", rms(size));
+    assert!(rms(wrong) < 0.2 * rms(size), "{} of {}", rms(wrong), rms(size));
+    // Both ends are the pictures.
+    for (frame, own) in [("run/frames/000.png", &a), ("run/frames/002.png", &b)] {
+        assert!(load(frame).iter().zip(own).all(|(x, y)| (x - y).abs() < 1.5 / 255.0), "{frame}");
+    }
+    let said = fit(folder, "iterations = 1\nblend = \"poisson\"\nregion = 2.0\n").unwrap_err().to_string();
+    assert!(said.contains("--region"), "{said}");
+}
+
 #[test]
 fn folds_are_told_and_pictures_may_differ_in_size() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,11 +223,18 @@ fn both_devices_take_the_same_steps() {
     let job: FitMorphJob = Document::parse_text(&text, "job.toml", Path::new(".")).unwrap().parse().unwrap();
     let steps = |device: &Device| -> Vec<f64> {
         let warp = Warp { field: describe::field(&job.fit, 3, 2, &DEFAULTS).unwrap() };
-        let side = || Side::new(picture(4, 4, vec![0.5; 48]), device).unwrap();
+        let blend = Blend::new((4, 4), 3, 0.8);
+        let side = |phase: f32| {
+            let data = (0..48).map(|k| 0.5 + 0.4 * (k as f32 + phase).sin()).collect();
+            Side::new(picture(4, 4, data), device).unwrap()
+        };
         let pairs: Vec<Pair> =
             pairs(3, |[x, y]| [x + 3.0, 0.9 * y]).into_iter().map(|p| p.inwards([SIZE; 2])).collect();
-        let mut parameters: Vec<_> = warp.field.start(1, device).unwrap().into_iter().map(|p| p.value).collect();
-        let mut task = MorphTask::new(warp, [side(), side()], &pairs, 64, job.clone(), device.clone()).unwrap();
+        let all = warp.field.start(1, device).unwrap().into_iter().chain(blend.start(1, device).unwrap());
+        let mut parameters: Vec<_> = all.map(|p| p.value).collect();
+        let mut task =
+            MorphTask::new((warp, Some(blend)), [side(0.0), side(1.0)], &pairs, 64, job.clone(), device.clone())
+                .unwrap();
         let tape = Tape::new();
         let vars: Vec<_> = parameters.drain(..).map(|p| tape.variable(p)).collect();
         let loss = task.loss(&vars, 3).unwrap();

@@ -249,6 +249,9 @@ job_keys! {
         /// Light from all around: an equirectangular .hdr or .exr file, or the radiance R,G,B. Without it a constant 1, or
         /// none where the scene has lights of its own, or lamps beside the camera for the surfaces of fields.
         environment: Option<EnvironmentChoice>, PathOrColor, example "\"sky.hdr\"";
+        /// Materials of lumigrad fit material (a field.safetensors or its run folder) in place of a scene's own, repeatable: of the
+        /// material of a name or number, or of all of them.
+        material: Vec<String>, Materials, example "[\"gold=runs/material\"]";
         /// Auxiliary pictures beside colour, written as EXR: depth, normal, albedo, metallic, roughness, uv, id, mask;
         /// of splats depth (the mean), median_depth, normal and mask; of fields depth, normal and mask.
         aov: Vec<String>, Words(AOVS), default "[]";

@@ -208,7 +208,9 @@ impl Document {
         for key in &self.command.keys {
             match (self.get(key.name), key.kind) {
                 (Some(value), _) => table.insert(key.name.into(), value),
-                (None, Kind::Params | Kind::Paths) => table.insert(key.name.into(), Value::Array(vec![])),
+                (None, Kind::Params | Kind::Paths | Kind::Materials) => {
+                    table.insert(key.name.into(), Value::Array(vec![]))
+                }
                 (None, Kind::Inits) => table.insert(key.name.into(), Value::Table(Table::new())),
                 (None, _) => None,
             };

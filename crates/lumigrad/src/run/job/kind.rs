@@ -22,6 +22,8 @@ pub enum Kind {
     Path,
     /// Several of these.
     Paths,
+    /// Files of materials: `FILE` or `NAME=FILE`, repeatable.
+    Materials,
     /// `WxH`: columns and rows.
     Size,
     /// This many numbers.
@@ -51,6 +53,7 @@ impl Kind {
             Kind::Choice(words) if words.len() <= 4 => words.join("|"),
             Kind::Choice(_) => "NAME".into(),
             Kind::Path | Kind::Paths => "PATH".into(),
+            Kind::Materials => "[NAME=]FILE".into(),
             Kind::Size => "WxH".into(),
             Kind::Numbers(n) => ["X", "Y", "Z", "W"][..n.min(4)].join(","),
             Kind::PathOrCount => "DIR|N".into(),
@@ -64,7 +67,7 @@ impl Kind {
 
     /// Whether a flag of this kind may be given several times.
     pub fn is_list(self) -> bool {
-        matches!(self, Kind::Params | Kind::Inits | Kind::Paths)
+        matches!(self, Kind::Params | Kind::Inits | Kind::Paths | Kind::Materials)
     }
 
     /// The canonical form of a value.
@@ -102,10 +105,10 @@ impl Kind {
             (Kind::Choice(words), _) => Err(expected(&format!("one of {}", words.join(", ")))),
             (Kind::Path, Value::String(s)) if !s.is_empty() => Ok(Value::String(s)),
             (Kind::Path, _) => Err(expected("a path")),
-            (Kind::Paths, Value::Array(items)) => {
+            (Kind::Paths | Kind::Materials, Value::Array(items)) => {
                 items.into_iter().map(|v| Kind::Path.normalise(v)).collect::<Result<_, _>>().map(Value::Array)
             }
-            (Kind::Paths, v) => Ok(Value::Array(vec![Kind::Path.normalise(v)?])),
+            (Kind::Paths | Kind::Materials, v) => Ok(Value::Array(vec![Kind::Path.normalise(v)?])),
             (Kind::Size, v) => size(&v).ok_or_else(|| expected("a size such as \"256x256\" (1 to 32768 a side)")),
             (Kind::Numbers(n), v) => list(&v).filter(|x| x.len() == n).map(floats).ok_or_else(|| {
                 let example = ["5", "5,5", "1,1,1", "1,1,1,1"][n.clamp(1, 4) - 1];
@@ -135,6 +138,13 @@ impl Kind {
             (Kind::Path | Kind::PathOrCount | Kind::PathOrColor, Value::String(s)) => join(s),
             (Kind::Paths, Value::Array(items)) => {
                 Value::Array(items.into_iter().map(|v| Kind::Path.rebase(v, folder)).collect())
+            }
+            (Kind::Materials, Value::Array(items)) => {
+                let rebased = items.into_iter().map(|v| match v.as_str().and_then(|s| s.split_once('=')) {
+                    Some((name, file)) => Value::String(format!("{name}={}", folder.join(file).to_string_lossy())),
+                    None => Kind::Path.rebase(v, folder),
+                });
+                Value::Array(rebased.collect())
             }
             (Kind::Camera, Value::String(s)) if s.ends_with(".json") => join(s),
             (Kind::Inits, Value::Table(table)) => {

@@ -29,6 +29,8 @@ pub struct Report {
     pub curves: Vec<Curve>,
     /// Sounds.
     pub clips: Vec<Clip>,
+    /// Moving pictures.
+    pub films: Vec<Film>,
     /// Recovered pictures, each in several states.
     pub galleries: Vec<Gallery>,
     /// Tables: parameters, timings.
@@ -73,6 +75,19 @@ pub struct Clip {
     pub name: String,
     /// A WAV file that browsers play: 16-bit PCM.
     pub wav: Vec<u8>,
+}
+
+/// Pictures one after another, over and over.
+#[derive(Clone, Debug, Default)]
+pub struct Film {
+    /// What it shows.
+    pub name: String,
+    /// More about it; may be empty.
+    pub note: String,
+    /// The pictures, all of one size.
+    pub frames: Vec<Image>,
+    /// How long all of them take.
+    pub seconds: f64,
 }
 
 /// One picture of the scene, such as a texture, in several states side by side.

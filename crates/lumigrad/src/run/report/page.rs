@@ -1,6 +1,6 @@
 //! The page around the parts.
 
-use super::{Clip, Figure, Gallery, Image, Report, Slider, Table};
+use super::{Clip, Figure, Film, Gallery, Image, Report, Slider, Table};
 use base64::Engine;
 use serde_json::json;
 use std::fmt::Write;
@@ -40,6 +40,10 @@ pub(super) fn page(report: &Report) -> String {
     if !report.clips.is_empty() {
         let clips: String = report.clips.iter().map(clip).collect();
         let _ = write!(body, "<section><h2>Sounds</h2><div class=\"card clips\">{clips}</div></section>");
+    }
+    let films: String = report.films.iter().filter(|f| !f.frames.is_empty()).map(film).collect();
+    if !films.is_empty() {
+        let _ = write!(body, "<section><h2>Moving pictures</h2>{films}</section>");
     }
     if !report.galleries.is_empty() {
         let rows: String = report.galleries.iter().map(gallery).collect();
@@ -120,6 +124,28 @@ fn clip(clip: &Clip) -> String {
     format!(
         "<figure><figcaption>{}</figcaption><audio controls src=\"data:audio/wav;base64,{data}\"></audio></figure>",
         escape(&clip.name)
+    )
+}
+
+fn film(film: &Film) -> String {
+    let n = film.frames.len();
+    let frames: String = film
+        .frames
+        .iter()
+        .enumerate()
+        .map(|(k, image)| {
+            // Each is seen in its own part of the time; delays below 0 begin in the middle.
+            let delay = film.seconds * (k as f64 / n as f64 - 1.0);
+            let style = format!("animation:film{n} {:.3}s step-end {delay:.3}s infinite", film.seconds);
+            format!("<i style=\"{style}\">{}</i>", img(image, &film.name))
+        })
+        .collect();
+    let note = if film.note.is_empty() { String::new() } else { format!("<small>{}</small>", escape(&film.note)) };
+    let until = 100.0 / n as f64;
+    format!(
+        "<style>@keyframes film{n}{{0%{{opacity:1}}{until:.4}%{{opacity:0}}}}</style>\
+         <div class=\"card film\"><h3>{}{note}</h3><div>{frames}</div></div>",
+        escape(&film.name)
     )
 }
 

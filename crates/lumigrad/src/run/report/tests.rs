@@ -60,6 +60,12 @@ fn sample() -> Report {
             },
         ],
         clips: vec![super::Clip { name: "<tone>".into(), wav: b"RIFF".to_vec() }],
+        films: vec![super::Film {
+            name: "waves".into(),
+            note: String::new(),
+            frames: (0..4).map(|k| picture(k as f32, 32)).collect(),
+            seconds: 2.0,
+        }],
         galleries: vec![Gallery {
             name: "/materials/0/pbrMetallicRoughness/baseColorTexture".into(),
             note: "35.2 dB over seen texels".into(),
