@@ -24,8 +24,7 @@ use lumigrad_optim::Schedule;
 use task::Mesher;
 
 job_keys! {
-    /// Train a textured mesh on posed photographs: coarse Gaussians become a signed distance grid, whose FlexiCubes surface and
-    /// texture are optimised through the rasteriser.
+    /// Train a textured mesh on posed photographs: coarse Gaussians, then shape and texture through the rasteriser.
     TrainMeshJob {
         include run: RunKeys;
         include photos: PhotoKeys;
