@@ -14,7 +14,7 @@ pub const KIND: &str = "brdf";
 /// Numbers that it sees.
 pub const INPUTS: usize = 6;
 
-/// A network of a material: from [`inputs`] to a BRDF.
+/// A network of a material: from six numbers of the vectors to a BRDF.
 #[derive(Clone, Debug)]
 pub struct FieldBrdf {
     /// Six numbers to three.
