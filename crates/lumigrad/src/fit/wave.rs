@@ -102,6 +102,10 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let units = wanted.min(MOST_UNITS);
     let defaults = Defaults { omega: DEFAULTS.omega / job.bump_width, sine: (units, 1), ..DEFAULTS };
     let field = describe::field(&job.fit, 3, 1, &defaults)?;
+    if field.width > 2 * MOST_UNITS {
+        let message = format!("{} units; the time of a solution grows with their cube", field.width);
+        return Err(Error::usage("--width", message, format!("at most {}", 2 * MOST_UNITS)));
+    }
     let named = (format!("Waves until {}", job.duration), "wave".into());
     let mut setup = Setup::of_field(&job.fit, named, (&field, &defaults), 0, &device)?;
     let few = (wanted > field.width).then(|| {
