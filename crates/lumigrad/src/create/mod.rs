@@ -15,7 +15,7 @@ mod splats;
 
 pub use cameras::{camera, ring};
 pub use judge::{Judge, NONE};
-pub use keys::{CreateMeshJob, CreateSplatsJob};
+pub use keys::{CloudKeys, CreateKeys, CreateMeshJob, CreateSplatsJob};
 pub use mesh::mesh;
 pub use splats::splats;
 
