@@ -116,6 +116,31 @@ fn variants_of_training_end() {
 }
 
 #[test]
+fn a_prior_pulls_beside_photographs() {
+    let folder = tempfile::tempdir().unwrap();
+    photographs(folder.path(), 6);
+    let prior = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors");
+    let asked = ["--prior", prior, "--prompt", "lava", "--device", "cpu", "--sh-degree", "0", "--json"];
+    let few = ["train", "splats", "data", "--max-splats", "300", "--iterations", "60"];
+    let run = |more: &[&str]| Run::new(folder.path(), &[&few[..], &asked, more].concat());
+    // How much more red than blue Gaussians are: lava is red, the globe is not.
+    let red = |weight: &str| {
+        let found = run(&["--guidance-weight", weight, "--out", weight]);
+        assert_eq!(found.code, 0, "{}", found.err);
+        let gaussians = lumigrad::splat::formats::read(&folder.path().join(weight).join("splats.ply")).unwrap();
+        gaussians.sh.iter().map(|c| c[0] - c[2]).sum::<f32>() / gaussians.len() as f32
+    };
+    let (plain, pulled) = (red("0"), red("10"));
+    assert!(pulled > plain + 0.05, "{plain} {pulled}");
+    for more in [["--optimizer", "lm"], ["--robust", "ema"], ["--renderer", "raycast"]] {
+        let refused = run(&more);
+        assert!(refused.code == 2 && refused.out.contains("one model that is splatted"), "{more:?}: {}", refused.out);
+    }
+    let refused = Run::new(folder.path(), &[&few[..], &["--prompt", "lava"]].concat());
+    assert!(refused.code == 2 && refused.err.contains("--prior"), "{}", refused.err);
+}
+
+#[test]
 fn normal_maps_and_cameras_that_move_are_followed() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 9);

@@ -1,6 +1,7 @@
 //! The `train splats` command: from posed photographs to a run folder with Gaussians, figures and report.
 
 use super::dataset::{self, Dataset, Shot};
+use super::pulled;
 use super::report::report;
 use super::start::initial;
 use super::state::{checkpoint, restored};
@@ -121,6 +122,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut saves = Saves::new(&place, job.checkpoint_every);
     let found = if job.resume { saves.latest(&place, &fingerprint)? } else { None };
     let mut spent = 0.0;
+    let term = pulled::term(&job.prior, &dataset, &gaussians, (fixed(background), job.common.seed), &device)?;
     let start_state = match &found {
         Some(c) => {
             spent = c.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
@@ -133,7 +135,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let normals = job.normal_map_weight > 0.0 && pictures.iter().any(|p| !p.normals.is_empty());
     let rolling = pictures.iter().any(|p| p.view.shutter != Shutter::Global);
     // What the host trains by itself; the tape trains the rest.
-    let by_host = device.is_cpu() && !cameras && !depths && !normals && !rolling && !surfels;
+    let by_host = device.is_cpu() && term.is_none() && !cameras && !depths && !normals && !rolling && !surfels;
     // Least squares take up where Adam ends; a checkpoint tells where that was.
     let squares = |state: TrainState| -> Result<Box<dyn Train>> {
         let damping = state.damping;
@@ -151,6 +153,10 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         _ => None,
     };
     let iterations = if job.seconds.is_some() { job.iterations } else { job.iterations.or(Some(preset.iterations)) };
+    if term.is_some() && (job.optimizer != "adam" || job.robust != "none" || cast) {
+        let help = "--optimizer adam, without --robust, --renderer splat";
+        return Err(Error::usage("--prior", "pulls in Adam's steps of one model that is splatted", help));
+    }
     let by_adam = ["adam", "adam+lm", "lm"].contains(&job.optimizer.as_str());
     if normals && cast {
         let help = "--normal-map-weight 0 leaves them out, --renderer splat takes them";
@@ -197,7 +203,13 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
         (None, _) if by_host => {
             Box::new(Trainer::resume(start_state, pictures.clone(), options.clone()).map_err(unusable)?)
         }
-        _ => Box::new(DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?),
+        _ => {
+            let trainer = DeviceTrainer::new(start_state, &pictures, options.clone(), &device).map_err(unusable)?;
+            Box::new(match term {
+                Some(term) => trainer.with_term(term),
+                None => trainer,
+            })
+        }
     };
     let first = found.as_ref().map_or(0, |c| c.step as usize);
     let folder = RunFolder::create(&place)?;

@@ -31,6 +31,7 @@ pub use median::median_depth_vars;
 pub use method::MethodTrainer;
 pub use robust::DeviceRobustTrainer;
 pub use shutter::Lines;
+pub use step::Term;
 pub use surfels::{PLANES as SURFEL_PLANES, depth_distortion, normal_consistency, surfels_vars};
 pub use trainer::DeviceTrainer;
 

@@ -1,10 +1,10 @@
 //! A step of training on a device in two halves: what is drawn, and what is learnt from it.
 
-use super::GaussianVars;
 use super::cameras::CameraLeaves;
 use super::composite::Watch;
 use super::room::Room;
 use super::trainer::{DeviceTrainer, Drawn, core, optim};
+use super::{DeviceOptions, GaussianVars};
 use crate::rows::Rows;
 use crate::train::Plan;
 use crate::{Error, StepReport};
@@ -12,6 +12,10 @@ use lumigrad_core::{DType, Gradients, Tape, Tensor, Var};
 use lumigrad_optim::gradient_square;
 
 type Result<T> = std::result::Result<T, Error>;
+
+/// A loss beside that of photographs, shape []: of Gaussians as they are drawn, with the options that they are drawn with, at a
+/// step. What it gives is differentiated; an error ends the training.
+pub type Term = Box<dyn Fn(&GaussianVars, &DeviceOptions, usize) -> Result<Var>>;
 
 /// A step's picture on a tape.
 pub(super) struct Recorded {
@@ -37,6 +41,12 @@ impl Recorded {
 }
 
 impl DeviceTrainer {
+    /// Adds a loss to those of its own steps.
+    pub fn with_term(mut self, term: Term) -> Self {
+        self.term = Some(term);
+        self
+    }
+
     /// Draws the plan's picture on a tape, in a room where there is one.
     pub(super) fn record(&self, tape: &Tape, plan: &Plan, room: Option<&Room>) -> Result<Recorded> {
         let arrays: Vec<Var> = self.arrays.iter().map(|a| tape.variable(a.clone())).collect();
@@ -58,6 +68,12 @@ impl DeviceTrainer {
         let [loss, total] = self.losses_of(&vars, &recorded.drawn, colour, (plan.picture, plan.progress))?;
         let total = match &self.cameras {
             Some(cameras) => cameras.regularised(&recorded.leaves, &total)?,
+            None => total,
+        };
+        let total = match &self.term {
+            Some(term) => {
+                total.add(&term(&self.shown(&vars)?, &self.shading(plan.sh_degree), self.step)?).map_err(core)?
+            }
             None => total,
         };
         Ok([loss, total])

@@ -7,6 +7,7 @@ use super::composite::Watch;
 use super::features::normals_of;
 use super::room::Room;
 use super::shot::Shot;
+use super::step::Term;
 use super::surfels::surfels_vars;
 use super::{DeviceOptions, GaussianVars, listed, surfel_picture};
 use crate::raycast::{RaycastOptions, raycast_vars};
@@ -68,6 +69,8 @@ pub struct DeviceTrainer {
     /// Sums of the pulls at means, and counts [N, 2], where the strategy looks at them.
     pub(super) growth: Option<Tensor>,
     pub(super) cameras: Option<Cameras>,
+    /// A loss beside that of photographs.
+    pub(super) term: Option<Term>,
     /// Where lists are made, so that a step reads back once; `None` on the host, where that costs nothing.
     pub(super) room: Option<Room>,
 }
@@ -134,6 +137,7 @@ impl DeviceTrainer {
             step: state.step,
             growth: None,
             cameras: None,
+            term: None,
             room: (!device.is_cpu()).then(|| Room::new(1)),
         })
     }
@@ -308,6 +312,19 @@ impl DeviceTrainer {
         Ok((rows_of(&self.arrays)?, [moments("first")?, moments("second")?]))
     }
 
+    /// Gaussians as they are drawn.
+    pub(super) fn shown(&self, vars: &GaussianVars) -> Result<GaussianVars> {
+        match &self.smoothing {
+            Some(sizes) => vars.smoothed(&sizes.clone().into()).map_err(core),
+            None => Ok(vars.clone()),
+        }
+    }
+
+    /// How they are drawn.
+    pub(super) fn shading(&self, sh_degree: usize) -> DeviceOptions {
+        DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 }
+    }
+
     /// The picture of some arrays over a background, and its target.
     pub(super) fn drawn(
         &self,
@@ -322,10 +339,8 @@ impl DeviceTrainer {
             Some(cameras) => cameras.camera(k, leaves, &shot.camera)?,
             None => shot.camera.clone(),
         };
-        let options = DeviceOptions { kernel: self.kernel, sh_degree, alpha_min: 1.0 / 255.0 };
-        let smoothed = self.smoothing.as_ref().map(|sizes| vars.smoothed(&sizes.clone().into()));
-        let smoothed = smoothed.transpose().map_err(core)?;
-        let vars = smoothed.as_ref().unwrap_or(vars);
+        let options = self.shading(sh_degree);
+        let vars = &self.shown(vars)?;
         let [width, height] = shot.camera.size;
         let guided = self.options.normal_map_weight > 0.0 && shot.normals.is_some();
         let (mut surfels, mut normals) = (None, None);

@@ -153,6 +153,7 @@ job_keys! {
     /// Train Gaussian splats on posed photographs.
     TrainSplatsJob {
         include common: Common;
+        include prior: PriorTermKeys;
         /// Folder of posed pictures: transforms.json, COLMAP or LLFF.
         data: Option<PathBuf>, Path, example "\"photos\"";
         /// How much is spent where nothing else is said: 2000, 7000 or 30000 steps, and at most 4, 10 or 20 times the Gaussians
