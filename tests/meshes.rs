@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Run, photographs};
+use common::{Run, photographs, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -22,9 +22,7 @@ const SMALL: [&str; 11] = [
 ];
 
 fn train(folder: &Path, more: &[&str]) -> Value {
-    let run = Run::new(folder, &[&SMALL[..], more].concat());
-    assert_eq!(run.code, 0, "{more:?}: {}{}", run.out, run.err);
-    run.json()
+    succeeded(folder, &SMALL, more)
 }
 
 fn metric(json: &Value, name: &str) -> f64 {

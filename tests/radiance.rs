@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Run, photographs};
+use common::{Run, photographs, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -27,9 +27,7 @@ const SMALL: [&str; 16] = [
 ];
 
 fn train(folder: &Path, more: &[&str]) -> Value {
-    let run = Run::new(folder, &[&SMALL[..], more].concat());
-    assert_eq!(run.code, 0, "{more:?}: {}{}", run.out, run.err);
-    run.json()
+    succeeded(folder, &SMALL, more)
 }
 
 #[test]

@@ -33,6 +33,14 @@ impl Run {
     }
 }
 
+/// What a call that must succeed, of `usual` arguments and `more`, says of its run.
+#[allow(dead_code)] // not every test program trains
+pub fn succeeded(folder: &Path, usual: &[&str], more: &[&str]) -> Value {
+    let run = Run::new(folder, &[usual, more].concat());
+    assert_eq!(run.code, 0, "{more:?}: {}{}", run.out, run.err);
+    run.json()
+}
+
 /// A folder of posed pictures: the globe from a circle, rendered by the program itself.
 #[allow(dead_code)] // not every test program has photographs
 pub fn photographs(folder: &Path, views: usize) {

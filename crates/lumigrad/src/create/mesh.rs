@@ -99,7 +99,7 @@ impl Model for CoarseToFine {
     }
 
     fn share(&self, progress: f64) -> f64 {
-        let coarse = self.job.coarse.clamp(0.0, 1.0);
+        let coarse = self.job.coarse;
         let [from, to] = if self.surface.is_some() { [coarse, 1.0] } else { [0.0, coarse] };
         ((progress - from) / (to - from).max(1e-9)).clamp(0.0, 1.0)
     }

@@ -8,13 +8,13 @@ use super::model::Model;
 use super::plan::Plan;
 use crate::run::job::Document;
 use crate::run::{Observer, RunFolder, Stop, Summary, require_memory};
-use crate::train::views::camera as splat_camera;
+use crate::train::pulled::shown;
 use crate::{Error, Result};
-use lumigrad_core::ops::{concat, random};
-use lumigrad_core::{DType, Device, Map, Var};
+use lumigrad_core::ops::random;
+use lumigrad_core::{DType, Device, Var};
 use lumigrad_guidance::View as Direction;
 use lumigrad_optim::Group;
-use lumigrad_splat::device::{CameraVars, DeviceOptions, GaussianVars, render_vars};
+use lumigrad_splat::device::{DeviceOptions, GaussianVars};
 use lumigrad_splat::{Gaussians, Kernel, formats};
 use std::path::Path;
 
@@ -108,19 +108,9 @@ impl Model for Cloud {
 
     fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, _progress: f64) -> Result<(Var, Option<Var>)> {
         let vars = GaussianVars::from_all(arrays.to_vec());
-        let over = Map::cached("create/over white", |m| {
-            let [r, g, b, _, left] = m.item("picture");
-            m.output("colour", &[r + left, g + left, b + left]);
-        });
         let options = DeviceOptions { kernel: KERNEL, sh_degree: 0, alpha_min: 1.0 / 255.0 };
-        let mut pictures = vec![];
-        for direction in from {
-            let view = splat_camera(&camera(*direction, side)?);
-            let camera = CameraVars::new(&view, self.learnt.device(), DType::F32)?;
-            let picture = render_vars(&vars, &camera, &options)?;
-            pictures.push(over.apply(&[&picture])?.remove(0).reshape(&[1, side, side, 3])?);
-        }
-        let renders = concat(&pictures.iter().collect::<Vec<_>>(), 0)?;
+        let cameras = from.iter().map(|direction| camera(*direction, side)).collect::<Result<Vec<_>>>()?;
+        let renders = shown(&vars, &options, &cameras, [1.0; 3], self.learnt.device())?;
         let fading = match self.opacity_weight > 0.0 {
             true => Some(vars.opacity_logits.sigmoid()?.sum()?.scale(self.opacity_weight)?),
             false => None,

@@ -4,7 +4,7 @@ mod dataset;
 pub mod field;
 pub mod mesh;
 mod photos;
-mod pulled;
+pub(crate) mod pulled;
 pub(crate) mod radiance;
 mod report;
 mod splats;

@@ -5,10 +5,10 @@ use super::views::camera;
 use crate::guiding::{PriorTerm, PriorTermKeys};
 use crate::{Error, Result};
 use lumigrad_core::ops::{concat, random};
-use lumigrad_core::{CallParams, DType, Device, Map, Var};
+use lumigrad_core::{DType, Device, Var};
 use lumigrad_scene::camera::View;
 use lumigrad_splat::Gaussians;
-use lumigrad_splat::device::{CameraVars, DeviceOptions, GaussianVars, Term, render_vars};
+use lumigrad_splat::device::{CameraVars, DeviceOptions, GaussianVars, Term, over, render_vars};
 
 /// What a prior that the job names adds to the loss of a step: its pull at patches over a background, seen from between the
 /// cameras, about the middle of the Gaussians at the start. `None` where none is named.
@@ -43,23 +43,20 @@ pub fn term(
     })))
 }
 
-/// Pictures [n, rows, columns, 3] over a background.
-fn shown(
+/// Pictures [n, rows, columns, 3] of Gaussians over a background, by cameras of one size.
+///
+/// # Errors
+/// Those of the device.
+pub fn shown(
     vars: &GaussianVars,
     options: &DeviceOptions,
     cameras: &[View],
     background: [f32; 3],
     device: &Device,
 ) -> Result<Var> {
-    let over = Map::cached("train/over", |m| {
-        let [r, g, b, _, left] = m.item("picture");
-        let [x, y, z] = std::array::from_fn(|_| m.param());
-        m.output("colour", &[r + left * x, g + left * y, b + left * z]);
-    });
-    let behind = CallParams { real: background.map(f64::from).to_vec(), ..CallParams::default() };
     let picture = |view: &View| -> Result<Var> {
         let taken = render_vars(vars, &CameraVars::new(&camera(view), device, DType::F32)?, options)?;
-        Ok(over.apply_with(&[&taken], behind.clone())?.remove(0).reshape(&[1, view.height, view.width, 3])?)
+        Ok(over(&taken, background)?.reshape(&[1, view.height, view.width, 3])?)
     };
     let pictures = cameras.iter().map(picture).collect::<Result<Vec<_>>>()?;
     Ok(concat(&pictures.iter().collect::<Vec<_>>(), 0)?)

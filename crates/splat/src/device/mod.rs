@@ -203,6 +203,19 @@ pub fn render_vars(gaussians: &GaussianVars, camera: &CameraVars, options: &Devi
     listed(gaussians, camera, options, None)?.composite(None)?.reshape(&[camera.size[1], camera.size[0], 5])
 }
 
+/// Colours [N, 3] of a picture of [`render_vars`], of N pixels, over a background.
+///
+/// **Gradients** of both modes flow to the picture. **Errors**: another shape.
+pub fn over(picture: &Var, background: [f32; 3]) -> Result<Var> {
+    let map = Map::cached("splat/over", |m| {
+        let [r, g, b, _, left] = m.item("picture");
+        let [x, y, z] = std::array::from_fn(|_| m.param());
+        m.output("colour", &[r + left * x, g + left * y, b + left * z]);
+    });
+    let call = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
+    Ok(map.apply_with(&[picture], call)?.remove(0))
+}
+
 /// Red, green, blue, depth and transmittance of a picture of surfels.
 fn surfel_picture(picture: &Var) -> Result<Var> {
     concat(&[&picture.slice(2, 0, 4)?, &picture.slice(2, 9, 10)?], 2)

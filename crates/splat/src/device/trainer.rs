@@ -9,7 +9,7 @@ use super::room::Room;
 use super::shot::Shot;
 use super::step::Term;
 use super::surfels::surfels_vars;
-use super::{DeviceOptions, GaussianVars, listed, surfel_picture};
+use super::{DeviceOptions, GaussianVars, listed, over, surfel_picture};
 use crate::raycast::{RaycastOptions, raycast_vars};
 use crate::rows::Rows;
 use crate::strategy::State;
@@ -358,17 +358,12 @@ impl DeviceTrainer {
             drawn.composite(watch).map_err(core)?
         };
         let normals = normals.map(|n| n.reshape(&[width * height, 3])).transpose().map_err(core)?;
-        let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
-        let over = Map::cached("splat/over", |m| {
-            let [r, g, b, _, left] = m.item("picture");
-            let [x, y, z] = std::array::from_fn(|_| m.param());
-            m.output("colour", &[r + left * x, g + left * y, b + left * z]);
-        });
         let pixels = picture.reshape(&[width * height, 5]).map_err(core)?;
-        let mut colour = over.apply_with(&[&pixels], behind.clone()).map_err(core)?.remove(0);
+        let mut colour = over(&pixels, background).map_err(core)?;
         if let Some(cameras) = &self.cameras {
             colour = cameras.expose(k, leaves, &colour, [width, height])?;
         }
+        let behind = CallParams { items: 0, real: background.map(f64::from).to_vec(), int: vec![] };
         let target = Map::cached("splat/target", |m| {
             let [r, g, b, a] = m.item("rgba");
             let behind = std::array::from_fn::<Expr, 3, _>(|_| m.param());

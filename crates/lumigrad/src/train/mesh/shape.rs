@@ -1,7 +1,7 @@
 //! The second and third stage: the surface that Gaussians show, and a signed distance grid that is optimised through the
 //! rasteriser.
 
-use super::super::super::fields::extract;
+use crate::fields::extract;
 use crate::fields::source::Source;
 use crate::fields::splats::SplatSource;
 use crate::fields::surface::{Extracted, extracted};
