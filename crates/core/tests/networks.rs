@@ -14,6 +14,13 @@ fn convolutions_have_right_derivatives() {
     }
     Check::new("conv2d", |x| Ok(vec![ops::conv2d(&x[0], &x[1], None, 1)?]))
         .run(&[real(&[1, 4, 4, 2], 1), real(&[3, 3, 2, 2], 2)]);
+    for (size, zeros) in [(3, [0, 1]), (2, [1, 0])] {
+        Check::new("conv2d_padded", |x| Ok(vec![ops::conv2d_padded(&x[0], &x[1], Some(&x[2]), 2, zeros)?])).run(&[
+            real(&[2, 6, 5, 3], 1),
+            real(&[size, size, 3, 4], 2),
+            real(&[4], 3),
+        ]);
+    }
 }
 
 #[test]
@@ -30,6 +37,15 @@ fn group_norm_has_right_derivatives() {
             real(shape, 3),
         ]);
     }
+}
+
+#[test]
+fn layer_norm_has_right_derivatives() {
+    Check::new("layer_norm", |x| Ok(vec![ops::layer_norm(&x[0], &x[1], &x[2], 1e-3)?.sin()?])).run(&[
+        real(&[3, 4, 6], 1),
+        real(&[6], 2),
+        real(&[6], 3),
+    ]);
 }
 
 #[test]
@@ -56,6 +72,11 @@ fn attention_has_right_derivatives_and_takes_means_where_all_keys_fit_alike() {
         real(&[2, 3, 4], 1),
         real(&[2, 5, 4], 2),
         real(&[2, 5, 2], 3),
+    ]);
+    Check::new("attention_weights", |x| Ok(vec![ops::attention_weights(&x[0], &x[1], Some(&x[2]))?])).run(&[
+        real(&[2, 3, 4], 1),
+        real(&[2, 5, 4], 2),
+        real(&[3, 5], 3),
     ]);
     let put = |data: &[f64], shape: &[usize]| Var::from(Tensor::from_slice(&Device::cpu(), data, shape).unwrap());
     let (q, k) = (put(&[0.0, 0.0], &[1, 1, 2]), put(&[1.0, 2.0, 3.0, 4.0], &[1, 2, 2]));

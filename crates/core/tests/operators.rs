@@ -20,6 +20,8 @@ fn unary_operators_have_right_derivatives() {
     unary("tanh", Var::tanh, -3.0, 3.0);
     unary("sigmoid", Var::sigmoid, -3.0, 3.0);
     unary("silu", Var::silu, -3.0, 3.0);
+    unary("gelu", Var::gelu, -3.0, 3.0);
+    unary("quick_gelu", Var::quick_gelu, -3.0, 3.0);
     unary("softmax", Var::softmax, -3.0, 3.0);
     unary("softplus", Var::softplus, -3.0, 3.0);
     unary("relu", Var::relu, 0.1, 3.0);
@@ -107,6 +109,19 @@ fn select_takes_the_right_branch_and_differentiates_it() {
         assert_eq!(chosen.tensor().to_vec::<f32>().unwrap(), [-1.0, 2.0, 3.0]);
         let less = v(&[0.0, 1.0, 2.0]).less(&v(&[1.0])).unwrap();
         assert_eq!(less.tensor().to_vec::<f32>().unwrap(), [1.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn the_normal_distribution_in_gelu_is_that_of_the_tables() {
+    for device in devices("gelu") {
+        let x = Tensor::from_slice(&device, &[-4.0f32, -1.0, 0.0, 0.5, 2.0], &[5]).unwrap();
+        let found = Var::from(x).gelu().unwrap().tensor().to_vec::<f32>().unwrap();
+        // x times P(X ≤ x) of a table with eight digits.
+        let expected = [-1.2668496e-4, -0.15865525, 0.0, 0.34573123, 1.9544997];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 1e-6 * expected.abs(), "{found} for {expected} on {device}");
+        }
     }
 }
 

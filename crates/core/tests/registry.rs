@@ -32,9 +32,9 @@ fn run_normalize(device: &Device, dtype: DType, n: usize) -> Result<Vec<Tensor>>
     for (pictures, positions) in [(n.min(300), 3), (2, n)] {
         let input = put(&real(&[pictures, positions, 6], 1), device, dtype)?;
         let cotangent = put(&real(&[pictures, positions, 6], 2), device, dtype)?;
-        let (scale, shift) =
-            (put(&real(&[pictures, 6], 3), device, dtype)?, put(&real(&[pictures, 6], 4), device, dtype)?);
-        for by in [Statistics::Groups { groups: 2, epsilon: 1e-2 }, Statistics::Fixed] {
+        let per_channel = |rows: usize, seed: u64| put(&real(&[rows, 6], seed), device, dtype);
+        for (rows, by) in [(pictures, Statistics::Groups { groups: 2, epsilon: 1e-2 }), (1, Statistics::Fixed)] {
+            let (scale, shift) = (per_channel(rows, 3)?, per_channel(rows, 4)?);
             let [output, moments] = normalize(&input, &scale, &shift, by)?;
             results.extend(normalize_back(&input, &scale, &moments, &cotangent, by)?);
             results.extend([output, moments]);

@@ -15,6 +15,7 @@ pub mod distill;
 mod error;
 pub mod factors;
 pub mod file;
+pub mod latent;
 mod level;
 pub mod modify;
 mod noise;

@@ -72,15 +72,40 @@ impl Operator for Conv2d {
 /// CPU at the rate of matrix products; patches are made in the cache and never stored. The gradient by the input takes
 /// stride² times the operations.
 pub fn conv2d(input: &Var, weights: &Var, bias: Option<&Var>, stride: usize) -> Result<Var> {
+    run(input, weights, bias, |picture, size| {
+        (size % 2 == 1 && stride > 0).then(|| Geometry::new(picture, size, stride))
+    })
+}
+
+/// [`conv2d`] with chosen numbers of zeros `[before, after]` the first and last row and column, and K of any kind:
+/// `out[n, y, x, o] = bias[o] + Σ weights[i, j, c, o] · input[n, y·s + i − before, x·s + j − before, c]`.
+///
+/// **Shapes**: result [N, ⌊(H + before + after − K)/s⌋ + 1, the same of W, O].
+/// **Gradients**, **Determinism**, **Cost**: as [`conv2d`]. **Errors**: as [`conv2d`]; `before` of K or more.
+pub fn conv2d_padded(input: &Var, weights: &Var, bias: Option<&Var>, stride: usize, zeros: [usize; 2]) -> Result<Var> {
+    run(input, weights, bias, |picture, size| {
+        (zeros[0] < size && stride > 0).then(|| Geometry::padded(picture, size, stride, zeros))
+    })
+}
+
+/// `geometry` is what is made of the picture's and the filter's size; `None` where they do not fit.
+fn run(
+    input: &Var,
+    weights: &Var,
+    bias: Option<&Var>,
+    geometry: impl Fn([usize; 2], usize) -> Option<Geometry>,
+) -> Result<Var> {
     let &[_, h, w, c] = input.shape() else {
         return Err(Error::shape("conv2d's input", input.shape(), "[N, H, W, C]"));
     };
-    let size = match *weights.shape() {
-        [k, l, c_in, o] if k == l && k % 2 == 1 && c_in == c && o > 0 && stride > 0 => k,
-        _ => {
-            let expected = format!("[K, K, {c}, O] (C from the input) with odd K, and a stride of at least 1");
-            return Err(Error::shape("conv2d's weights", weights.shape(), expected));
-        }
+    let fits = match *weights.shape() {
+        [k, l, c_in, o] if k == l && c_in == c && o > 0 => geometry([h, w], k),
+        _ => None,
+    };
+    let Some(geometry) = fits else {
+        let expected =
+            format!("[K, K, {c}, O] (C from the input), K odd or more than its zeros, and a stride of at least 1");
+        return Err(Error::shape("conv2d's weights", weights.shape(), expected));
     };
     let o = weights.shape()[3];
     let zero;
@@ -94,6 +119,5 @@ pub fn conv2d(input: &Var, weights: &Var, bias: Option<&Var>, stride: usize) -> 
             &zero
         }
     };
-    let operator = Conv2d(Geometry::new([h, w], size, stride));
-    Ok(apply(Arc::new(operator), &[input, weights, bias])?.remove(0))
+    Ok(apply(Arc::new(Conv2d(geometry)), &[input, weights, bias])?.remove(0))
 }

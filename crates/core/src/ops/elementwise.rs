@@ -122,6 +122,10 @@ impl Var {
         sigmoid = |x| 0.5 * (0.5 * x).tanh() + 0.5;
         /// x / (1 + e⁻ˣ) (also called swish), without overflow.
         silu = |x| 0.5 * x * ((0.5 * x).tanh() + 1.0);
+        /// x · P(X ≤ x) of a normal X (Hendrycks & Gimpel 2016), not its approximation by tanh.
+        gelu = |x| x * x.normal_cdf();
+        /// x / (1 + e^{−1.702 x}), a rougher gelu (same source).
+        quick_gelu = |x| 0.5 * x * ((0.851 * x).tanh() + 1.0);
         /// ln(1 + eˣ), without overflow.
         softplus = |x| x.softplus();
         /// max(x, 0); the gradient at 0 is 1.

@@ -1,11 +1,11 @@
-//! Group normalisation (Wu & He 2018), and scales and shifts of channels without it.
+//! Group and layer normalisation (Wu & He 2018, Ba et al. 2016), and scales and shifts of channels without it.
 
-use crate::kernels::{Statistics, normalize, normalize_back};
+use crate::kernels::{Statistics, normalize, normalize_back, sum_rows};
 use crate::tape::{Operator, apply};
 use crate::{Error, Result, Tensor, Var};
 use std::sync::Arc;
 
-/// Inputs are [N, P, C], scale and shift [N, C]; the second output is what the derivatives need of the forward pass.
+/// Inputs are [N, P, C], scale and shift [N, C] or [1, C]; the second output is what the derivatives need of the forward pass.
 struct GroupNorm(Statistics);
 
 impl Operator for GroupNorm {
@@ -26,11 +26,16 @@ impl Operator for GroupNorm {
     ) -> Result<Vec<Option<Tensor>>> {
         let Some(c) = &c[0] else { return Ok(vec![None; 3]) };
         let gradients = normalize_back(&inputs[0], &inputs[1], &outputs[1], c, self.0)?;
-        Ok(gradients.into_iter().zip(wanted).map(|(g, &w)| w.then_some(g)).collect())
+        let of_input = |(k, g): (usize, Tensor)| match g.shape() == inputs[k].shape() {
+            true => Ok(g),
+            // One row for all pictures.
+            false => sum_rows(&g)?.reshape(inputs[k].shape()),
+        };
+        gradients.into_iter().enumerate().zip(wanted).map(|(g, &w)| w.then(|| of_input(g)).transpose()).collect()
     }
 
     fn jvp(&self, inputs: &[Tensor], outputs: &[Tensor], t: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        let [n, _, c] = [0, 1, 2].map(|k| inputs[0].shape()[k]);
+        let &[n, c] = inputs[1].shape() else { unreachable!("normalize has checked it") };
         let (device, dtype) = (inputs[0].device(), inputs[0].dtype());
         let or_zero = |k: usize| t[k].clone().map_or_else(|| Tensor::zeros(device, dtype, &[n, c]), Ok);
         let [moved, _] = normalize(&inputs[0], &or_zero(1)?, &or_zero(2)?, self.0)?;
@@ -61,6 +66,18 @@ pub fn group_norm(input: &Var, groups: usize, scale: &Var, shift: &Var, epsilon:
     run(input, [*n, rest.iter().product(), *c], scale, shift, Statistics::Groups { groups, epsilon })
 }
 
+/// Each row with mean 0 and variance 1, then scaled and shifted: `scale · (x − mean) / √(variance + ε) + shift`.
+///
+/// **Shapes**: input [.., C]; scale and shift \[C\]; the result has the input's shape.
+/// **Gradients**: to all three. **Errors**: shapes that do not fit.
+/// **Determinism**: the same bits for any number of threads. **Source**: Ba et al. 2016.
+pub fn layer_norm(input: &Var, scale: &Var, shift: &Var, epsilon: f64) -> Result<Var> {
+    let [lead @ .., c] = input.shape() else {
+        return Err(Error::shape("layer_norm's input", input.shape(), "[.., C]"));
+    };
+    run(input, [lead.iter().product(), 1, *c], scale, shift, Statistics::Groups { groups: 1, epsilon })
+}
+
 /// scale · x + shift, with a number for each channel, or for each picture and channel.
 ///
 /// **Shapes**: input [N, …, C]; scale and shift \[C\] or [N, C]; the result has the input's shape.
@@ -74,7 +91,9 @@ pub fn modulate(input: &Var, scale: &Var, shift: &Var) -> Result<Var> {
 }
 
 fn run(input: &Var, rows: [usize; 3], scale: &Var, shift: &Var, by: Statistics) -> Result<Var> {
-    let per_channel = [rows[0], rows[2]];
+    // Rows for each picture where one of both has them, otherwise one for all.
+    let shared = scale.shape().len() == 1 && shift.shape().len() == 1;
+    let per_channel = [if shared { 1 } else { rows[0] }, rows[2]];
     let (scale, shift) = (scale.broadcast_to(&per_channel)?, shift.broadcast_to(&per_channel)?);
     let outputs = apply(Arc::new(GroupNorm(by)), &[&input.reshape(&rows)?, &scale, &shift])?;
     outputs[0].reshape(input.shape())

@@ -77,12 +77,21 @@ pub struct Geometry {
     pub size: usize,
     /// Distance in the input of neighbouring pixels of the result.
     pub stride: usize,
+    /// Zeros before the first row and column, fewer than `size`.
+    pub before: usize,
 }
 
 impl Geometry {
     /// A filter centred on every `stride`-th pixel: ⌈H/stride⌉ × ⌈W/stride⌉ results.
     pub fn new(input: [usize; 2], size: usize, stride: usize) -> Self {
-        Self { input, output: input.map(|n| n.div_ceil(stride)), size, stride }
+        Self { input, output: input.map(|n| n.div_ceil(stride)), size, stride, before: size / 2 }
+    }
+
+    /// A filter that begins on every `stride`-th pixel of pictures with zeros `before` the first and `after` the last row
+    /// and column: ⌊(H + before + after − size)/stride⌋ + 1 results, none where the filter is larger than that.
+    pub fn padded(input: [usize; 2], size: usize, stride: usize, [before, after]: [usize; 2]) -> Self {
+        let output = input.map(|n| (n + before + after).checked_sub(size).map_or(0, |room| room / stride + 1));
+        Self { input, output, size, stride, before }
     }
 
     fn params(&self, n: usize, c: usize, o: usize) -> Params {
@@ -98,7 +107,7 @@ impl Geometry {
             size: self.size as u32,
             stride: self.stride as u32,
             spread: 1,
-            pad: (self.size / 2) as u32,
+            pad: self.before as u32,
             flipped: 0,
             pieces: 1,
             piece: 0,
@@ -124,9 +133,9 @@ fn check_weights(weights: &Tensor, expected: [usize; 4], letters: &str) -> Resul
     Ok(())
 }
 
-/// `out[n, y, x, o] = bias[o] + Σ weights[i, j, c, o] · input[n, y·s + i − ⌊K/2⌋, x·s + j − ⌊K/2⌋, c]`.
+/// `out[n, y, x, o] = bias[o] + Σ weights[i, j, c, o] · input[n, y·s + i − b, x·s + j − b, c]`, b from the geometry.
 ///
-/// **Shapes**: input [N, H, W, C], weights [K, K, C, O], bias \[O\]; result [N, ⌈H/s⌉, ⌈W/s⌉, O].
+/// **Shapes**: input [N, H, W, C], weights [K, K, C, O], bias \[O\]; result [N, H', W', O], sizes from the geometry.
 /// **Determinism**: the same bits for any number of threads. **Cost**: 2·K²·C·O operations per pixel of the result; on
 /// the CPU half a megabyte of patches per thread.
 pub fn convolve(input: &Tensor, weights: &Tensor, bias: &Tensor, geometry: Geometry) -> Result<Tensor> {
@@ -146,9 +155,9 @@ pub fn convolve_back(cotangent: &Tensor, weights: &Tensor, geometry: Geometry) -
         return Err(Error::shape("weights of convolve", weights.shape(), "[K, K, C, O]"));
     };
     check_weights(weights, [geometry.size, geometry.size, c, o], "K, K, C, O from the cotangent")?;
-    let turned = Geometry { input: geometry.output, output: geometry.input, size: geometry.size, stride: 1 };
-    let pad = (geometry.size - 1 - geometry.size / 2) as u32;
-    let params = Params { spread: geometry.stride as u32, flipped: 1, pad, ..turned.params(n, o, c) };
+    let Geometry { input, output, size, before, .. } = geometry;
+    let turned = Geometry { input: output, output: input, size, stride: 1, before: size - 1 - before };
+    let params = Params { spread: geometry.stride as u32, flipped: 1, ..turned.params(n, o, c) };
     run(cotangent, weights, &Tensor::zeros(weights.device(), weights.dtype(), &[c])?, params)
 }
 

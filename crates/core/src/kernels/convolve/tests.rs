@@ -6,11 +6,12 @@ fn numbers(shape: &[usize], seed: u64) -> Tensor {
 }
 
 /// Calls back with (number of the result, of the weight, of the input) for every product of a convolution.
-fn products([n, h, w, c]: [usize; 4], size: usize, stride: usize, o: usize, mut f: impl FnMut(usize, usize, usize)) {
-    let (h_out, w_out, half) = (h.div_ceil(stride), w.div_ceil(stride), size / 2);
+fn products(n: usize, c: usize, o: usize, g: Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    let Geometry { input: [h, w], output: [h_out, w_out], size, stride, before } = g;
     for (picture, y, x) in (0..n * h_out * w_out).map(|k| (k / (h_out * w_out), k / w_out % h_out, k % w_out)) {
         for (i, j) in (0..size * size).map(|t| (t / size, t % size)) {
-            let (Some(row), Some(column)) = ((y * stride + i).checked_sub(half), (x * stride + j).checked_sub(half))
+            let (Some(row), Some(column)) =
+                ((y * stride + i).checked_sub(before), (x * stride + j).checked_sub(before))
             else {
                 continue;
             };
@@ -34,15 +35,18 @@ fn close(found: &Tensor, expected: &[f64]) {
 #[test]
 fn convolutions_and_their_transposes_equal_plain_sums() {
     for shape in [[2, 5, 7, 3], [1, 1, 1, 1], [3, 8, 8, 2], [1, 2, 1, 70]] {
-        for (size, stride, o) in [(3, 1, 4), (3, 2, 3), (1, 1, 5), (1, 2, 2), (5, 3, 1)] {
-            let [n, h, w, c] = shape;
-            let g = Geometry::new([h, w], size, stride);
+        let [n, h, w, c] = shape;
+        let centred = |(size, stride, o)| (Geometry::new([h, w], size, stride), o);
+        let padded = |(size, stride, zeros)| (Geometry::padded([h, w], size, stride, zeros), 3);
+        let all = [(3, 1, 4), (3, 2, 3), (1, 1, 5), (1, 2, 2), (5, 3, 1)].map(centred).into_iter();
+        for (g, o) in all.chain([(3, 2, [0, 1]), (2, 1, [1, 0]), (3, 1, [2, 2])].map(padded)) {
+            let size = g.size;
             let (x, k, b) = (numbers(&shape, 1), numbers(&[size, size, c, o], 2), numbers(&[o], 3));
             let u = numbers(&[n, g.output[0], g.output[1], o], 4);
             let [xs, ks, us] = [&x, &k, &u].map(|t| t.to_vec::<f64>().unwrap());
             let mut y: Vec<f64> = b.to_vec::<f64>().unwrap().repeat(u.len() / o);
             let (mut dx, mut dk) = (vec![0.0; xs.len()], vec![0.0; ks.len()]);
-            products(shape, size, stride, o, |r, k, i| {
+            products(n, c, o, g, |r, k, i| {
                 y[r] += ks[k] * xs[i];
                 dx[i] += ks[k] * us[r];
                 dk[k] += xs[i] * us[r];

@@ -1,7 +1,7 @@
 // One workgroup takes the gradients of one group of channels of one picture: its channels one after the other, then its
 // pixels.
 #import dispatch
-struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, unused0: u32, unused1: u32 }
+struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, one_row: u32, unused: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
@@ -23,6 +23,7 @@ fn normalize_back(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     let first = group % params.groups * width;
     let mean = moments[2u * group];
     let inverse = moments[2u * group + 1u];
+    let row = select(picture * params.channels, 0u, params.one_row == 1u);
     // What moving the mean and the deviation takes back.
     var level = 0.0;
     var spread = 0.0;
@@ -41,8 +42,8 @@ fn normalize_back(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
             by_shift[channel] = shifted;
             by_scale[channel] = scaled;
         }
-        level += scale[channel] * shifted;
-        spread += scale[channel] * scaled;
+        level += scale[row + c] * shifted;
+        spread += scale[row + c] * scaled;
     }
     let count = params.positions * width;
     let share = select(1.0 / f32(count), 0.0, params.fixed == 1u);
@@ -52,6 +53,6 @@ fn normalize_back(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
         let channel = first + e % width;
         let at = (picture * params.positions + e / width) * params.channels + channel;
         let unit = (input[at] - mean) * inverse;
-        by_input[at] = inverse * (cotangent[at] * scale[picture * params.channels + channel] - level - unit * spread);
+        by_input[at] = inverse * (cotangent[at] * scale[row + channel] - level - unit * spread);
     }
 }

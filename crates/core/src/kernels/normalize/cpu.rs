@@ -28,7 +28,8 @@ pub fn normalize<R: Real>(p: &Params, _items: usize, b: NormalizeBuffers<'_, R>)
     let outputs = b.output.par_chunks_mut(picture).zip(b.moments.par_chunks_mut(2 * groups));
     outputs.enumerate().for_each(|(n, (output, moments))| {
         let input = &b.input[n * picture..(n + 1) * picture];
-        let (scale, shift) = (&b.scale[n * channels..][..channels], &b.shift[n * channels..][..channels]);
+        let row = if p.one_row == 0 { n * channels } else { 0 };
+        let (scale, shift) = (&b.scale[row..][..channels], &b.shift[row..][..channels]);
         vectorized(
             #[inline(always)]
             || {
@@ -66,7 +67,8 @@ pub fn normalize_back<R: Real>(p: &Params, _items: usize, b: NormalizeBackBuffer
         .zip(b.by_scale.par_chunks_mut(channels).zip(b.by_shift.par_chunks_mut(channels)));
     outputs.enumerate().for_each(|(n, (by_input, (by_scale, by_shift)))| {
         let (input, cotangent) = (&b.input[n * picture..][..picture], &b.cotangent[n * picture..][..picture]);
-        let (scale, moments) = (&b.scale[n * channels..][..channels], &b.moments[n * 2 * groups..][..2 * groups]);
+        let row = if p.one_row == 0 { n * channels } else { 0 };
+        let (scale, moments) = (&b.scale[row..][..channels], &b.moments[n * 2 * groups..][..2 * groups]);
         vectorized(
             #[inline(always)]
             || {

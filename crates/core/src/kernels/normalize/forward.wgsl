@@ -1,6 +1,6 @@
 // One workgroup normalises one group of channels of one picture.
 #import dispatch
-struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, unused0: u32, unused1: u32 }
+struct Params { n: u32, positions: u32, channels: u32, groups: u32, epsilon: f32, fixed: u32, one_row: u32, unused: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
@@ -19,6 +19,7 @@ fn normalize(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     let width = params.channels / params.groups;
     let first = group % params.groups * width;
     let count = params.positions * width;
+    let row = select(picture * params.channels, 0u, params.one_row == 1u);
     var mean = 0.0;
     var inverse = 1.0;
     if params.fixed == 0u {
@@ -41,7 +42,6 @@ fn normalize(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     for (var e = lane; e < count; e += 64u) {
         let channel = first + e % width;
         let at = (picture * params.positions + e / width) * params.channels + channel;
-        let slope = inverse * scale[picture * params.channels + channel];
-        output[at] = (input[at] - mean) * slope + shift[picture * params.channels + channel];
+        output[at] = (input[at] - mean) * (inverse * scale[row + channel]) + shift[row + channel];
     }
 }

@@ -1,4 +1,5 @@
-//! Group normalisation with a scale and shift per picture and channel, and its transpose; also without the normalisation.
+//! Group normalisation with a scale and shift per channel, or per picture and channel, and its transpose; also without the
+//! normalisation.
 
 use crate::{Error, Result, Tensor, kernel, params};
 
@@ -17,7 +18,9 @@ params! {
         epsilon: f32,
         /// Mean and inverse deviation are 0 and 1, whatever the input.
         fixed: u32,
-        unused: [u32; 2],
+        /// Scale and shift have one row, for all pictures.
+        one_row: u32,
+        unused: u32,
     }
 }
 
@@ -69,8 +72,8 @@ impl Statistics {
     }
 }
 
-/// Sizes of a call: pictures, positions in them, channels.
-fn sizes(input: &Tensor, groups: usize, per_channel: &[(&str, &Tensor)]) -> Result<[usize; 3]> {
+/// Pictures, positions in them, channels; and whether one row of scale (and shift) is that of all pictures.
+fn sizes(input: &Tensor, groups: usize, scale: &Tensor, shift: Option<&Tensor>) -> Result<([usize; 3], bool)> {
     let &[n, positions, c] = input.shape() else {
         return Err(Error::shape("input of normalize", input.shape(), "[N, P, C]"));
     };
@@ -78,39 +81,41 @@ fn sizes(input: &Tensor, groups: usize, per_channel: &[(&str, &Tensor)]) -> Resu
         let expected = format!("[N, P, C] with C a multiple of {groups} groups");
         return Err(Error::shape("input of normalize", input.shape(), expected));
     }
-    for (name, tensor) in per_channel {
-        if tensor.shape() != [n, c] {
-            let expected = format!("[{n}, {c}] (N, C from the input)");
-            return Err(Error::shape(&format!("{name} of normalize"), tensor.shape(), expected));
-        }
+    if scale.shape() != [n, c] && scale.shape() != [1, c] {
+        let expected = format!("[{n}, {c}] or [1, {c}] (N, C from the input)");
+        return Err(Error::shape("scale of normalize", scale.shape(), expected));
     }
-    Ok([n, positions, c])
+    if let Some(shift) = shift.filter(|s| s.shape() != scale.shape()) {
+        return Err(Error::shape("shift of normalize", shift.shape(), format!("{:?} (from the scale)", scale.shape())));
+    }
+    Ok(([n, positions, c], scale.shape()[0] != n))
 }
 
-fn params([n, positions, channels]: [usize; 3], by: Statistics) -> Params {
+fn params(([n, positions, channels], shared): ([usize; 3], bool), by: Statistics) -> Params {
     let [n, positions, channels, groups] = [n, positions, channels, by.groups()].map(|x| x as u32);
     let (epsilon, fixed) = if let Statistics::Groups { epsilon, .. } = by { (epsilon as f32, 0) } else { (0.0, 1) };
-    Params { n, positions, channels, groups, epsilon, fixed, unused: [0; 2] }
+    Params { n, positions, channels, groups, epsilon, fixed, one_row: shared as u32, unused: 0 }
 }
 
 /// `scale · (input − mean) / √(variance + ε) + shift` with mean and variance of each picture's groups of channels, or with 0
 /// and 1 in place of mean and deviation; and those moments.
 ///
-/// **Shapes**: input [N, P, C], scale and shift [N, C]; result [N, P, C], moments [N, G, 2] (mean, inverse deviation).
+/// **Shapes**: input [N, P, C], scale and shift [N, C] or [1, C]; result [N, P, C], moments [N, G, 2] (mean, inverse deviation).
 /// **Determinism**: the same bits for any number of threads.
 pub fn normalize(input: &Tensor, scale: &Tensor, shift: &Tensor, by: Statistics) -> Result<[Tensor; 2]> {
     let groups = by.groups();
-    let size = sizes(input, groups, &[("scale", scale), ("shift", shift)])?;
+    let (size, shared) = sizes(input, groups, scale, Some(shift))?;
     let mut output = Tensor::uninit(input.device(), input.dtype(), &size)?;
     let mut moments = Tensor::zeros(input.device(), input.dtype(), &[size[0], groups, 2])?;
     if !output.is_empty() {
         Normalize { input, scale, shift, output: &mut output, moments: &mut moments }
-            .launch(&params(size, by), size[0] * groups)?;
+            .launch(&params((size, shared), by), size[0] * groups)?;
     }
     Ok([output, moments])
 }
 
-/// The transpose of [`normalize`]: gradients by input, scale and shift. By the input it is symmetric but for the scale: with
+/// The transpose of [`normalize`]: gradients by input, and by scale and shift [N, C], before the sum over pictures where they
+/// share a row. By the input it is symmetric but for the scale: with
 /// a scale of one it is the derivative of the normalised input along `cotangent`.
 pub fn normalize_back(
     input: &Tensor,
@@ -120,7 +125,7 @@ pub fn normalize_back(
     by: Statistics,
 ) -> Result<[Tensor; 3]> {
     let groups = by.groups();
-    let size = sizes(input, groups, &[("scale", scale)])?;
+    let (size, shared) = sizes(input, groups, scale, None)?;
     if cotangent.shape() != input.shape() || moments.shape() != [size[0], groups, 2] {
         let expected = format!("{:?} (from the input) and moments of {groups} groups", input.shape());
         return Err(Error::shape("cotangent of normalize", cotangent.shape(), expected));
@@ -138,7 +143,7 @@ pub fn normalize_back(
             by_scale: &mut by_scale,
             by_shift: &mut by_shift,
         }
-        .launch(&params(size, by), size[0] * groups)?;
+        .launch(&params((size, shared), by), size[0] * groups)?;
     }
     Ok([by_input, by_scale, by_shift])
 }
