@@ -78,6 +78,36 @@ fn noise_becomes_a_mesh_with_a_texture() {
 }
 
 #[test]
+fn a_creation_looks_like_a_picture_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let usual = ["--subject", "mug", "--iterations", "150", "--splats", "600"];
+    let run = create(folder.path(), &[&usual[..], &["-o", "first"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    // Another mug, from other noise, that is seen as the first one was.
+    let picture = ["--image", "first/views/view_006.png", "--image-elevation", "20", "--seed", "5", "--judge", JUDGE];
+    let psnr = |weight: &str, what: &str, out: &str| {
+        let more = ["--image-weight", weight, "--device", "cpu", "-o", out];
+        let more = if what == "mesh" { [&more[..], &["--resolution", "24"]].concat() } else { more.to_vec() };
+        let run = created(folder.path(), what, &[&usual[..], &picture, &more].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let metric = |name: &str| run.json()["metrics"][name].as_f64().unwrap();
+        assert!(weight == "0" || metric("recognised") >= 0.9, "{}", run.out);
+        metric("image_psnr")
+    };
+    let alone = psnr("0", "splats", "alone");
+    assert!(psnr("10", "splats", "splats").min(psnr("10", "mesh", "mesh")) > alone + 5.0, "{alone}");
+    let refused = |arguments: &[&str], expected: &str| {
+        let run = create(folder.path(), &[&usual[..], arguments, &["-o", "out"]].concat());
+        assert!(run.code == 1 || run.code == 2, "{}", run.out);
+        assert!(run.err.contains(expected) || run.out.contains(expected), "{arguments:?}: {}{}", run.out, run.err);
+        assert!(!folder.path().join("out").exists());
+    };
+    refused(&["--image", "nowhere.png"], "nowhere.png");
+    refused(&["--image", PRIOR], "shapes.safetensors");
+    refused(&["--image", "first/views/view_006.png", "--image-elevation", "90"], "--image-elevation");
+}
+
+#[test]
 fn every_way_to_distil_runs() {
     let folder = tempfile::tempdir().unwrap();
     let few = ["--subject", "tree", "--splats", "60", "--iterations", "2", "--batch", "2", "-o", "run"];

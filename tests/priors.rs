@@ -147,8 +147,81 @@ fn what_cannot_be_a_prior_is_refused_with_the_reason() {
         }
     }
     fs::create_dir_all(at.join("latent/unet")).unwrap();
-    fs::write(at.join("latent/model_index.json"), "{}").unwrap();
-    assert!(refused(at, &["prior", "info", "latent"]).contains("pretrained model"));
+    let index = |text: &str| fs::write(at.join("latent/model_index.json"), text).unwrap();
+    index("{}");
+    assert!(refused(at, &["prior", "info", "latent"]).contains("a model of no pipeline"));
+    index("{\"_class_name\": \"StableDiffusionPipeline\"}");
+    let error = refused(at, &["prior", "sample", "latent"]);
+    assert!(
+        error.contains("unet/diffusion_pytorch_model.safetensors (about 3.4 GB") && error.contains("licence"),
+        "{error}"
+    );
+}
+
+/// The tiny model of random weights that diffusers wrote for the tests of the library.
+fn latent() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guidance/tests/latent/sd1").display().to_string()
+}
+
+#[test]
+fn latent_diffusion_models_are_told_sampled_and_distilled() {
+    let (folder, model) = (tempfile::tempdir().unwrap(), latent());
+    let about = run(folder.path(), &["prior", "info", &model, "--json"]);
+    assert_eq!(
+        (about["prior"]["size"].as_str(), about["prior"]["channels"].as_u64()),
+        (Some("16x16"), Some(4)),
+        "{about}"
+    );
+    let drawn = |out: &str, more: &[&str]| {
+        let usual = ["prior", "sample", &model, "--steps", "4", "--device", "cpu", "--json", "--out", out];
+        run(folder.path(), &[&usual[..], more].concat());
+        let picture = Picture::load(&folder.path().join(out).join("000.png")).unwrap();
+        ((picture.width, picture.height), picture.data)
+    };
+    let (size, any) = drawn("any", &["--count", "2"]);
+    assert_eq!(size, (16, 16));
+    let (_, chair) = drawn("chair", &["--count", "1", "--tag", "a red chair", "--guidance-scale", "7.5"]);
+    assert!(any != chair);
+    assert_eq!(drawn("wide", &["--count", "1", "--size", "24x16"]).0, (24, 16));
+    assert!(refused(folder.path(), &["prior", "sample", &model, "--size", "18x15"]).contains("multiples of 4"));
+    // Everything that distils reads such a folder.
+    let few = ["--prior", &model, "--device", "cpu", "--json", "--iterations", "2"];
+    for distillation in ["sds", "vsd", "gcs"] {
+        let more = ["--subject", "a red chair", "--splats", "60", "--batch", "2", "--distillation", distillation];
+        let create = [&["create", "splats", "-o", distillation][..], &few, &more, &["--scale", "7.5"]].concat();
+        assert_eq!(run(folder.path(), &create)["metrics"]["not_finite"].as_f64(), Some(0.0));
+    }
+    stripes(&folder.path().join("data"), 1);
+    let fit =
+        ["fit", "image", "data/0.png", "--prompt", "a red chair", "--width", "16", "--layers", "2", "--out", "fit"];
+    assert!(run(folder.path(), &[&fit[..], &few].concat())["metrics"]["psnr"].as_f64().unwrap() > 0.0);
+    let sphere = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/sphere.glb").display().to_string();
+    let edit = ["edit", "voxels", &sphere, "--edit-word", "red", "--object-word", "chair", "--prompt", "a red chair"];
+    let small = ["--resolution", "12", "--size", "16x16", "--cameras", "4", "--views", "3", "--out", "edit"];
+    run(folder.path(), &[&edit[..], &few, &small].concat());
+    let texture = refused(folder.path(), &["texture", &sphere, "--prior", &model, "--prompt", "a red chair"]);
+    assert!(texture.contains("works on latents"), "{texture}");
+}
+
+#[test]
+fn a_noisy_picture_is_cleaned_by_a_prior_of_such_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    run(folder.path(), &[&SMALL[..], &["--device", "cpu", "--iterations", "40", "--out", "prior"]].concat());
+    let clean = Picture::load(&folder.path().join("data/1.png")).unwrap();
+    let mut noisy = clean.clone();
+    for (k, x) in noisy.data.iter_mut().enumerate() {
+        *x = (*x + 0.2 * lumigrad::core::ops::random::normal(3, k as u64) as f32).clamp(0.0, 1.0);
+    }
+    noisy.save_png(&folder.path().join("noisy.png")).unwrap();
+    let psnr = |weight: &str, out: &str| {
+        let fit = ["fit", "image", "noisy.png", "--prior", "prior", "--device", "cpu", "--json", "--iterations", "300"];
+        run(folder.path(), &[&fit[..], &["--guidance-weight", weight, "--out", out]].concat());
+        let found = Picture::load(&folder.path().join(out).join("image.png")).unwrap();
+        lumigrad::metrics::psnr(&found.data, &clean.data).unwrap()
+    };
+    let (alone, pulled) = (psnr("0", "alone"), psnr("0.3", "pulled"));
+    assert!(pulled > alone + 1.0, "{alone} {pulled}");
 }
 
 #[test]

@@ -9,6 +9,9 @@ pub enum Error {
     /// Something in the core.
     #[error(transparent)]
     Core(#[from] lumigrad_core::Error),
+    /// Something in an optimiser.
+    #[error(transparent)]
+    Optim(#[from] lumigrad_optim::Error),
     /// The prior cannot do what a method needs: choose another prior or another method.
     #[error("{prior} cannot {capability}{needed}; choose another prior or another method")]
     Unsupported {

@@ -1,7 +1,7 @@
 //! Priors by path.
 
 use crate::analytic::Mixture;
-use crate::{DiffusionPrior, Error, Result, TrainedPrior, trained};
+use crate::{DiffusionPrior, Error, LatentPrior, Result, TrainedPrior, latent, trained};
 use lumigrad_core::Device;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
@@ -24,11 +24,14 @@ pub(crate) fn header(name: &str, bytes: &[u8]) -> Result<Value> {
     serde_json::from_str(text).map_err(|e| bad(format!("its metadata {} is broken ({e})", KEY)))
 }
 
-/// Opens a prior's file, or the folder of one.
+/// Opens a prior's file, or the folder of one: of `prior train`, or a latent diffusion model in the layout of the diffusers library.
 ///
 /// # Errors
 /// Missing, truncated or unknown files; what was expected is said.
 pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
+    if path.is_dir() && latent::is_latent(path) {
+        return Ok(Box::new(LatentPrior::open(path)?));
+    }
     let inside = || [FILE, trained::FILE].map(|name| path.join(name));
     let first = || inside().into_iter().find(|f| f.is_file()).unwrap_or_else(|| path.join(trained::FILE));
     let file = if path.is_dir() { first() } else { path.to_path_buf() };

@@ -74,6 +74,13 @@ pub enum Schedule {
         /// β at t = 1 (20 for the usual thousand steps to 0.02).
         end: f64,
     },
+    /// ᾱ = exp(−∫β), √β linear in time (Rombach et al. 2022: Stable Diffusion).
+    ScaledLinear {
+        /// β at t = 0 (0.85 for the usual thousand steps from 0.00085).
+        start: f64,
+        /// β at t = 1 (12 for the usual thousand steps to 0.012).
+        end: f64,
+    },
     /// a = 1 − t, σ = t (rectified flow, IADB).
     Flow,
     /// a = 1, σ = σ_min·(σ_max/σ_min)^t (noise-conditioned scores, Song & Ermon 2019).
@@ -102,6 +109,10 @@ impl Schedule {
                 preserving(f(t) / f(0.0))
             }
             Self::Linear { start, end } => preserving((-start * t - 0.5 * (end - start) * t * t).exp()),
+            Self::ScaledLinear { start, end } => {
+                let (from, by) = (start.sqrt(), end.sqrt() - start.sqrt());
+                preserving((-t * (from * from + from * by * t + by * by * t * t / 3.0)).exp())
+            }
             Self::Flow => Level { a: 1.0 - t, sigma: t },
             Self::Geometric { min, max } => Level { a: 1.0, sigma: min * (max / min).powf(t) },
         }

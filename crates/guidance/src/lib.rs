@@ -32,6 +32,7 @@ pub use condition::{Condition, Subject, View};
 pub use cosine::CosineMixture;
 pub use error::{Error, Result};
 pub use file::open;
+pub use latent::LatentPrior;
 pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;

@@ -51,6 +51,11 @@ impl Parameterisation {
         }
     }
 
+    /// How much ε̂ changes with the output, given x_t.
+    pub fn noise_of_output(self, level: Level) -> f64 {
+        self.to_noise_weights(level).0
+    }
+
     /// ε̂ of a network's output.
     ///
     /// **Shapes**: output and x_t [n, …] alike; levels n or 1. No division by a: defined for pure noise. `Clean` at σ = 0 is

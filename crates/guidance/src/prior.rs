@@ -49,10 +49,14 @@ impl fmt::Display for Capability {
 pub struct PriorInfo {
     /// What messages call it ("the Gaussian prior cats.safetensors").
     pub name: String,
-    /// Height and width of its pictures (of latents, where there are any); `None` for any size.
+    /// Height and width of what it denoises (pictures, or latents where there are any); `None` for any size.
     pub size: Option<[usize; 2]>,
-    /// Height and width must be multiples of it (1 where they need not).
+    /// Height and width of pictures that it was made for, where others are possible.
+    pub made_for: Option<[usize; 2]>,
+    /// Height and width of what it denoises must be multiples of it (1 where they need not).
     pub multiple: usize,
+    /// Pixels of a picture along a side of one of its latents (1 where there are none).
+    pub pixels: usize,
     /// Channels of its pictures (of latents, where there are any).
     pub channels: usize,
     /// Darkest and brightest value of pictures: renders in [0, 1] are mapped there.
@@ -91,6 +95,37 @@ impl PriorInfo {
                 Err(Error::shape(what, shape, expected))
             }
         }
+    }
+
+    /// Rows and columns of pictures that it is shown: what is `asked` for, else what it has or was made for, else squares of `usual`
+    /// pixels along a side, or a few more.
+    ///
+    /// # Errors
+    /// Sizes that it cannot be shown.
+    pub fn pictures(&self, asked: Option<[usize; 2]>, usual: usize) -> Result<[usize; 2]> {
+        let step = self.multiple.max(1) * self.pixels.max(1);
+        let own = self.size.map(|s| s.map(|s| s * self.pixels.max(1)));
+        let wrong = |[h, w]: [usize; 2], known: String| {
+            Err(Error::Setting(format!("{} has pictures of {known}, not of {w}x{h}", self.name)))
+        };
+        match (own, asked) {
+            (Some(own), Some(asked)) if own != asked => wrong(asked, format!("{}x{}", own[1], own[0])),
+            (None, Some(asked)) if asked.iter().any(|s| *s == 0 || s % step != 0) => {
+                wrong(asked, format!("sides that are multiples of {step}"))
+            }
+            _ => Ok(own.or(asked).or(self.made_for).unwrap_or([usual.next_multiple_of(step); 2])),
+        }
+    }
+
+    /// Shape of what it denoises of `n` pictures with these rows and columns.
+    pub fn denoised(&self, n: usize, pictures: [usize; 2]) -> [usize; 4] {
+        let [h, w] = pictures.map(|s| s / self.pixels.max(1));
+        [n, h, w, self.channels]
+    }
+
+    /// Whether its pictures have three channels.
+    pub fn is_colour(&self) -> bool {
+        self.channels == 3 || self.can(Capability::Encode)
     }
 
     /// Checks that there is one entry for each of `n` pictures, or one for all.
@@ -205,6 +240,16 @@ pub trait DiffusionPrior: Send + Sync {
     /// ln p(x_t) of each picture.
     fn log_density(&self, _noisy: &Tensor, _levels: &[Level], _conditions: &[Condition]) -> Result<Vec<f64>> {
         Err(self.lacks(Capability::Density))
+    }
+
+    /// What it denoises of pictures: their latents, or themselves.
+    fn entered(&self, pictures: &Tensor) -> Result<Tensor> {
+        if self.info().can(Capability::Encode) { self.encode(pictures) } else { Ok(pictures.clone()) }
+    }
+
+    /// Pictures of what it denoises, which is itself where it has no latents.
+    fn left(&self, denoised: &Tensor) -> Result<Tensor> {
+        if self.info().can(Capability::Decode) { self.decode(denoised) } else { Ok(denoised.clone()) }
     }
 
     /// The error of what it cannot do.

@@ -63,7 +63,9 @@ impl Tiled {
         let info = PriorInfo {
             name: format!("{}, in patches", own.name),
             size: None,
+            made_for: None,
             multiple: 1,
+            pixels: 1,
             capabilities: capabilities.collect(),
             ..own.clone()
         };
@@ -191,7 +193,9 @@ mod tests {
         Arc::new(Plain(PriorInfo {
             name: "plain".into(),
             size: Some([4, 4]),
+            made_for: None,
             multiple: 1,
+            pixels: 1,
             channels: 3,
             range: [-1.0, 1.0],
             labels: vec![],

@@ -136,7 +136,9 @@ impl Mixture {
         let info = PriorInfo {
             name,
             size: Some(size),
+            made_for: None,
             multiple: 1,
+            pixels: 1,
             channels,
             range,
             labels,

@@ -8,14 +8,22 @@
 //! the same shapes, so recorded ones, or weights with low-rank changes added. Pictures and latents have channels last.
 //! No weights come with lumigrad.
 
+mod adapter;
 mod config;
+mod folder;
 mod layers;
+mod placed;
+mod prior;
+mod scheduler;
 mod text;
 mod tokenizer;
 mod unet;
 mod vae;
 mod weights;
 
+pub use folder::is_latent;
+pub use prior::LatentPrior;
+pub use scheduler::Scheduler;
 pub use text::TextEncoder;
 use tokenizer::Tokenizer;
 pub use unet::{Ask, Denoiser, DenoiserConfig, Seen};

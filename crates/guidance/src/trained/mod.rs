@@ -74,7 +74,9 @@ impl TrainedPrior {
         let info = PriorInfo {
             name: name.into(),
             size: Some([size; 2]),
+            made_for: None,
             multiple,
+            pixels: 1,
             channels,
             range: [-1.0, 1.0],
             labels,

@@ -4,6 +4,7 @@ use super::cameras::ring;
 use super::keys::CreateKeys;
 use super::model::Model;
 use super::plan::{JUDGED, Plan, shown};
+use super::reference::Reference;
 use super::report::{Told, report, write_views};
 use crate::run::job::Document;
 use crate::run::{Array, Checkpoint};
@@ -43,6 +44,7 @@ pub fn drive(
     observer.event(&Event::Phase("loading".into()));
     let plan = Plan::new(command, job)?;
     let mut distiller = Distiller::new(plan.prior.clone(), plan.options.clone(), seed)?;
+    let reference = Reference::new(job, plan.side, &device)?;
     let mut model = build(&plan, &device)?;
     let name = if job.subject.is_empty() { "create".into() } else { format!("create-{}", job.subject) };
     let place = job.out.clone().unwrap_or_else(|| Path::new("runs").join(name.replace(['/', '\\', ' '], "_")));
@@ -86,9 +88,12 @@ pub fn drive(
         let directions = plan.directions(seed, step as u64, job.batch);
         let conditions = plan.conditions(&directions);
         let views: Vec<u64> = (0..directions.len() as u64).collect();
-        let recorded = model.record(&directions, plan.side, progress)?;
+        let recorded = model.record(&directions, plan.side, progress, reference.as_ref())?;
         let asked = Instant::now();
-        let guided = distiller.guide(recorded.renders.tensor(), &conditions, &views, step as u64, progress)?;
+        let mut guided = distiller.guide(recorded.renders.tensor(), &conditions, &views, step as u64, progress)?;
+        if let Some(reference) = &reference {
+            guided.cotangent = reference.quieter(&guided.cotangent, &directions)?;
+        }
         times[0] += asked.elapsed().as_secs_f64();
         match guided.verdict {
             Verdict::RollBack if returns == RETURNS => {
@@ -145,6 +150,10 @@ pub fn drive(
     if let Some(recognised) = plan.recognised(&*model)? {
         summary.metric("recognised", recognised);
         summary.metric("recognised_without", without.unwrap_or(0.0));
+    }
+    if let Some(reference) = &reference {
+        summary.metric("image_psnr", reference.psnr(&*model)?);
+        told.reference = Some((reference.pixels()?, model.renders(&[reference.direction], reference.side)?.to_vec()?));
     }
     let tail = &told.norms[told.norms.len() - told.norms.len().min(50)..];
     summary.metric("guidance_norm", tail.iter().map(|n| n.1).sum::<f64>() / tail.len().max(1) as f64);

@@ -44,6 +44,15 @@ job_keys! {
         seconds: Option<f64>, Amount, example "60.0";
         /// Views per step.
         batch: usize, Count(1), default "4";
+        /// A picture of what is created, cut out (opaque where the thing is): the creation looks like it from +Z, and the prior
+        /// makes up the rest. Metric image_psnr.
+        image: Option<PathBuf>, Path, example "\"hamburger_rgba.png\"";
+        /// How much a difference to that picture weighs against the prior's pull.
+        image_weight: f64, Amount, default "10.0";
+        /// Degrees above the horizon from which the picture was taken.
+        image_elevation: f64, Number, default "10.0";
+        /// Pixels along a side of the renders, for priors of any size. Without it what the prior was made for, or 64.
+        side: Option<usize>, Count(8), example "256";
         /// Lowest and highest view, degrees above the horizon.
         elevation: Option<[f64; 2]>, Numbers(2), example "[15.0, 25.0]";
         /// The classifier that tells what renders show: metric recognised. Without it none.

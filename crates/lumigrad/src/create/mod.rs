@@ -10,6 +10,7 @@ mod learnt;
 mod mesh;
 mod model;
 mod plan;
+mod reference;
 mod report;
 mod splats;
 

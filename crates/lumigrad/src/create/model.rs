@@ -1,6 +1,7 @@
 //! What can be created.
 
 use super::learnt::{Learnt, Recorded};
+use super::reference::Reference;
 use crate::Result;
 use crate::run::{Checkpoint, RunFolder, Summary};
 use lumigrad_core::{Tape, Tensor, Var};
@@ -72,14 +73,28 @@ impl dyn Model + '_ {
         Ok(self.drawn(&self.learnt().vars(), from, side, 1.0)?.0.tensor().clone())
     }
 
-    /// The same, recorded.
+    /// The same, recorded, with the difference to a picture where there is one.
     ///
     /// # Errors
     /// As [`Model::drawn`].
-    pub fn record(&self, from: &[Direction], side: usize, progress: f64) -> Result<Recorded> {
+    pub fn record(
+        &self,
+        from: &[Direction],
+        side: usize,
+        progress: f64,
+        reference: Option<&Reference>,
+    ) -> Result<Recorded> {
         let tape = Tape::new();
         let leaves: Vec<Var> = self.learnt().arrays.iter().map(|t| tape.variable(t.clone())).collect();
-        let (renders, loss) = self.drawn(&leaves, from, side, progress)?;
+        let (renders, mut loss) = self.drawn(&leaves, from, side, progress)?;
+        if let Some(reference) = reference {
+            let (render, _) = self.drawn(&leaves, &[reference.direction], reference.side, progress)?;
+            let off = reference.loss(&render)?;
+            loss = Some(match loss {
+                Some(loss) => loss.add(&off)?,
+                None => off,
+            });
+        }
         Ok(Recorded { tape, leaves, renders, loss })
     }
 }

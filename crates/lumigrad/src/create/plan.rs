@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Renders around the object that are judged.
 pub const JUDGED: usize = 32;
+/// Pixels along a side of renders, where the prior does not care.
+const SIDE: usize = 64;
 /// Default elevations, degrees.
 const ELEVATION: [f64; 2] = [15.0, 25.0];
 
@@ -44,16 +46,12 @@ impl Plan {
         })?;
         let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(&path)?.into();
         let info = prior.info();
-        // Latents have other sizes than pictures, which a latent prior tells by itself.
-        let side = match info.size {
-            _ if info.can(Capability::Encode) => 256,
-            Some([h, w]) if h == w && info.channels == 3 => h,
-            None if info.channels == 3 => 64usize.next_multiple_of(info.multiple.max(1)),
-            _ => {
-                let found = format!("pictures of size {:?} with {} channels", info.size, info.channels);
-                return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
-            }
-        };
+        let shown = info.pictures(job.side.map(|s| [s; 2]), SIDE);
+        let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;
+        if side != columns || !info.is_colour() {
+            let found = format!("pictures of {columns}x{side} with {} channels", info.channels);
+            return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
+        }
         let condition = info.condition(&job.subject)?;
         let negative = match job.negative.as_str() {
             "" => None,
@@ -148,11 +146,7 @@ impl Plan {
     /// The prior's.
     pub fn samples(&self, directions: &[Direction], seed: u64, device: &Device) -> Result<Vec<Vec<f32>>> {
         let info = self.prior.info();
-        if info.can(Capability::Encode) && !info.can(Capability::Decode) {
-            return Ok(vec![]);
-        }
-        let [h, w] = info.size.unwrap_or([self.side; 2]);
-        let shape = [directions.len(), h, w, info.channels];
+        let shape = info.denoised(directions.len(), [self.side; 2]);
         let start = noise(device, DType::F32, &shape, random::hash(seed, 23), 0)?;
         let conditions = self.conditions(directions);
         let levels = ratio_levels(80.0, 0.02, 7.0, 30)?;
@@ -161,9 +155,8 @@ impl Plan {
             Ok(guided.guided)
         };
         let x = sample(Sampler::DpmSolverPlusPlus, &levels, &start, seed, &mut ask, &mut |_, _, _| Ok(()))?;
-        let x = if info.can(Capability::Decode) { self.prior.decode(&x)? } else { x };
         let [lo, hi] = info.range;
-        let x = Var::from(x).offset(-lo)?.scale(1.0 / (hi - lo))?;
+        let x = Var::from(self.prior.left(&x)?).offset(-lo)?.scale(1.0 / (hi - lo))?;
         shown(x.tensor())
     }
 }

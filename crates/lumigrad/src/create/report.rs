@@ -22,6 +22,8 @@ pub struct Told {
     pub moments: Vec<(usize, Vec<Vec<f32>>)>,
     /// The prior's own pictures of the subject from the views.
     pub samples: Vec<Vec<f32>>,
+    /// The picture that it must look like, and the render from there.
+    pub reference: Option<(Vec<f32>, Vec<f32>)>,
     /// Mean norm of the pulls.
     pub norms: Vec<(f64, f64)>,
     /// Loss of the student.
@@ -67,6 +69,7 @@ pub fn report(subject: &str, prior: &PriorInfo, told: &Told, summary: &Summary, 
     let figures = [
         figure("recognised", "Recognised", 100.0, " %", "of 32 renders, by a classifier that the prior does not know"),
         figure("recognised_without", "Before", 100.0, " %", "the same of the noise that it began with"),
+        figure("image_psnr", "Like the picture", 1.0, " dB", "from where it was taken"),
         figure("n_splats", "Gaussians", 1.0, "", ""),
         figure("ms_per_iteration", "Time per step", 1.0, " ms", &summary.device),
         figure("ms_in_guidance", "of which guidance", 1.0, " ms", ""),
@@ -88,6 +91,14 @@ pub fn report(subject: &str, prior: &PriorInfo, told: &Told, summary: &Summary, 
             note: String::new(),
             states,
         });
+    }
+    if let Some((wanted, found)) = &told.reference {
+        let mut states = vec![];
+        for (name, picture) in [("the picture", wanted), ("the creation", found)] {
+            let side = (picture.len() as f64 / 3.0).sqrt().round() as usize;
+            states.push((name.into(), enlarged(picture, side)?));
+        }
+        galleries.insert(0, Gallery { name: "the picture".into(), note: String::new(), states });
     }
     let curve = |title: &str, points: &[(f64, f64)]| Curve {
         title: title.into(),

@@ -77,16 +77,23 @@ fn maps(
     let shape = [1, view.height, view.width, 3];
     let pictures = guide.to_range(&colours.reshape(&shape)?)?;
     let level = guide.info().schedule.level(TIME);
-    let noise = keyed_noise(device, DType::F32, &shape, seed, 0, &[0])?;
-    let noisy = combine(&[(&pictures.into(), &[level.a]), (&noise.into(), &[level.sigma])])?;
+    let x = guide.prior.entered(&pictures)?;
+    let noise = keyed_noise(device, DType::F32, x.shape(), seed, 0, &[0])?;
+    let noisy = combine(&[(&x.clone().into(), &[level.a]), (&noise.into(), &[level.sigma])])?;
     let conditions = guide.seen_from(&[view], model.domain.centre);
     let map = |word: &str| -> Result<Var> {
         let found = guide.prior.attention(noisy.tensor(), &[level], &conditions, word)?;
-        if found.shape() != [1, view.height, view.width, 1] {
+        let expected = [1, x.shape()[1], x.shape()[2], 1];
+        if found.shape() != expected {
             let message = format!("{} gives attention maps of {:?}", guide.info().name, found.shape());
-            return Err(Error::job(format!("{message}, expected [1, {}, {}, 1]", view.height, view.width)));
+            return Err(Error::job(format!("{message}, expected {expected:?}")));
         }
-        Ok(found.reshape(&[view.height * view.width, 1])?.into())
+        // Of latents every pixel has that of its latent.
+        let pixels = guide.info().pixels.max(1);
+        let row = |y: usize| (0..view.width).map(move |u| (y / pixels * expected[2] + u / pixels) as u32);
+        let cells: Vec<u32> = (0..view.height).flat_map(row).collect();
+        let cells = Tensor::from_slice(device, &cells, &[cells.len()])?;
+        Ok(Var::from(found).reshape(&[expected[1] * expected[2], 1])?.gather(&cells)?)
     };
     let one = Tensor::full(device, DType::F32, &[view.height * view.width, 1], 1.0)?.into();
     Ok(ops::concat(&[&map(words[0])?, &map(words[1])?, &one], 1)?.tensor().clone())

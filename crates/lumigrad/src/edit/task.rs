@@ -33,6 +33,8 @@ const FALLS: f64 = 8000.0 / 600.0;
 const LEAST_TIME: f64 = 0.22;
 /// Corners that are aimed at have at least this opacity along a cell.
 const SOLID: f64 = 0.2;
+/// Pixels along a side of views, where the prior does not care.
+const SIDE: usize = 64;
 /// Cameras at most.
 const MOST_VIEWS: usize = 1 << 12;
 /// Bytes of a ray with its samples and their gradients.
@@ -113,7 +115,9 @@ impl<'a> Edit<'a> {
         let model = Model::load(path, job.resolution, device)?;
         let original = model.again(device)?;
         let region = Region::new(job, &model, device)?;
-        let side = guide.info().size.or(job.size.map(|s| [s.height, s.width])).unwrap_or([64, 64]);
+        // Of a prior of any size, crops are whole views.
+        let asked = job.size.filter(|_| guide.info().size.is_none()).map(|s| [s.height, s.width]);
+        let side = guide.info().pictures(asked, SIDE).map_err(|e| Error::usage("--size", e.to_string(), ""))?;
         let size = job.size.map_or((side[1], side[0]), |s| (s.width, s.height));
         if size.0 < side[1] || size.1 < side[0] {
             let message = format!("{}x{} is smaller than the prior's {}x{}", size.0, size.1, side[1], side[0]);

@@ -34,7 +34,9 @@ fn eye() -> Guide {
     let info = PriorInfo {
         name: "an eye".into(),
         size: Some([32, 32]),
+        made_for: None,
         multiple: 1,
+        pixels: 1,
         channels: 3,
         range: [-1.0, 1.0],
         labels: vec![],

@@ -3,6 +3,7 @@
 use super::describe::{self, Defaults};
 use super::drive::{Output, Setup, Task, drive, run_name};
 use super::{Fit, FitKeys, given};
+use crate::guiding::{PriorTerm, PriorTermKeys};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, Size, job_keys};
 use crate::run::{Observer, Stop, Summary};
@@ -18,6 +19,7 @@ job_keys! {
     /// Fit a field to a picture, and sample it at any size.
     FitImageJob {
         include fit: FitKeys;
+        include prior: PriorTermKeys;
         /// The picture: PNG, JPEG, WebP, EXR or HDR.
         image: Option<PathBuf>, Path, example "\"picture.png\"";
         /// Bound of the longer side; the picture is reduced to it.
@@ -55,8 +57,14 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let named = (format!("{} ({}×{})", path.display(), picture.width, picture.height), run_name("image", &path));
     let setup = Setup::of_field(&job.fit, named, (&field, &DEFAULTS), if plain { 2000 } else { 5000 }, &device)?;
     let size = job.size.map(|s| (s.width, s.height));
-    let mut task =
-        ImageTask { pixels: Pixels::new(&picture), picture, field, batch, size, seed: job.fit.run.common.seed, device };
+    let seed = job.fit.run.common.seed;
+    let name = path.display().to_string();
+    let prior = PriorTerm::beside(&job.prior, "fit image", &[(&name, [picture.height, picture.width])], seed)?;
+    if prior.is_some() && (channels != 3 || picture.transfer != Transfer::Srgb) {
+        let message = format!("{name} has {channels} channels{}", if channels == 3 { " of light" } else { "" });
+        return Err(Error::usage("--prior", message, "a prior pulls at display-encoded colours without alpha"));
+    }
+    let mut task = ImageTask { pixels: Pixels::new(&picture), picture, field, batch, size, seed, device, prior };
     drive(setup, &mut task, document, stop, observer)
 }
 
@@ -139,6 +147,7 @@ struct ImageTask {
     size: Option<(usize, usize)>,
     seed: u64,
     device: Device,
+    prior: Option<PriorTerm>,
 }
 
 impl ImageTask {
@@ -161,6 +170,25 @@ impl ImageTask {
         }
         let points = Tensor::from_slice(&self.device, &points, &[self.batch, 2])?;
         Ok((points, Tensor::from_slice(&self.device, &targets, &[self.batch, channels])?))
+    }
+
+    /// A prior's pull at patches of the field, at the picture's resolution but between its pixels.
+    fn pulled(&self, prior: &PriorTerm, parameters: &[Var], seed: u64) -> Result<Var> {
+        let [n, rows, columns] = prior.shape();
+        let (w, h) = (self.picture.width, self.picture.height);
+        let scale = 1.0 / w.max(h) as f32;
+        let mut points = Vec::with_capacity(2 * n * rows * columns);
+        for k in 0..n as u64 {
+            let place = |room: usize, which: u64| random::uniform(seed, 2 * k + which) as f32 * room as f32 + 0.5;
+            let (left, top) = (place(w - columns, 0), place(h - rows, 1));
+            for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y as f32, x as f32))) {
+                points.push((2.0 * (left + x) - w as f32) * scale);
+                points.push((2.0 * (top + y) - h as f32) * scale);
+            }
+        }
+        let points = Tensor::from_slice(&self.device, &points, &[n * rows * columns, 2])?;
+        let patches = self.field.value(parameters, &points.into())?.reshape(&[n, rows, columns, 3])?;
+        prior.evaluate_unseen(&patches, seed)
     }
 
     /// The field as a picture.
@@ -189,7 +217,11 @@ impl Task for ImageTask {
         let found = self.field.value(parameters, &points.into())?;
         let difference = found.sub(&targets.clone().into())?;
         if !self.is_hdr() {
-            return Ok(difference.square()?.mean()?);
+            let loss = difference.square()?.mean()?;
+            return match &self.prior {
+                Some(prior) => Ok(loss.add(&self.pulled(prior, parameters, random::hash(!self.seed, step))?)?),
+                None => Ok(loss),
+            };
         }
         // Relative to what is there, so that lights do not outweigh shadows (Lehtinen et al. 2018).
         let size = found.stop_gradient().square()?.offset(0.01)?;

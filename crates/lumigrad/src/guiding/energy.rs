@@ -48,6 +48,7 @@ pub fn judge(prior: &dyn DiffusionPrior, pictures: &Tensor, wanted: &Condition) 
 
 /// Mean squared errors of ε̂, per number, of each picture.
 fn losses(prior: &dyn DiffusionPrior, pictures: &Tensor, condition: &Condition) -> Result<Vec<f64>> {
+    let pictures = &prior.entered(pictures)?;
     let n = pictures.shape()[0];
     let size = pictures.len() / n.max(1);
     let mut sums = vec![0.0; n];

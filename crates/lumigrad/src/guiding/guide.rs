@@ -23,7 +23,7 @@ impl Guide {
     /// Reads the prior and what is asked of it; `command` is who needs it.
     ///
     /// # Errors
-    /// No prior, one that cannot be read, works on latents or knows nothing of the prompt.
+    /// No prior, one that cannot be read, has no colours or knows nothing of the prompt.
     pub fn new(keys: &PriorKeys, command: &str) -> Result<Self> {
         let path = keys.prior.as_ref().ok_or_else(|| {
             let help = "give a prior: --prior assets/materials.safetensors, or one of lumigrad prior train";
@@ -31,7 +31,7 @@ impl Guide {
         })?;
         let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(path)?.into();
         let info = prior.info();
-        if info.channels != 3 || info.can(Capability::Encode) {
+        if !info.is_colour() {
             let message =
                 format!("{} has {} channels; {command} needs a prior of colour pictures", info.name, info.channels);
             return Err(Error::usage("--prior", message, "train one on pictures: lumigrad prior train FOLDER"));
@@ -54,15 +54,18 @@ impl Guide {
         self.prior.info()
     }
 
-    /// What is wanted as cameras around a centre see it, one condition for each; one for all where the prior knows of no views.
+    /// What is wanted as cameras around a centre see it, one condition for each, in words for priors that read texts; one for all where
+    /// the prior knows of no views.
     pub fn seen_from(&self, views: &[&camera::View], centre: [f64; 3]) -> Vec<Condition> {
-        if !self.info().can(Capability::Views) {
+        let can = |capability| self.info().can(capability);
+        if !can(Capability::Views) && !can(Capability::Text) {
             return vec![self.wanted.clone()];
         }
         let seen = |view: &&camera::View| {
             let eye = view.centre();
             let [x, y, z] = [0, 1, 2].map(|a| eye[a] - centre[a]);
-            self.wanted.seen_from(View { azimuth: x.atan2(z), elevation: y.atan2(x.hypot(z)) })
+            let view = View { azimuth: x.atan2(z), elevation: y.atan2(x.hypot(z)) };
+            if can(Capability::Views) { self.wanted.seen_from(view) } else { self.wanted.told_from(view) }
         };
         views.iter().map(seen).collect()
     }

@@ -18,10 +18,10 @@ pub const FIRST_TIME: f64 = 0.98;
 /// # Errors
 /// As the prior's.
 pub fn samples(guide: &Guide, n: usize, [h, w]: [usize; 2], seed: u64, device: &Device) -> Result<Vec<Picture>> {
-    let noise = random_normal(device, DType::F32, &[n, h, w, 3], seed ^ 0x5a3)?;
+    let noise = random_normal(device, DType::F32, &guide.info().denoised(n, [h, w]), seed ^ 0x5a3)?;
     let levels = guide.info().schedule.levels(FIRST_TIME, 0.0, STEPS);
     let mut predict = |x: &_, level| guide.predict(x, level);
     let found = synchronised(&noise, &levels, None, &mut predict)?;
-    let shown = guide.shown(&found)?;
+    let shown = guide.shown(&guide.prior.left(&found)?)?;
     Ok(shown.chunks_exact(h * w * 3).map(|data| picture(w, h, data.to_vec())).collect())
 }

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_guidance::distill::{Distiller, Options, Times, Verdict, pull};
+use lumigrad_guidance::{Condition, PriorInfo};
 use lumigrad_scene::camera::View;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,6 +29,15 @@ const SIDE: usize = 32;
 /// Patches of a step.
 const PATCHES: usize = 4;
 
+/// Rows and columns of patches: what the prior has, or was made for where the smallest picture is not smaller.
+fn side(info: &PriorInfo, pictures: &[(&str, [usize; 2])]) -> Result<[usize; 2]> {
+    let step = info.multiple.max(1) * info.pixels.max(1);
+    let most = info.pictures(None, SIDE)?;
+    let fitting = |whole: usize, found: usize| whole.min((found / step * step).max(step));
+    let fit = |s: [usize; 2], (_, [h, w]): &(&str, [usize; 2])| [fitting(s[0], *h), fitting(s[1], *w)];
+    Ok(if info.size.is_some() { most } else { pictures.iter().fold(most, fit) })
+}
+
 /// Score distillation (Poole et al. 2022) as a term of a loss: a prior pulls at patches of its size, seen from between the cameras.
 pub struct PriorTerm {
     guide: Guide,
@@ -45,6 +55,20 @@ impl PriorTerm {
         keys: &PriorTermKeys,
         command: &str,
         views: impl Iterator<Item = &'v View>,
+        seed: u64,
+    ) -> Result<Option<Self>> {
+        let pictures: Vec<_> = views.map(|v| (v.name.as_str(), [v.height, v.width])).collect();
+        Self::beside(keys, command, &pictures, seed)
+    }
+
+    /// The same beside pictures with these names, rows and columns.
+    ///
+    /// # Errors
+    /// As [`Self::new`]'s.
+    pub fn beside(
+        keys: &PriorTermKeys,
+        command: &str,
+        pictures: &[(&str, [usize; 2])],
         seed: u64,
     ) -> Result<Option<Self>> {
         if keys.guide.prior.is_none() {
@@ -66,14 +90,11 @@ impl PriorTerm {
         };
         let distiller = Distiller::new(guide.prior.clone(), options, seed)
             .map_err(|e| Error::usage("--guidance-times", e.to_string(), "expected two times such as 0.02,0.5"))?;
-        let size = guide.info().size.unwrap_or([SIDE.next_multiple_of(guide.info().multiple.max(1)); 2]);
-        for view in views {
-            if view.width < size[1] || view.height < size[0] {
+        let size = side(guide.info(), pictures)?;
+        for (name, [rows, columns]) in pictures {
+            if *columns < size[1] || *rows < size[0] {
                 let message = format!(
-                    "{} is {}x{} pixels, smaller than the {}x{} of {}",
-                    view.name,
-                    view.width,
-                    view.height,
+                    "{name} is {columns}x{rows} pixels, smaller than the {}x{} of {}",
                     size[1],
                     size[0],
                     guide.info().name
@@ -82,6 +103,11 @@ impl PriorTerm {
             }
         }
         Ok(Some(Self { guide, distiller: Mutex::new(distiller), weight: keys.guidance_weight, size }))
+    }
+
+    /// Number, rows and columns of a step's patches.
+    pub fn shape(&self) -> [usize; 3] {
+        [PATCHES, self.size[0], self.size[1]]
     }
 
     /// Cameras of a step's patches.
@@ -100,9 +126,21 @@ impl PriorTerm {
     /// Those of the prior.
     pub fn evaluate(&self, patches: &Var, cameras: &[View], target: [f64; 3], seed: u64) -> Result<Var> {
         let conditions = self.guide.seen_from(&cameras.iter().collect::<Vec<_>>(), target);
-        let numbers: Vec<u64> = (0..cameras.len() as u64).collect();
+        self.pulled(patches, &conditions, seed)
+    }
+
+    /// The same for patches of which nobody knows from where they were seen.
+    ///
+    /// # Errors
+    /// Those of the prior.
+    pub fn evaluate_unseen(&self, patches: &Var, seed: u64) -> Result<Var> {
+        self.pulled(patches, std::slice::from_ref(&self.guide.wanted), seed)
+    }
+
+    fn pulled(&self, patches: &Var, conditions: &[Condition], seed: u64) -> Result<Var> {
+        let numbers: Vec<u64> = (0..patches.shape()[0] as u64).collect();
         let mut distiller = self.distiller.lock().unwrap_or_else(PoisonError::into_inner);
-        let guided = distiller.guide(patches.tensor(), &conditions, &numbers, seed, 0.0)?;
+        let guided = distiller.guide(patches.tensor(), conditions, &numbers, seed, 0.0)?;
         let term = pull(patches, guided.cotangent)?;
         // The distiller sums over a patch.
         let mut factor = self.weight / (self.size[0] * self.size[1] * 3) as f64;

@@ -6,8 +6,9 @@ use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
 use crate::{Error, Result};
 use lumigrad_core::Device;
+use lumigrad_guidance::latent::is_latent;
 use lumigrad_guidance::trained::FILE;
-use lumigrad_guidance::{DiffusionPrior, TrainedPrior};
+use lumigrad_guidance::{DiffusionPrior, LatentPrior, TrainedPrior};
 use std::path::{Path, PathBuf};
 
 job_keys! {
@@ -19,15 +20,12 @@ job_keys! {
     }
 }
 
-/// Files that folders of latent diffusion models have, in the usual layout.
-const PRETRAINED: [&str; 3] = ["model_index.json", "unet/config.json", "vae/config.json"];
-
-/// The file of a prior: the one that is given, or that of a folder.
+/// The file of a prior: the one that is given, or that of a folder; the folder of a latent diffusion model.
 fn file(path: &Path) -> Result<PathBuf> {
     let missing = |message: String| {
         let help = format!(
-            "give a folder that `lumigrad prior train FOLDER` wrote (it holds {FILE}), or such a file; weights of latent \
-diffusion models (model_index.json, unet, vae, text_encoder, tokenizer) are not read by this version"
+            "give a folder that `lumigrad prior train FOLDER` wrote (it holds {FILE}), such a file, or the folder of a latent \
+diffusion model (model_index.json, unet, vae, text_encoder, tokenizer, scheduler)"
         );
         Error::file(path.display(), message, help)
     };
@@ -35,13 +33,11 @@ diffusion models (model_index.json, unet, vae, text_encoder, tokenizer) are not 
         std::fs::metadata(path).map_err(|e| missing(format!("no prior is there: {e}")))?;
         return Ok(path.to_owned());
     }
+    if is_latent(path) {
+        return Ok(path.to_owned());
+    }
     let inside = [FILE, lumigrad_guidance::file::FILE].map(|name| path.join(name)).into_iter().find(|f| f.is_file());
-    inside.ok_or_else(|| match PRETRAINED.iter().find(|name| path.join(name).is_file()) {
-        Some(name) => {
-            missing(format!("the folder of a pretrained model ({name} is in it), which this version cannot run"))
-        }
-        None => missing(format!("no prior is in this folder: {FILE} is missing")),
-    })
+    inside.ok_or_else(|| missing(format!("no prior is in this folder: {FILE} is missing")))
 }
 
 /// Opens a prior of any kind.
@@ -60,9 +56,13 @@ pub fn info(job: &PriorInfoJob, summary: &mut Summary) -> Result<()> {
     let help = "give the run folder of a prior: lumigrad prior info runs/prior-photographs";
     let path = job.prior.clone().ok_or_else(|| Error::usage("prior info", "PRIOR is missing", help))?;
     let path = file(&path)?;
-    let prior = lumigrad_guidance::open(&path)?;
+    let latent = if path.is_dir() { Some(LatentPrior::open(&path)?) } else { None };
+    let prior: Box<dyn DiffusionPrior> = match &latent {
+        Some(latent) => Box::new(latent.clone()),
+        None => lumigrad_guidance::open(&path)?,
+    };
     let info = prior.info();
-    let size = info.size.map(|[h, w]| format!("{w}x{h}"));
+    let size = info.made_for.or(info.size).map(|[h, w]| format!("{w}x{h}"));
     let mut about = serde_json::json!({
         "name": info.name,
         "size": size.unwrap_or_else(|| "any".into()),
@@ -71,6 +71,14 @@ pub fn info(job: &PriorInfoJob, summary: &mut Summary) -> Result<()> {
         "labels": info.labels,
         "can": info.capabilities.iter().map(|c| c.to_string()).collect::<Vec<_>>(),
     });
+    if let Some(latent) = latent {
+        let networks = latent.networks();
+        summary.metric("n_parameters", networks.iter().map(|(_, n)| n).sum::<usize>() as f64);
+        about["networks"] = networks.into_iter().collect();
+        about["predicts"] = format!("{:?}", info.parameterisation).to_lowercase().into();
+        summary.details.insert("prior".into(), about);
+        return Ok(());
+    }
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
     if let Ok(trained) = TrainedPrior::from_bytes(&path.display().to_string(), &bytes, &Device::cpu()) {
         for name in ["loss", "loss_over_gaussian"] {

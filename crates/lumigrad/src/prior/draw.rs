@@ -2,10 +2,11 @@
 
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tensor, ops};
+use lumigrad_guidance::modify::Guidance;
 use lumigrad_guidance::sample::{Method, annealed_langevin, ratio_levels, sample};
-use lumigrad_guidance::{Condition, DiffusionPrior, Level, Schedule};
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, Schedule};
 
-/// Pictures that are drawn at once.
+/// Pictures that are drawn at once; one of a prior with latents.
 const AT_ONCE: usize = 64;
 /// Levels of Langevin dynamics, and η of the last one (Song & Ermon 2019).
 const LEVELS: usize = 10;
@@ -24,11 +25,13 @@ pub struct Drawing<'a> {
     pub steps: usize,
     /// What pictures show.
     pub condition: Condition,
+    /// What is done with predictions.
+    pub guidance: Guidance,
     /// Of the noise.
     pub seed: u64,
 }
 
-/// `n` pictures [n, height, width, channels] of a prior.
+/// `n` pictures [n, height, width, channels] of a prior, of so many rows and columns.
 ///
 /// # Errors
 /// A method that does not exist; what the prior does not know.
@@ -41,12 +44,15 @@ pub fn pictures(
     let conditions = [drawing.condition.clone()];
     let wrong = |e: lumigrad_guidance::Error| Error::usage("--method", e.to_string(), "choose another one");
     let mut parts = vec![];
-    for first in (0..n).step_by(AT_ONCE) {
-        let count = AT_ONCE.min(n - first);
+    let at_once = if prior.info().can(Capability::Decode) { 1 } else { AT_ONCE };
+    for first in (0..n).step_by(at_once) {
+        let count = at_once.min(n - first);
         let seed = ops::random::hash(drawing.seed, first as u64);
-        let noise = ops::random_normal(device, DType::F32, &[count, size[0], size[1], prior.info().channels], seed)?;
-        let mut predict = |x: &Tensor, level: Level, _: usize| prior.predict(x, &[level], &conditions);
-        parts.push(if drawing.method == "langevin" {
+        let noise = ops::random_normal(device, DType::F32, &prior.info().denoised(count, size), seed)?;
+        let mut predict = |x: &Tensor, level: Level, _: usize| {
+            Ok(drawing.guidance.predict(prior, x, &[level], &conditions, 0.0)?.guided)
+        };
+        let drawn = if drawing.method == "langevin" {
             let range = match prior.info().schedule {
                 known @ Schedule::Geometric { .. } => known,
                 _ => Schedule::Geometric { min: 0.01, max: 1.0 },
@@ -59,7 +65,8 @@ pub fn pictures(
             let levels = ratio_levels(RATIOS[0], RATIOS[1], RHO, drawing.steps.max(2))?;
             let start = ops::scale_tensor(&noise, levels[0].sigma)?;
             sample(method, &levels, &start, seed, &mut predict, &mut |_, _, _| Ok(()))?
-        });
+        };
+        parts.push(prior.left(&drawn)?);
     }
     Ok(ops::concat_tensors(&parts.iter().collect::<Vec<_>>(), 0)?)
 }

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::fit::drive::Output;
 use crate::run::report::{Curve, Series, Table};
 use lumigrad_core::{Device, Tensor};
+use lumigrad_guidance::modify::Guidance;
 use lumigrad_guidance::trained::FILE;
 use lumigrad_guidance::{Condition, DiffusionPrior};
 use lumigrad_scene::picture::{Picture, Transfer};
@@ -80,6 +81,7 @@ impl PriorTask {
     fn compare(&self, best: &dyn DiffusionPrior, output: &mut Output) -> Result<()> {
         let (seed, n, p) = (self.job.run.common.seed, self.job.drawn, self.job.patch);
         let drawing = draw::Drawing {
+            guidance: Guidance::default(),
             method: "heun",
             steps: self.job.steps,
             condition: Condition::null(),

@@ -7,6 +7,7 @@ use crate::run::job::job_keys;
 use crate::run::{Summary, make_folder, require_memory};
 use crate::{Error, Result};
 use lumigrad_core::Device;
+use lumigrad_guidance::modify::Guidance;
 use lumigrad_scene::picture::{Picture, Transfer};
 use std::path::PathBuf;
 
@@ -23,8 +24,10 @@ job_keys! {
         method: String, Choice(lumigrad_guidance::sample::METHODS), default "\"heun\"";
         /// Steps from noise to a picture.
         steps: usize, Count(2), default "64";
-        /// Label, or several with commas between, of priors that know some.
+        /// Label, or several with commas between, of priors that know some; a text for those that read texts.
         tag: Option<String>, Text, example "\"cat\"";
+        /// How much the prediction for the tag is exaggerated against that for anything: 1 not at all, 7.5 is usual for texts.
+        guidance_scale: f64, Amount, default "1.0";
         /// Columns and rows, for priors of pictures of any size.
         size: Option<crate::run::job::Size>, Size, example "\"32x32\"";
         /// Folder for the pictures.
@@ -45,29 +48,26 @@ pub fn sample(job: &PriorSampleJob, device: &Device, summary: &mut Summary) -> R
     let prior = super::describe::open(&path)?;
     let info = prior.info();
     let given = job.size.map(|s| [s.height, s.width]);
-    let size = match (info.size, given) {
-        (Some(own), Some(other)) if own != other => {
-            let message = format!("{} has pictures of {}x{}", info.name, own[1], own[0]);
-            return Err(Error::usage("--size", message, "leave it out"));
-        }
-        (Some(own), _) => own,
-        (None, Some(size)) => size,
-        (None, None) => return Err(Error::usage("--size", "is missing", "this prior has pictures of any size")),
-    };
+    if (info.size, info.made_for, given) == (None, None, None) {
+        return Err(Error::usage("--size", "is missing", "this prior has pictures of any size"));
+    }
+    let size = info.pictures(given, 0).map_err(|e| Error::usage("--size", e.to_string(), "leave it out"))?;
     let pixels = (size[0] * size[1]) as u64 * job.count as u64;
     require_memory(pixels.saturating_mul(PIXEL_BYTES), "--count", "draw fewer pictures")?;
     let condition = info.condition(job.tag.as_deref().unwrap_or_default())?;
-    let drawing = draw::Drawing { method: &job.method, steps: job.steps, condition, seed: job.common.seed };
+    let guidance = Guidance { scale: job.guidance_scale, ..Guidance::default() };
+    let drawing = draw::Drawing { method: &job.method, steps: job.steps, condition, guidance, seed: job.common.seed };
     let made = draw::pictures(prior.as_ref(), (size, job.count), &drawing, device)?;
     let (values, [dark, bright]) = (made.to_vec::<f32>()?, info.range);
     make_folder(&job.out)?;
     let digits = (job.count - 1).to_string().len().max(3);
-    for (k, pixels) in values.chunks_exact(size[0] * size[1] * info.channels).enumerate() {
+    let channels = made.shape()[3];
+    for (k, pixels) in values.chunks_exact(size[0] * size[1] * channels).enumerate() {
         let shown = |x: &f32| ((*x as f64 - dark) / (bright - dark)).clamp(0.0, 1.0) as f32;
         let picture = Picture {
             width: size[1],
             height: size[0],
-            channels: info.channels,
+            channels,
             data: pixels.iter().map(shown).collect(),
             transfer: Transfer::Srgb,
             premultiplied: false,

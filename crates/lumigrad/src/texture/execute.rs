@@ -13,7 +13,7 @@ use crate::run::{
 use crate::{Error, Result};
 use lumigrad_core::ops::random_normal;
 use lumigrad_core::{DType, Device, Tensor};
-use lumigrad_guidance::{Canvas, Level, Sampling, Synchrony, Tiled};
+use lumigrad_guidance::{Canvas, Capability, Level, Sampling, Synchrony, Tiled};
 use lumigrad_scene::Scene;
 use lumigrad_scene::camera::{Framing, View, orbit};
 use std::f64::consts::FRAC_PI_2;
@@ -182,6 +182,10 @@ fn patched(mut guide: Guide, job: &TextureJob) -> Result<Guide> {
     }
     let pixels = (size[0] as u64 * size[1] as u64).saturating_mul(views);
     require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "take fewer or smaller --views")?;
+    if guide.info().can(Capability::Encode) {
+        let message = format!("{} works on latents, texels are averaged in pictures", guide.info().name);
+        return Err(Error::usage("--prior", message, "take a prior over pictures: lumigrad prior train FOLDER"));
+    }
     let Some(side) = guide.info().size.filter(|s| *s != size) else { return Ok(guide) };
     if side[0] > size[0] || side[1] > size[1] {
         let message = format!("{}x{} is smaller than the prior's {}x{}", size[1], size[0], side[1], side[0]);
