@@ -192,8 +192,7 @@ fn latent_diffusion_models_are_told_sampled_and_distilled() {
         assert_eq!(run(folder.path(), &create)["metrics"]["not_finite"].as_f64(), Some(0.0));
     }
     stripes(&folder.path().join("data"), 1);
-    let fit =
-        ["fit", "image", "data/0.png", "--prompt", "a red chair", "--width", "16", "--layers", "2", "--out", "fit"];
+    let fit = ["fit", "image", "data/0.png", "--prompt", "a red chair", "--width", "16", "--out", "fit"];
     assert!(run(folder.path(), &[&fit[..], &few].concat())["metrics"]["psnr"].as_f64().unwrap() > 0.0);
     let sphere = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/sphere.glb").display().to_string();
     let edit = ["edit", "voxels", &sphere, "--edit-word", "red", "--object-word", "chair", "--prompt", "a red chair"];
@@ -220,8 +219,8 @@ fn a_noisy_picture_is_cleaned_by_a_prior_of_such_pictures() {
         let found = Picture::load(&folder.path().join(out).join("image.png")).unwrap();
         lumigrad::metrics::psnr(&found.data, &clean.data).unwrap()
     };
-    let (alone, pulled) = (psnr("0", "alone"), psnr("0.3", "pulled"));
-    assert!(pulled > alone + 1.0, "{alone} {pulled}");
+    let (alone, pulled) = (psnr("0", "alone"), psnr("5", "pulled"));
+    assert!(pulled > alone + 2.0, "{alone} {pulled}");
 }
 
 #[test]
