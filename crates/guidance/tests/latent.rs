@@ -18,7 +18,7 @@ static TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
         String::new(),
         "caf\u{e9} number 2048 \u{2014} naïve!!".into(),
         long,
-        "x<|endoftext|>Y <|EndOfText|>  z!\t\u{c5}ngstro\u{308}m\u{4e2d}\u{6587} \u{bd} I'LL".into(),
+        "x<|endoftext|>Y <|EndOfText|>  z!\t\u{c5}ngstro\u{308}m\u{4e2d}\u{6587} \u{bd} \u{39f}\u{394}\u{39f}\u{3a3} I'LL".into(),
     ]
 });
 static REFERENCE: LazyLock<BTreeMap<String, Array>> = LazyLock::new(|| read_npz(&folder().join("reference.npz")));
@@ -77,6 +77,8 @@ fn words_are_found_among_the_tokens_of_a_text() {
     assert_eq!(encoder.words("a red chair", "red chair"), [2, 3]);
     assert!(encoder.words("a red chair", "lamp").is_empty());
     assert!(encoder.words("a red chair", " ").is_empty());
+    // A word of any length does not take forever.
+    assert_eq!(encoder.tokens(&"x".repeat(10_000_000)).len(), 77);
     // Those that are cut off are nowhere.
     assert_eq!(encoder.words(&TEXTS[3], "chair").len(), 25);
 }
