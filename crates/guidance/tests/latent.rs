@@ -160,6 +160,23 @@ fn the_autoencoder_gives_the_results_and_the_gradient_of_diffusers() {
     }
 }
 
+#[test]
+fn blocks_that_run_again_have_the_same_gradients() {
+    let network = Autoencoder::open(&folder().join("sd1"), &Device::cpu()).unwrap();
+    // As many pixels as it takes, thin so that attention sees few of them.
+    let picture = real(&[64, 64, 32, 3], 1).cast(DType::F32).unwrap();
+    let gradient = |recorded: bool| {
+        let tape = Tape::new();
+        let x = tape.variable(picture.clone());
+        // With recorded parameters everything is kept.
+        let all = network.parameters().iter().cloned();
+        let p: Vec<Var> = all.map(|t| if recorded { tape.variable(t) } else { t.into() }).collect();
+        let y = network.encode(&p, &x).unwrap();
+        tape.backward_with(&y, y.tensor().clone()).unwrap().take(&x).unwrap().to_vec::<f32>().unwrap()
+    };
+    assert_eq!(gradient(false), gradient(true));
+}
+
 /// Parameters in f64.
 fn wide(parameters: &[Tensor]) -> impl Iterator<Item = Tensor> + '_ {
     parameters.iter().map(|t| t.cast(DType::F64).unwrap())
