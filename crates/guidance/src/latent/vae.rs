@@ -14,8 +14,8 @@ const ZEROS: [usize; 2] = [0, 1];
 /// Added to variances: fixed in diffusers.
 const EPSILON: f64 = 1e-6;
 
-/// Pixels of a batch from which on blocks are run again for derivatives: at 512 × 512 pixels, networks of the size of Stable
-/// Diffusion's would otherwise keep four gigabytes.
+/// Pixels of a batch from which on blocks are run again for derivatives. With widths like Stable Diffusion's and 512 × 512
+/// pixels on the CPU, that takes 1.4 of 6.1 GB away and adds a fifth of the time.
 const MANY: usize = 1 << 17;
 
 /// x + means of values of all pixels, by how well they fit, with one head.
