@@ -133,8 +133,8 @@ pub struct Linear {
 }
 
 impl Linear {
-    pub fn apply(&self, p: &[Var], x: &Var) -> Result<Var> {
-        Ok(x.linear(&p[self.weight], self.bias.map(|b| &p[b]))?)
+    pub fn apply(&self, p: &[Var], x: &Var) -> lumigrad_core::Result<Var> {
+        x.linear(&p[self.weight], self.bias.map(|b| &p[b]))
     }
 }
 
@@ -145,13 +145,13 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    pub fn apply(&self, p: &[Var], x: &Var) -> Result<Var> {
-        Ok(ops::conv2d(x, &p[self.weight], Some(&p[self.bias]), 1)?)
+    pub fn apply(&self, p: &[Var], x: &Var) -> lumigrad_core::Result<Var> {
+        ops::conv2d(x, &p[self.weight], Some(&p[self.bias]), 1)
     }
 
     /// Pictures of half the size, with so many zeros before and after rows and columns.
-    pub fn halve(&self, p: &[Var], x: &Var, zeros: [usize; 2]) -> Result<Var> {
-        Ok(ops::conv2d_padded(x, &p[self.weight], Some(&p[self.bias]), 2, zeros)?)
+    pub fn halve(&self, p: &[Var], x: &Var, zeros: [usize; 2]) -> lumigrad_core::Result<Var> {
+        ops::conv2d_padded(x, &p[self.weight], Some(&p[self.bias]), 2, zeros)
     }
 }
 
@@ -171,9 +171,9 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    pub fn apply(&self, p: &[Var], x: &Var) -> Result<Var> {
+    pub fn apply(&self, p: &[Var], x: &Var) -> lumigrad_core::Result<Var> {
         let [scale, shift] = self.places.map(|k| &p[k]);
-        Ok(ops::group_norm(x, self.groups, scale, shift, self.epsilon)?)
+        ops::group_norm(x, self.groups, scale, shift, self.epsilon)
     }
 }
 
@@ -183,9 +183,9 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub fn apply(&self, p: &[Var], x: &Var) -> Result<Var> {
+    pub fn apply(&self, p: &[Var], x: &Var) -> lumigrad_core::Result<Var> {
         let [scale, shift] = self.places.map(|k| &p[k]);
-        Ok(ops::layer_norm(x, scale, shift, self.epsilon)?)
+        ops::layer_norm(x, scale, shift, self.epsilon)
     }
 }
 
@@ -199,7 +199,7 @@ pub struct Residual {
 
 impl Residual {
     /// x [N, H, W, inputs]; `told` [N, width] after its SiLU; the result is [N, H, W, outputs].
-    pub fn apply(&self, p: &[Var], x: &Var, told: Option<&Var>) -> Result<Var> {
+    pub fn apply(&self, p: &[Var], x: &Var, told: Option<&Var>) -> lumigrad_core::Result<Var> {
         let mut y = self.convolutions[0].apply(p, &self.norms[0].apply(p, x)?.silu()?)?;
         if let (Some(layer), Some(told)) = (&self.told, told) {
             let told = layer.apply(p, told)?;
@@ -211,24 +211,24 @@ impl Residual {
             Some(layer) => &layer.apply(p, x)?,
             None => x,
         };
-        Ok(past.add(&y)?)
+        past.add(&y)
     }
 }
 
 /// Heads as batches: [N, T, heads · D] → [N · heads, T, D].
-pub fn split_heads(x: &Var, heads: usize) -> Result<Var> {
+pub fn split_heads(x: &Var, heads: usize) -> lumigrad_core::Result<Var> {
     let &[n, t, c] = x.shape() else {
-        return Err(Error::shape("what attention sees", x.shape(), "[N, T, C]"));
+        return Err(lumigrad_core::Error::shape("what attention sees", x.shape(), "[N, T, C]"));
     };
     let parts = x.reshape(&[n, t, heads, c / heads])?.permute(&[0, 2, 1, 3])?;
-    Ok(parts.reshape(&[n * heads, t, c / heads])?)
+    parts.reshape(&[n * heads, t, c / heads])
 }
 
 /// The inverse of [`split_heads`].
-pub fn join_heads(x: &Var, heads: usize) -> Result<Var> {
+pub fn join_heads(x: &Var, heads: usize) -> lumigrad_core::Result<Var> {
     let &[all, t, d] = x.shape() else {
-        return Err(Error::shape("what attention gives", x.shape(), "[N · heads, T, D]"));
+        return Err(lumigrad_core::Error::shape("what attention gives", x.shape(), "[N · heads, T, D]"));
     };
     let parts = x.reshape(&[all / heads, heads, t, d])?.permute(&[0, 2, 1, 3])?;
-    Ok(parts.reshape(&[all / heads, t, heads * d])?)
+    parts.reshape(&[all / heads, t, heads * d])
 }

@@ -175,6 +175,6 @@ impl TextEncoder {
             let y = if self.quick { y.quick_gelu()? } else { y.gelu()? };
             x = x.add(&layer.narrow.apply(p, &y)?)?;
         }
-        self.last.apply(p, &x)
+        Ok(self.last.apply(p, &x)?)
     }
 }

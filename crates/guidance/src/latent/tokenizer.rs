@@ -13,11 +13,14 @@ const END_OF_WORD: &str = "</w>";
 /// What words are: contractions, letters, single digits, anything else between blanks.
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 
+/// Bytes of a word that are looked at: the work grows with their square, and texts have room for few tokens.
+const LONGEST: usize = 4096;
+
 /// Texts to numbers of a fixed length.
 pub struct Tokenizer {
     vocabulary: HashMap<String, u32>,
-    /// Rank of each pair that may be merged.
-    merges: HashMap<(String, String), usize>,
+    /// Rank of each pair that may be merged, by its first and its second part.
+    merges: HashMap<String, HashMap<String, usize>>,
     words: Regex,
     /// The letter that stands for each byte.
     letters: [char; 256],
@@ -56,7 +59,7 @@ impl Tokenizer {
         let [vocab, merges] = ["vocab.json", "merges.txt"].map(|name| folder.join(name));
         let wrong = |path: &Path, reason: String| Error::File { file: path.display().to_string(), reason };
         let vocabulary: HashMap<String, u32> = read_json(&vocab)?;
-        let mut ranks = HashMap::new();
+        let mut ranks: HashMap<String, HashMap<String, usize>> = HashMap::new();
         for (k, line) in read_text(&merges)?.lines().enumerate() {
             if line.trim().is_empty() || (k == 0 && line.starts_with("#version")) {
                 continue;
@@ -65,8 +68,8 @@ impl Tokenizer {
             let Some((a, b)) = pair else {
                 return Err(wrong(&merges, format!("line {} is {line:?}, expected two parts of a word", k + 1)));
             };
-            let rank = ranks.len();
-            ranks.entry((a.to_owned(), b.to_owned())).or_insert(rank);
+            // Line numbers are ranks.
+            ranks.entry(a.to_owned()).or_default().entry(b.to_owned()).or_insert(k);
         }
         // Either file may name the special tokens; the second counts where both do.
         let mut said = HashMap::from([("bos_token", "<|startoftext|>".into()), ("eos_token", "<|endoftext|>".into())]);
@@ -132,11 +135,10 @@ impl Tokenizer {
         }
     }
 
-    fn between(&self, text: &str) -> impl Iterator<Item = u32> {
-        let composed: String = text.nfc().collect();
-        let lower = composed.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        let words: Vec<u32> = self.words.find_iter(&lower).flat_map(|word| self.word(word.as_str())).collect();
-        words.into_iter()
+    /// Numbers of a text without special tokens. Letters lose their case one by one: a last sigma is one like others.
+    fn between(&self, text: &str) -> Vec<u32> {
+        let text: String = text.nfc().flat_map(char::to_lowercase).collect();
+        self.words.find_iter(&text).flat_map(|word| self.word(word.as_str())).collect()
     }
 
     /// A text as `length` numbers: start, words as far as they fit, end, padding.
@@ -150,12 +152,12 @@ impl Tokenizer {
 
     /// Merges the pairs of a word's letters, those of the lowest rank first.
     fn word(&self, word: &str) -> Vec<u32> {
-        let mut parts: Vec<String> = word.bytes().map(|b| self.letters[b as usize].to_string()).collect();
+        let mut parts: Vec<String> = word.bytes().take(LONGEST).map(|b| self.letters[b as usize].to_string()).collect();
         if let Some(last) = parts.last_mut() {
             last.push_str(END_OF_WORD);
         }
         loop {
-            let rank = |pair: &[String]| self.merges.get(&(pair[0].clone(), pair[1].clone())).copied();
+            let rank = |pair: &[String]| self.merges.get(&pair[0])?.get(&pair[1]).copied();
             let Some(least) = parts.windows(2).filter_map(rank).min() else { break };
             let mut merged: Vec<String> = Vec::with_capacity(parts.len());
             let mut k = 0;

@@ -23,7 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 HERE = pathlib.Path(__file__).parent
 TEXTS = ["a Red chair, isn't it?", "", "caf\u00e9 number 2048 \u2014 naïve!!", " ".join(["the red chair"] * 40),
-         "x<|endoftext|>Y <|EndOfText|>  z!\t\u00c5ngstr\u006f\u0308m\u4e2d\u6587 \u00bd I'LL"]
+         "x<|endoftext|>Y <|EndOfText|>  z!\t\u00c5ngstr\u006f\u0308m\u4e2d\u6587 \u00bd \u039f\u0394\u039f\u03a3 I'LL"]
 MERGES = (
     "t h,th e</w>,c h,a i,ai r</w>,ch air</w>,r e,re d</w>,i s,is n</w>,n u,m b,nu mb,e r</w>,numb er</w>,Ã ©</w>,' t</w>,"
     "! !</w>,i t</w>,c a,ca f,caf Ã©</w>"

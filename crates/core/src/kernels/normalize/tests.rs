@@ -31,3 +31,22 @@ fn channels_that_do_not_fit_into_groups_are_an_error() {
     let found = normalize(&zeros(&[2, 3, 5]), &zeros(&[2, 5]), &zeros(&[2, 5]), by).unwrap_err();
     assert!(found.to_string().contains("a multiple of 2 groups"), "{found}");
 }
+
+#[test]
+fn long_pictures_are_normalised_to_the_same_bits_for_any_number_of_threads() {
+    use super::normalize_back;
+    let numbers =
+        |shape: &[usize], seed| random::random_uniform(&Device::cpu(), DType::F32, shape, seed, -1.0, 1.0).unwrap();
+    let (x, scale, shift) = (numbers(&[2, 3000, 6], 1), numbers(&[1, 6], 2), numbers(&[1, 6], 3));
+    let by = Statistics::Groups { groups: 3, epsilon: 1e-5 };
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let [y, moments] = normalize(&x, &scale, &shift, by).unwrap();
+            let gradients = normalize_back(&x, &scale, &moments, &y, by).unwrap();
+            gradients.into_iter().chain([y]).map(|t| t.to_vec::<f32>().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(1), run(5));
+}

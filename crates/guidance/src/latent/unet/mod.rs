@@ -53,7 +53,10 @@ impl Level {
     fn apply_block(&self, k: usize, p: &[Var], x: &Var, told: &[&Var; 2], ask: &Ask) -> Result<Var> {
         let (residual, attention) = &self.blocks[k];
         let y = residual.apply(p, x, Some(told[0]))?;
-        attention.as_ref().map_or(Ok(y.clone()), |a| a.apply(p, &y, told[1], ask))
+        Ok(match attention {
+            Some(attention) => attention.apply(p, &y, told[1], ask)?,
+            None => y,
+        })
     }
 }
 
@@ -212,7 +215,7 @@ impl Denoiser {
                 x = resize.apply(p, &x.nearest_up()?)?;
             }
         }
-        self.last.apply(p, &self.norm.apply(p, &x)?.silu()?)
+        Ok(self.last.apply(p, &self.norm.apply(p, &x)?.silu()?)?)
     }
 
     /// Steps as waves of falling frequency: [1 or n, widths[0]].

@@ -1,9 +1,8 @@
 //! Blocks of self-attention, attention to the context, and a gated layer.
 
 use super::Ask;
-use crate::Result;
 use crate::latent::layers::{GroupNorm, LayerNorm, Layout, Linear, join_heads, split_heads};
-use lumigrad_core::{Var, ops};
+use lumigrad_core::{Result, Var, ops};
 
 /// Added to variances of layer norms, and of the group norm before a block: fixed in diffusers.
 const LAYER_EPSILON: f64 = 1e-5;
@@ -71,7 +70,7 @@ impl Transformer {
         y = y.add(&told.reshape(&rows)?)?;
         let gated = gate(&self.wide.apply(p, &self.norms[2].apply(p, &y)?)?, 4 * c)?;
         y = y.add(&self.narrow.apply(p, &gated)?)?;
-        Ok(x.add(&self.last.apply(p, &y.reshape(x.shape())?)?)?)
+        x.add(&self.last.apply(p, &y.reshape(x.shape())?)?)
     }
 
     fn own(&self, p: &[Var], x: &Var, ask: &Ask) -> Result<Var> {
@@ -109,5 +108,5 @@ impl Transformer {
 fn gate(x: &Var, channels: usize) -> Result<Var> {
     let axis = x.shape().len() - 1;
     let [open, by] = [x.slice(axis, 0, channels)?, x.slice(axis, channels, 2 * channels)?];
-    Ok(ops::pointwise("geglu", &[&open, &by], |x| x[0] * (x[1] * x[1].normal_cdf()))?)
+    ops::pointwise("geglu", &[&open, &by], |x| x[0] * (x[1] * x[1].normal_cdf()))
 }
