@@ -1,15 +1,15 @@
 //! The networks of latent diffusion against Hugging Face's, for two tiny models that `latent/reference.py` made.
 
+#[path = "latent/reference.rs"]
+mod reference;
+
 use lumigrad_core::{DType, Device, Tape, Tensor, Var};
 use lumigrad_guidance::latent::{Ask, Autoencoder, Denoiser, TextEncoder};
-use lumigrad_testkit::{Array, Check, devices, read_npz, real};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use lumigrad_testkit::{Check, devices, real};
+use reference::{MODELS, array, compare, folder, input};
+use std::path::Path;
 use std::sync::LazyLock;
 
-const MODELS: [&str; 2] = ["sd1", "sd2"];
-/// Largest error of f32 results, relative to the largest value.
-const TOLERANCE: f64 = 1e-4;
 /// The texts of the script.
 static TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
     let long = vec!["the red chair"; 40].join(" ");
@@ -21,31 +21,6 @@ static TEXTS: LazyLock<[String; 5]> = LazyLock::new(|| {
         "x<|endoftext|>Y <|EndOfText|>  z!\t\u{c5}ngstro\u{308}m\u{4e2d}\u{6587} \u{bd} \u{39f}\u{394}\u{39f}\u{3a3} I'LL".into(),
     ]
 });
-static REFERENCE: LazyLock<BTreeMap<String, Array>> = LazyLock::new(|| read_npz(&folder().join("reference.npz")));
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/latent")
-}
-
-fn array(model: &str, name: &str) -> &'static Array {
-    &REFERENCE[&format!("{model}/{name}")]
-}
-
-/// An array of the reference as an input.
-fn input(model: &str, name: &str, device: &Device) -> Tensor {
-    let array = array(model, name);
-    let data: Vec<f32> = array.data.iter().map(|&x| x as f32).collect();
-    Tensor::from_slice(device, &data, &array.shape).unwrap()
-}
-
-fn compare(found: &Tensor, model: &str, name: &str) {
-    let expected = array(model, name);
-    assert_eq!(found.shape(), expected.shape, "{model}/{name}");
-    let most = expected.data.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-    let found_values = found.to_f64_vec().unwrap();
-    let error = found_values.iter().zip(&expected.data).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
-    assert!(most > 1e-3 && error <= TOLERANCE * most, "{model}/{name}: {error} of {most} on {}", found.device());
-}
 
 fn constants(parameters: &[Tensor]) -> Vec<Var> {
     parameters.iter().cloned().map(Var::from).collect()
