@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Run, photographs, succeeded};
+use common::{Run, facade, photographs, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -55,6 +55,20 @@ fn photographs_become_a_field() {
     train(folder.path(), &[&short[..], &["two"]].concat());
     train(folder.path(), &[&short[..], &["one", "--threads", "1"]].concat());
     assert!(bytes("two") == bytes("one"), "one thread and two differ");
+}
+
+#[test]
+fn a_side_of_something_becomes_a_forward_facing_field() {
+    let folder = tempfile::tempdir().unwrap();
+    facade(folder.path(), 9);
+    let job = ["--device", "cpu", "--near", "1", "--iterations", "80", "--out", "run"];
+    let psnr = train(folder.path(), &job)["metrics"]["test_psnr"].as_f64().unwrap();
+    assert!(psnr > 14.0, "{psnr} dB");
+    let few =
+        ["--iterations", "4", "--device", "cpu", "--out", "few", "--anneal-range", "3", "--depth-smoothness", "0.1"];
+    assert!(train(folder.path(), &few)["metrics"]["loss"].as_f64().unwrap().is_finite());
+    let run = Run::new(folder.path(), &["render", "run", "--size", "24x18", "--device", "cpu", "-o", "own"]);
+    assert_eq!(run.code, 0, "{}", run.err);
 }
 
 #[test]

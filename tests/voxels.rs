@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Run, photographs, succeeded};
+use common::{Run, facade, photographs, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -185,6 +185,74 @@ fn nothing_is_outside_of_silhouettes() {
 fn pictures(folder: &Path) -> Vec<std::path::PathBuf> {
     let all = fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
     all.filter(|p| p.extension().is_some_and(|e| e == "png")).collect()
+}
+
+#[test]
+fn forward_facing_scenes_reach_to_infinity() {
+    let folder = tempfile::tempdir().unwrap();
+    facade(folder.path(), 14);
+    let psnr = |found: &Value| found["metrics"]["test_psnr"].as_f64().unwrap();
+    let job = ["--device", "cpu", "--iterations", "120", "--near", "1", "--out"];
+    let forward = psnr(&train(folder.path(), &[&job[..], &["run"]].concat()));
+    let contracted = ["--scene-type", "unbounded", "--device", "cpu", "--iterations", "120", "--out", "contracted"];
+    let contracted = psnr(&train(folder.path(), &contracted));
+    assert!(forward > 20.0 && forward > contracted, "{forward} dB, of contracted space {contracted}");
+    // The file tells where it lies: held-out views are those of the training.
+    let cameras = "run/views/transforms_test.json";
+    let run = Run::new(folder.path(), &["render", "run", "--camera", cameras, "--device", "cpu", "-o", "again"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let run = Run::new(folder.path(), &["eval", "again", "--against", "run/views", "--json"]);
+    assert!(run.json()["metrics"]["psnr"].as_f64().unwrap() > 45.0, "{}", run.out);
+    // Views of its own, and a surface.
+    let run = Run::new(folder.path(), &["render", "run", "--camera", "orbit:2", "--size", "24x18", "-o", "own"]);
+    assert_eq!((run.code, pictures(&folder.path().join("own")).len()), (0, 2), "{}", run.err);
+    let mesh = |more: &[&str]| {
+        let few = ["mesh", "run", "--resolution", "48", "--device", "cpu", "-o", "surface.ply", "--json"];
+        Run::new(folder.path(), &[&few[..], more].concat())
+    };
+    let run = mesh(&[]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.json()["metrics"]["n_triangles"].as_f64() > Some(100.0), "{}", run.out);
+    let prior = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors");
+    for (run, said) in [
+        (mesh(&["--method", "tsdf"]), "tsdf"),
+        (
+            Run::new(
+                folder.path(),
+                &["edit", "voxels", "run", "--prior", prior, "--prompt", "lava", "--device", "cpu"],
+            ),
+            "forward-facing",
+        ),
+    ] {
+        assert!(run.code != 0 && run.err.contains(said) && !run.err.contains("panicked"), "{}", run.err);
+    }
+}
+
+#[test]
+fn forward_facing_runs_resume_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    facade(folder.path(), 5);
+    let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
+    let job = ["--device", "cpu", "--seed", "3", "--out"];
+    train(folder.path(), &[&job[..], &["whole", "--iterations", "12", "--scene-type", "forward-facing"]].concat());
+    train(folder.path(), &[&job[..], &["auto", "--iterations", "12", "--threads", "1"]].concat());
+    assert!(bytes("whole") == bytes("auto"), "a rig that looks one way is forward-facing");
+    train(folder.path(), &[&job[..], &["auto", "--iterations", "12", "--resume"]].concat());
+    assert!(bytes("whole") == bytes("auto"), "a run that is resumed at its end ended elsewhere");
+    if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() {
+        train(folder.path(), &["--iterations", "2", "--out", "gpu", "--device", "gpu:software"]);
+    } else {
+        eprintln!("skipped: train voxels on a GPU: LUMIGRAD_REQUIRE_GPU is not set");
+    }
+    for (more, said) in [
+        (vec!["--near", "0"], "--near"),
+        (vec!["--near", "1e-3"], "--near"),
+        (vec!["--scene-type", "unbounded", "--near", "1"], "--near"),
+        (vec!["--scene-type", "forwards"], "forward-facing"),
+    ] {
+        let run = Run::new(folder.path(), &[&SMALL[..], &more].concat());
+        assert!(matches!(run.code, 1 | 2) && run.err.contains(said), "{more:?}: {} {}", run.code, run.err);
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Volume rendering: rays of cameras, where space is empty, samples along rays, and what light of them arrives.
 //!
-//! A [`Domain`] maps the part of the world that is modelled to the cube [−1, 1]³. [`Rays`] in it meet an [`Occupancy`] in
+//! A [`Domain`] maps the part of the world that is modelled to the cube [−1, 1]³: a box, all space contracted, or what lies in
+//! front of a rig of cameras ([`Frustum`]). [`Rays`] in it meet an [`Occupancy`] in
 //! [`march`], which places [`Samples`]; a density at each gives [`Samples::weights`], with which colours, depths and other
 //! numbers are added up along the rays ([`Samples::along`]). Weights and sums are operators with both derivative modes on
 //! both devices; where samples lie has no derivative.
 
 mod domain;
 mod error;
+mod frustum;
 mod kernels;
 mod occupancy;
 mod rays;
@@ -14,8 +16,9 @@ mod samples;
 mod spread;
 mod transmit;
 
-pub use domain::Domain;
+pub use domain::{Domain, Mapping};
 pub use error::{Error, Result};
+pub use frustum::Frustum;
 pub use kernels::KERNELS;
 pub use occupancy::Occupancy;
 pub use rays::Rays;

@@ -7,12 +7,13 @@ use lumigrad_scene::camera::View;
 use rayon::prelude::*;
 
 /// Rays in box coordinates: x = origin + t·direction. Distances t are in units of the box's longest half side, so that
-/// directions are unit vectors where the box is a cube.
+/// directions are unit vectors where the box is a cube of the world; in a forward-facing one distances are those across it
+/// ([`Domain::ray`]).
 #[derive(Clone, Debug)]
 pub struct Rays {
     /// [R, 3].
     pub origins: Tensor,
-    /// [R, 3]; zeros where a lens sees nothing.
+    /// [R, 3]; zeros where a lens sees nothing, and where a ray never enters a forward-facing box.
     pub directions: Tensor,
     /// Directions as unit vectors of the world, [R, 3].
     pub views: Tensor,
@@ -61,11 +62,10 @@ impl Rays {
 }
 
 fn ray(domain: &Domain, view: &View, place: [f64; 2]) -> Numbers {
-    let Some([from, to_depth_1]) = view.ray(place) else {
-        return [domain.inside(view.centre()).map(|x| x as f32), [0.0; 3], [0.0; 3]];
-    };
-    let along = DVec3::from(to_depth_1).normalize_or_zero().to_array();
-    let unit = domain.unit();
-    let direction = [0, 1, 2].map(|k| (along[k] * unit / domain.half[k]) as f32);
-    [domain.inside(from).map(|x| x as f32), direction, along.map(|x| x as f32)]
+    let numbers = view.ray(place).and_then(|[from, to_depth_1]| {
+        let along = DVec3::from(to_depth_1).normalize_or_zero().to_array();
+        let [origin, direction] = domain.ray(from, along)?;
+        Some([origin, direction, along])
+    });
+    numbers.unwrap_or_default().map(|v| v.map(|x| x as f32))
 }

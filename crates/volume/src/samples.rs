@@ -33,7 +33,7 @@ pub struct March {
     pub most: usize,
     /// Samples of all rays at most: rays from the one that has more are left out.
     pub total: usize,
-    /// Whether space outside of the box is contracted ([`crate::Domain::unbounded`]).
+    /// Whether space outside of the box is contracted ([`crate::Mapping::Contracted`]).
     pub unbounded: bool,
 }
 

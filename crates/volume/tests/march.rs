@@ -4,7 +4,7 @@ use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_scene::camera::{Lens, View};
 use lumigrad_testkit::{devices, gpu};
-use lumigrad_volume::{Domain, March, Occupancy, Rays, march};
+use lumigrad_volume::{Domain, Mapping, March, Occupancy, Rays, march};
 
 /// Origin and direction.
 type Line = ([f32; 3], [f32; 3]);
@@ -85,6 +85,7 @@ fn skipping_leaves_samples_in_full_cells_as_they_are() {
     let (full, shell) = (Occupancy::full(64, &cpu).unwrap(), shell(&cpu));
     for unbounded in [false, true] {
         let how = how(unbounded);
+        let mapping = if unbounded { Mapping::Contracted } else { Mapping::Bounded };
         let (all, some) = (found(&full, &how, &cpu), found(&shell, &how, &cpu));
         let mut counted = [0, 0];
         for ((ray, all), some) in hostile().iter().zip(&all).zip(&some) {
@@ -92,7 +93,7 @@ fn skipping_leaves_samples_in_full_cells_as_they_are() {
             let mut rest = some.iter().peekable();
             for &t in all {
                 let x: [f64; 3] = std::array::from_fn(|a| (ray.0[a] + t * ray.1[a]) as f64);
-                let domain = Domain::new([0.0; 3], [1.0; 3], unbounded).unwrap();
+                let domain = Domain::new([0.0; 3], [1.0; 3], mapping).unwrap();
                 let q = domain.cube(x).map(|x| (x + 1.0) * 32.0);
                 let near_face = q.iter().any(|x| (x - x.round()).abs() < 1e-3);
                 let r = q.iter().map(|x| ((x.floor() + 0.5) / 32.0 - 1.0).powi(2)).sum::<f64>().sqrt();
@@ -163,7 +164,7 @@ fn growing_steps_cover_the_ray() {
 
 #[test]
 fn rays_go_through_their_pixels() {
-    let domain = Domain::new([0.3, -0.2, 0.5], [2.0, 1.0, 0.5], false).unwrap();
+    let domain = Domain::new([0.3, -0.2, 0.5], [2.0, 1.0, 0.5], Mapping::Bounded).unwrap();
     let base = View::look_at("v", [3.0, 2.0, 4.0], [0.0; 3], [0.0, 1.0, 0.0], 0.8, (32, 24)).unwrap();
     let lenses = [
         Lens::Perspective,
@@ -201,7 +202,7 @@ fn points_are_where_the_rays_are() {
     let points = s.points(&Var::from(rays.origins.clone()), &Var::from(rays.directions.clone()), true).unwrap();
     let points = points.tensor().to_vec::<f32>().unwrap();
     let (ids, middles) = (s.rays.to_vec::<u32>().unwrap(), s.middles.to_vec::<f32>().unwrap());
-    let domain = Domain::new([0.0; 3], [1.0; 3], true).unwrap();
+    let domain = Domain::new([0.0; 3], [1.0; 3], Mapping::Contracted).unwrap();
     for (k, p) in points.chunks(3).enumerate() {
         let (o, d) = hostile()[ids[k] as usize];
         let q = domain.cube([0, 1, 2].map(|a| (o[a] + middles[k] * d[a]) as f64));

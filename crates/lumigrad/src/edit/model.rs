@@ -4,7 +4,7 @@ use crate::files::load_scene;
 use crate::run::{flatten, require_memory};
 use crate::train::radiance::{Occupied, Opened, Scene, to_bytes};
 use crate::train::voxels::{Grids, march};
-use crate::volume::{Domain, March};
+use crate::volume::{Domain, Mapping, March};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_geometry::SignedDistance;
@@ -60,6 +60,14 @@ impl Model {
             Error::file(file.display(), "it holds no voxel grid", help)
         })??;
         let Opened { medium: grids, values, domain, march, grid, background } = opened;
+        if let Mapping::Forward(_) = domain.mapping {
+            let help = "train it with --scene-type unbounded";
+            return Err(Error::file(
+                file.display(),
+                "a forward-facing scene is not seen from around, as edits are",
+                help,
+            ));
+        }
         let occupied = Occupied::new(grid.resolution(), march.step, device)?;
         Self { grids, values, domain, march, occupied, background }.looked_at()
     }
@@ -82,7 +90,7 @@ impl Model {
         // Numbers of a checkpoint are f32: the box is made of such.
         let half = [0, 1, 2].map(|a| (0.5 * MARGIN * (hi[a] - lo[a]).max(0.05 * longest)) as f32 as f64);
         let centre = [0, 1, 2].map(|a| (0.5 * (lo[a] + hi[a])) as f32 as f64);
-        let domain = Domain::new(centre, half, false)?;
+        let domain = Domain::new(centre, half, Mapping::Bounded)?;
         let share = half.iter().map(|h| h / domain.unit()).product::<f64>();
         let lattice = Lattice::of_box(half, ((resolution.pow(3) as f64 * share) as usize).max(8))?;
         let cell = lattice.spacing()[0] * half[0];
@@ -149,7 +157,7 @@ impl Model {
     /// Where a corner lies in the world; in unbounded space as if it were not contracted within the box.
     pub fn world(&self, corner: usize) -> [f64; 3] {
         let p = self.grids.lattice.place(corner);
-        let scale = if self.domain.unbounded { 2.0 } else { 1.0 };
+        let scale = if self.domain.is_contracted() { 2.0 } else { 1.0 };
         [0, 1, 2].map(|a| self.domain.centre[a] + scale * p[a] * self.domain.half[a])
     }
 }

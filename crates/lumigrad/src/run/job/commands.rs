@@ -242,8 +242,9 @@ job_keys! {
         /// What to render: a scene (.glb, .gltf, .obj, .ply, .stl), splats (.ply, .splat, .spz, .sog, .glb), a field
         /// (field.safetensors: its surface, or the picture, video or sound that it was fitted to) or a run folder.
         model: Option<PathBuf>, Path, example "\"scene.glb\"";
-        /// Where from: the name of a camera in the scene, orbit:N for N views around it, or a transforms.json file. Without
-        /// it the scene's first camera, else orbit:1.
+        /// Where from: the name of a camera in the scene, orbit:N for N views around it (of what was trained
+        /// as a forward-facing scene, from a small circle in front of it), or a transforms.json file. Without it the scene's first
+        /// camera, else orbit:1.
         camera: Option<String>, Camera, example "\"orbit:8\"";
         /// Columns and rows. Without it 512x512, or what a picture's field was fitted to.
         size: Option<Size>, Size, example "\"512x512\"";

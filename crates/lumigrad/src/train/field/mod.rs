@@ -4,14 +4,14 @@ mod patches;
 mod task;
 
 use super::dataset::{self, Dataset};
-use super::radiance::{Space, SpaceKeys};
+use super::radiance::{Space, SpaceKeys, nearest};
 use crate::fit::describe::{self, Defaults};
 use crate::fit::drive::{Setup, drive};
 use crate::fit::{Fit, FitKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
-use crate::volume::{Domain, March};
+use crate::volume::{Domain, Mapping, March};
 use crate::{Error, Result};
 use lumigrad_core::Device;
 use lumigrad_field::{Activation, Encoding, Field, Radiance};
@@ -104,18 +104,20 @@ fn radiance(job: &TrainFieldJob) -> Result<Radiance> {
 /// What part of the world is modelled, and where samples lie in it.
 fn place(job: &TrainFieldJob, dataset: &Dataset) -> Result<(Domain, March)> {
     let domain = job.space.domain(dataset)?;
-    let unbounded = domain.unbounded;
+    let unbounded = domain.is_contracted();
     if job.samples > MOST_SAMPLES {
         return Err(Error::usage("--samples", format!("is {}", job.samples), format!("at most {MOST_SAMPLES}")));
     }
-    let step = 2.0 / job.samples as f64;
+    // Across a forward-facing box, which is not as deep as wide.
+    let side = if let Mapping::Forward(_) = domain.mapping { 2.0 * domain.half[2] / domain.unit() } else { 2.0 };
+    let step = side / job.samples as f64;
     let (ratio, far) = if unbounded { (0.5 * step, 200.0) } else { (0.0, 1e6) };
     Ok((
         domain,
         March {
             step,
             ratio,
-            range: [NEAREST, far],
+            range: [nearest(&domain), far],
             most: (4 * job.samples).min(1 << 14),
             total: usize::MAX,
             unbounded,
@@ -125,5 +127,3 @@ fn place(job: &TrainFieldJob, dataset: &Dataset) -> Result<(Domain, March)> {
 
 /// Samples along the box at most.
 const MOST_SAMPLES: usize = 1 << 14;
-/// Distance of the nearest sample of a ray, in half sides of the box: nothing may grow right in front of a camera.
-const NEAREST: f64 = 0.05;

@@ -5,7 +5,7 @@ use super::{BATCH, TrainFieldJob, patches};
 use crate::Result;
 use crate::fit::drive::{Output, Task};
 use crate::guiding;
-use crate::volume::March;
+use crate::volume::{Mapping, March};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Tensor, Var};
 use lumigrad_field::{Parameter, Radiance};
@@ -25,11 +25,15 @@ impl FieldTask<'_> {
         if part >= 1.0 {
             return march;
         }
-        let shots = &self.space.dataset.train;
-        let distance = |c: [f64; 3]| c.iter().map(|x| x * x).sum::<f64>().sqrt();
-        let centres = shots.iter().map(|s| distance(self.space.domain.inside(s.view.centre())));
-        let middle = centres.sum::<f64>() / shots.len() as f64;
-        let half = part * 3f64.sqrt();
+        let (domain, shots) = (&self.space.domain, &self.space.dataset.train);
+        let (middle, half) = if let Mapping::Forward(_) = domain.mapping {
+            let half = domain.half[2] / domain.unit();
+            (half, part * half)
+        } else {
+            let distance = |c: [f64; 3]| c.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let centres = shots.iter().map(|s| distance(domain.inside(s.view.centre())));
+            (centres.sum::<f64>() / shots.len() as f64, part * 3f64.sqrt())
+        };
         March { range: [(middle - half).max(march.range[0]), middle + half], ..march }
     }
 }
@@ -48,7 +52,7 @@ impl Task for FieldTask<'_> {
             let (space, device) = (&self.space, &self.space.device);
             let views = space.views();
             let size = (patches::SIDE, patches::SIDE);
-            let seen = guiding::patches(&views, space.domain.centre, patches::PATCHES, size, random::hash(own, 1));
+            let seen = guiding::patches(&views, space.domain.middle(), patches::PATCHES, size, random::hash(own, 1));
             let rays = space.rays(&seen)?;
             let shifts = patches::shifts(&rays, device)?;
             let (light, done) = scene.light(parameters, &rays, &shifts, usize::MAX)?;

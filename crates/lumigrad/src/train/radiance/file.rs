@@ -7,22 +7,28 @@ use crate::fields::render::{own_flags, save, unused};
 use crate::fit::frames::picture;
 use crate::run::job::commands::RenderJob;
 use crate::run::{self, Summary, require_memory};
-use crate::volume::{Domain, March, Occupancy};
+use crate::volume::{Domain, Frustum, Mapping, March, Occupancy};
 use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use glam::DVec3;
 use lumigrad_core::{Device, Tensor};
 use lumigrad_field::{Description, Model, Radiance};
-use lumigrad_scene::camera::{Framing, orbit};
+use lumigrad_scene::camera::{Framing, View, orbit};
 use lumigrad_scene::picture::{Precision, save_exr};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
 /// The fact that holds all others.
 const PLACE: &str = "place";
 /// Bytes that are held per pixel.
 const PIXEL_BYTES: u64 = 64;
+/// Of a forward-facing scene, the circle that views stand on, in parts of the rig's radius, and the part of what it sees that is
+/// shown.
+const CIRCLE: f64 = 0.5;
+const SHOWN: f64 = 0.8;
 /// Auxiliary pictures.
 const AOVS: [&str; 2] = ["depth", "mask"];
 
@@ -32,6 +38,9 @@ struct Place {
     centre: [f64; 3],
     half: [f64; 3],
     unbounded: bool,
+    /// Of forward-facing scenes, whose box is one of its device coordinates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frustum: Option<Frustum>,
     step: f64,
     ratio: f64,
     range: [f64; 2],
@@ -52,7 +61,8 @@ pub fn to_bytes<M: Kept>(medium: &M, scene: &Scene, values: &[Tensor]) -> Result
     let place = Place {
         centre: domain.centre,
         half: domain.half,
-        unbounded: domain.unbounded,
+        unbounded: domain.is_contracted(),
+        frustum: if let Mapping::Forward(frustum) = domain.mapping { Some(frustum) } else { None },
         step: march.step,
         ratio: march.ratio,
         range: march.range,
@@ -95,7 +105,13 @@ impl<M: Kept> Opened<M> {
         if !numbers.iter().all(|x| x.is_finite() && *x >= 0.0) || !(place.step > 1e-5) || place.most > 1 << 16 {
             return Err(wrong(format!("{PLACE}: steps of {numbers:?}, {} of a ray", place.most)));
         }
-        let domain = Domain::new(place.centre, place.half, place.unbounded).map_err(|e| wrong(e.to_string()))?;
+        let mapping = match place.frustum {
+            Some(_) if place.unbounded => return Err(wrong(format!("{PLACE}: both unbounded and forward-facing"))),
+            Some(frustum) => Mapping::Forward(frustum),
+            None if place.unbounded => Mapping::Contracted,
+            None => Mapping::Bounded,
+        };
+        let domain = Domain::new(place.centre, place.half, mapping).map_err(|e| wrong(e.to_string()))?;
         let bits = BASE64.decode(&place.occupancy).map_err(|e| wrong(format!("occupancy: {e}")))?;
         let grid = Occupancy::from_bits(place.resolution, &bits, device)?;
         let grid = grid.ok_or_else(|| wrong(format!("occupancy: {} bytes of bits", bits.len())))?;
@@ -143,6 +159,22 @@ impl Trained {
         Scene { medium: &*self.medium, domain, march, grid, background: self.background }
     }
 
+    /// Views from all around, or of a forward-facing scene from a small circle within the rig of its cameras.
+    fn around(&self, n: usize, size: (usize, usize)) -> Result<Vec<View>> {
+        let Mapping::Forward(frustum) = self.domain.mapping else {
+            let framing = Framing::of_sphere(self.domain.centre, self.domain.unit(), size);
+            return Ok(orbit(n, &framing, run::ELEVATION));
+        };
+        let [right, down, _] = frustum.axes.map(DVec3::from);
+        let (middle, yfov) = (self.domain.middle(), 2.0 * (SHOWN * self.domain.half[1]).atan());
+        let view = |k: usize| {
+            let (sin, cos) = (TAU * k as f64 / n as f64).sin_cos();
+            let eye = DVec3::from(frustum.origin) + CIRCLE * frustum.scale * (sin * right - cos * down);
+            Ok(View::look_at(&format!("orbit_{k:03}"), eye.into(), middle, (-down).into(), yfov, size)?)
+        };
+        (0..n).map(view).collect()
+    }
+
     /// Renders pictures into the job's folder, over the background that it was trained with, and gives what was written.
     ///
     /// # Errors
@@ -155,8 +187,7 @@ impl Trained {
             return Err(Error::usage("--aov", format!("radiance fields have no {other}"), AOVS.join(", ")));
         }
         let size = job.size.unwrap_or(run::SIZE);
-        let framing = Framing::of_sphere(self.domain.centre, self.domain.unit(), (size.width, size.height));
-        let views = run::choose(vec![], job.camera.as_deref(), size, &|n| Ok(orbit(n, &framing, run::ELEVATION)))?;
+        let views = run::choose(vec![], job.camera.as_deref(), size, &|n| self.around(n, (size.width, size.height)))?;
         let pixels = views.iter().map(|v| v.width as u64 * v.height as u64).max().unwrap_or(0);
         require_memory(pixels.saturating_mul(PIXEL_BYTES), "--size", "render smaller pictures")?;
         run::make_folder(&job.out)?;

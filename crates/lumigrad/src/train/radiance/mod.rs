@@ -4,6 +4,7 @@ mod file;
 mod keys;
 mod occupied;
 mod pixels;
+mod rig;
 mod scene;
 mod space;
 mod surface;
@@ -13,7 +14,7 @@ pub use keys::SpaceKeys;
 pub use occupied::Occupied;
 pub use pixels::Batch;
 pub use scene::{Light, Scene};
-pub use space::Space;
+pub use space::{Space, nearest};
 
 use crate::Result;
 use lumigrad_core::Var;

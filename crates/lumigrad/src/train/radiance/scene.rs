@@ -3,6 +3,7 @@
 use super::Medium;
 use crate::Result;
 use crate::volume::{Domain, March, Occupancy, Rays, Samples, march};
+use glam::DVec3;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_scene::camera::View;
 use lumigrad_splat::Image;
@@ -72,13 +73,13 @@ impl Scene<'_> {
         Ok((light, done))
     }
 
-    /// A picture: colours over the background, opacities and depths along the axis.
+    /// A picture: colours over the background, opacities and depths along the axis: those of the mean distances.
     pub fn picture(&self, values: &[Tensor], view: &View, device: &Device) -> Result<Image> {
         let parameters: Vec<Var> = values.iter().cloned().map(Var::from).collect();
         let n = view.width * view.height;
         let each = self.medium.rays_per_pixel().max(1);
         let mut image = Image { width: view.width, height: view.height, ..Image::default() };
-        let (forward, unit) = (view.forward(), self.domain.unit());
+        let (forward, eye) = (DVec3::from(view.forward()), DVec3::from(view.centre()));
         let mut start = 0;
         while start < n {
             let end = (start + CHUNK.div_ceil(each)).min(n);
@@ -94,15 +95,20 @@ impl Scene<'_> {
             let done = done / each;
             let (colours, opacities) =
                 (light.colours.tensor().to_vec::<f32>()?, light.opacities.tensor().to_vec::<f32>()?);
-            let (depths, views) = (light.depths.tensor().to_vec::<f32>()?, rays.views.to_vec::<f32>()?);
+            let distances = light.depths.tensor().to_vec::<f32>()?;
+            let (origins, directions) = (rays.origins.to_vec::<f32>()?, rays.directions.to_vec::<f32>()?);
             let share = 1.0 / each as f32;
             for own in (0..done).map(|k| k * each..(k + 1) * each) {
                 let (mut colour, mut alpha, mut depth) = ([0.0; 3], 0.0, 0.0);
                 for k in own {
                     (0..3).for_each(|c| colour[c] += share * colours[3 * k + c]);
                     alpha += share * opacities[k];
-                    let along: f64 = (0..3).map(|a| forward[a] * views[3 * k + a] as f64).sum();
-                    depth += share * (depths[k] as f64 * along * unit) as f32;
+                    if opacities[k] > 0.0 {
+                        let t = (distances[k] / opacities[k]) as f64;
+                        let x = [0, 1, 2].map(|a| origins[3 * k + a] as f64 + t * directions[3 * k + a] as f64);
+                        let along = forward.dot(DVec3::from(self.domain.world(x)) - eye);
+                        depth += share * opacities[k] * along as f32;
+                    }
                 }
                 let left = 1.0 - alpha;
                 image.colour.push([0, 1, 2].map(|c| colour[c] + left * self.background[c]));
@@ -130,6 +136,7 @@ pub fn place(view: &View, pixel: usize, (k, n): (usize, usize)) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::{Frustum, Mapping};
     use lumigrad_core::Map;
 
     /// A wire along y that nothing shines through, seen by so many rays of a pixel.
@@ -163,7 +170,7 @@ mod tests {
     #[test]
     fn many_rays_of_a_pixel_see_what_is_thinner_than_it() {
         let device = Device::cpu();
-        let domain = Domain::new([0.0; 3], [1.0; 3], false).unwrap();
+        let domain = Domain::new([0.0; 3], [1.0; 3], Mapping::Bounded).unwrap();
         let grid = Occupancy::full(8, &device).unwrap();
         // The wire lies between two columns of pixels.
         let view = View::look_at("wire", [0.0, 0.0, 4.0], [0.0; 3], [0.0, 1.0, 0.0], 0.3, (16, 16)).unwrap();
@@ -185,5 +192,52 @@ mod tests {
         let [one, many] = [1, 16].map(mean);
         assert_eq!(one, 0.0, "no ray through a pixel's centre meets the wire");
         assert!((many / exact - 1.0).abs() < 0.3, "{many} of {exact}");
+    }
+
+    /// A wall across the cube's z axis.
+    struct Wall(f64);
+
+    impl Medium for Wall {
+        fn densities(&self, _: &[Var], points: &Var) -> Result<Var> {
+            let map = Map::cached(&format!("test/wall {}", self.0), |m| {
+                let [_, _, z] = m.item("points");
+                m.output("density", &[z.less_eq(self.0).select(0.0, 1e5)]);
+            });
+            Ok(map.apply(&[points])?.remove(0))
+        }
+
+        fn encode_directions(&self, directions: &Var) -> Result<Var> {
+            Ok(directions.clone())
+        }
+
+        fn evaluate(&self, parameters: &[Var], points: &Var, _: &Var) -> Result<(Var, Var)> {
+            Ok((self.densities(parameters, points)?, points.scale(0.0)?.offset(1.0)?))
+        }
+    }
+
+    #[test]
+    fn depths_of_forward_facing_scenes_are_those_of_the_world() {
+        let device = Device::cpu();
+        let (origin, near, scale, depth) = ([1.0, 2.0, 3.0], 1.0, 0.6, 7.0);
+        let axes = [[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [-1.0, 0.0, 0.0]];
+        let mapping = Mapping::Forward(Frustum { origin, axes, scale });
+        let half = 0.5 * scale / near;
+        let domain = Domain::new([0.0, 0.0, -half], [1.5, 1.5, half], mapping).unwrap();
+        let wall = Wall(1.0 - 2.0 * near / depth);
+        let march =
+            March { step: 1e-3, ratio: 0.0, range: [0.0, 1e6], most: 4096, total: usize::MAX, unbounded: false };
+        let grid = Occupancy::full(64, &device).unwrap();
+        let scene = Scene { medium: &wall, domain: &domain, march: &march, grid: &grid, background: [0.0; 3] };
+        // A camera aside of the rig that looks askew at the wall, which stands at x = 1 − 7.
+        let view = View::look_at("v", [1.3, 2.2, 2.9], [-6.0, 1.0, 4.0], [0.0, 1.0, 0.0], 0.6, (12, 9)).unwrap();
+        let values = [Tensor::zeros(&device, lumigrad_core::DType::F32, &[1]).unwrap()];
+        let image = scene.picture(&values, &view, &device).unwrap();
+        for i in 0..12 * 9 {
+            let place = [(i % 12) as f64 + 0.5, (i / 12) as f64 + 0.5];
+            let [from, to_depth_1] = view.ray(place).unwrap();
+            let exact = (origin[0] - depth - from[0]) / to_depth_1[0];
+            let found = image.depth[i] as f64;
+            assert!(image.alpha[i] > 0.999 && (found / exact - 1.0).abs() < 2e-2, "{i}: {found} of {exact}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::fit::drive::Output;
 use crate::guiding::PriorTerm;
 use crate::run::{background, fixed};
-use crate::volume::{Domain, March, Rays};
+use crate::volume::{Domain, Mapping, March, Rays};
 use lumigrad_core::ops::slice_tensor;
 use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_scene::camera::View;
@@ -19,6 +19,14 @@ use lumigrad_splat::{Background, Image};
 
 /// Held-out pictures that are scored while the run goes on.
 const SCORED: usize = 4;
+
+/// Distance of the nearest sample of a ray, in half sides of the box: nothing may grow right in front of a camera.
+const NEAREST: f64 = 0.05;
+
+/// The nearest sample's distance: a forward-facing box begins in front of all cameras.
+pub fn nearest(domain: &Domain) -> f64 {
+    if let Mapping::Forward(_) = domain.mapping { 0.0 } else { NEAREST }
+}
 
 /// Photographs, and where in the space that they show samples lie.
 pub struct Space<'a> {
@@ -54,10 +62,10 @@ impl<'a> Space<'a> {
         (seed, device): (u64, &Device),
     ) -> Result<Self> {
         let prior = PriorTerm::new(&keys.prior, "training", dataset.train.iter().map(|s| &s.view), seed)?;
-        let resolution = keys.occupancy_resolution.unwrap_or(if march.unbounded { 128 } else { 64 });
+        let resolution = keys.occupancy_resolution.unwrap_or(if domain.mapping == Mapping::Bounded { 64 } else { 128 });
         let occupied = Occupied::new(resolution, march.step, device)?;
         let silhouettes = match keys.masks.as_str() {
-            "auto" => !march.unbounded,
+            "auto" => domain.mapping == Mapping::Bounded,
             chosen => chosen == "silhouette",
         };
         let (pixels, background) = (Pixels::new(dataset, silhouettes)?, background(&keys.photos.background)?);
@@ -163,7 +171,7 @@ impl<'a> Space<'a> {
     /// Those of the prior.
     pub fn guided(&self, loss: Var, scene: &Scene, parameters: &[Var], seed: u64) -> Result<Var> {
         let Some(prior) = &self.prior else { return Ok(loss) };
-        let centre = self.domain.centre;
+        let centre = self.domain.middle();
         let cameras = prior.patches(&self.views(), centre, seed);
         let rays = self.rays(&cameras)?;
         let shifts = Tensor::full(&self.device, DType::F32, &[rays.len()], 0.5)?;

@@ -1,14 +1,14 @@
 //! Dense grids that grow (direct voxel grid optimisation, Sun et al. 2022).
 
 use super::super::dataset::{self, Dataset};
-use super::super::radiance::{Batch, Light, Space};
+use super::super::radiance::{Batch, Light, Space, nearest};
 use super::grids::MOST_RAYS;
 use super::{FIT, Grids, TrainVoxelsJob, binary, seen};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, require_memory};
-use crate::volume::{Domain, March};
+use crate::volume::{Domain, Mapping, March};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Map, Tensor, Var};
@@ -31,6 +31,9 @@ const KEPT: f64 = 0.01;
 /// Opacity of a cell of the first grid at the start: nearly nothing, for what explains one picture must not grow in front
 /// of its camera before all have been seen.
 const FIRST_OPACITY: f64 = 1e-3;
+/// The same of a whole forward-facing box: all its planes share in the light, for nothing of it lies in front of one camera only
+/// (DVGO's readers of such scenes begin so too).
+const FIRST_DEPTH: f64 = 1.0;
 /// Samples along a cell.
 const PER_CELL: f64 = 2.0;
 /// Opacity of a cell that is part of the scene, and how much larger the box around these is made.
@@ -41,14 +44,12 @@ const LEAST: [f64; 2] = [1e-5, 1e-4];
 /// Weights of the colour of each sample and of the entropy of what is left of a ray's light.
 const POINT_WEIGHT: f64 = 0.01;
 const ENTROPY_WEIGHT: f64 = 1e-3;
-/// Weights of total variation of densities and features where space is unbounded.
+/// Weights of total variation of densities and features where space is not a box of the world.
 const TV: [f64; 2] = [1e-5, 1e-6];
 /// Corners at which total variation is looked at.
 const TV_CORNERS: usize = 1 << 14;
 /// Bytes of a number of the grids: value, gradient, two moments, and a copy of these to go back to.
 const NUMBER_BYTES: u64 = 28;
-/// Distance of the nearest sample of a ray, in half sides of the box.
-const NEAREST: f64 = 0.05;
 
 pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let device = Device::from_name(&job.run.common.device)?;
@@ -89,16 +90,22 @@ impl<'a> Dvgo<'a> {
     fn new(job: &'a TrainVoxelsJob, dataset: &'a Dataset, device: &Device) -> Result<Self> {
         let domain = narrowed(job.space.domain(dataset)?);
         let longest = dataset.train.iter().map(|s| s.view.width.max(s.view.height)).max().unwrap_or(0);
-        let side =
-            job.resolution.unwrap_or(if domain.unbounded { 128 } else { (longest + longest / 4).clamp(128, 160) });
+        let side = job.resolution.unwrap_or(if domain.mapping != Mapping::Bounded {
+            128
+        } else {
+            (longest + longest / 4).clamp(128, 160)
+        });
         let corners = side.saturating_pow(3);
         let bytes = (corners as u64).saturating_mul(NUMBER_BYTES * (job.features as u64 + 1));
         require_memory(bytes, "--resolution", "choose a coarser grid")?;
-        // As in a cell of the last grid, whose side is about this in the cube.
-        let scale = (side - 1) as f64 / 2.0;
+        // As in a cell of the last grid, of this length.
+        let scale = 1.0 / finest(&Lattice::of_box(domain.half, corners)?);
         let lattice = Lattice::of_box(domain.half, corners >> FIRST)?;
-        let cell = lattice.spacing()[0] * scale;
-        let shift = ((FIRST_OPACITY / cell).exp() - 1.0).ln();
+        let first = match domain.mapping {
+            Mapping::Forward(_) => FIRST_DEPTH * domain.unit() / (2.0 * domain.half[2]),
+            _ => FIRST_OPACITY / finest(&lattice),
+        };
+        let shift = ((first / scale).exp() - 1.0).ln();
         let mut grids = Grids::plain(lattice, (shift, scale), LEAST[0]);
         grids.rays = job.rays_per_pixel.unwrap_or(if job.method == binary::NAME { binary::RAYS } else { 1 });
         if grids.rays > MOST_RAYS {
@@ -119,7 +126,7 @@ impl<'a> Dvgo<'a> {
 
     /// Counts cameras for the rates of the first grid.
     fn count(&mut self) -> Result<()> {
-        if !self.space.domain.unbounded {
+        if self.space.domain.mapping == Mapping::Bounded {
             let rates = seen::rates(self.space.dataset, &self.space.domain, &self.grids.lattice);
             self.rates = Some(Tensor::from_slice(&self.space.device, &rates, &[rates.len(), 1])?.into());
         }
@@ -175,7 +182,7 @@ impl<'a> Dvgo<'a> {
         let (old, before) = (self.grids.clone(), self.space.domain);
         let mut domain = before;
         if self.grown == 0
-            && !domain.unbounded
+            && domain.mapping == Mapping::Bounded
             && let Some([lo, hi]) = self.full_box(&density)?
         {
             let spacing = old.lattice.spacing();
@@ -230,7 +237,7 @@ impl<'a> Dvgo<'a> {
         });
         let entropy = entropy.apply(&[&light.opacities, &batch.weights.clone().into()])?.remove(0);
         let mut loss = loss.add(&each.mean()?.scale(POINT_WEIGHT)?)?.add(&entropy.mean()?.scale(ENTROPY_WEIGHT)?)?;
-        let usual = if self.space.domain.unbounded { TV } else { [0.0; 2] };
+        let usual = if self.space.domain.mapping == Mapping::Bounded { [0.0; 2] } else { TV };
         let weights = self.job.tv_weight.map_or(usual, |w| [w, w * TV[1] / TV[0]]);
         let n = self.grids.lattice.len() as u64;
         let corners: Vec<usize> = (0..TV_CORNERS as u64).map(|k| (random::hash(seed, k) % n) as usize).collect();
@@ -248,14 +255,19 @@ fn narrowed(domain: Domain) -> Domain {
     Domain { centre, half, ..domain }
 }
 
+/// Length of a lattice's cells, which are cubes in the box, in the unit of distances.
+fn finest(lattice: &Lattice) -> f64 {
+    lattice.spacing().into_iter().fold(f64::INFINITY, f64::min)
+}
+
 /// How samples are placed in a lattice.
 pub fn march(domain: &Domain, lattice: &Lattice) -> March {
-    let longest = lattice.spacing().into_iter().fold(f64::INFINITY, f64::min);
     // Of contracted space the box has half of the cells.
-    let step = if domain.unbounded { 2.0 } else { 1.0 } * longest / PER_CELL;
-    let (ratio, far) = if domain.unbounded { (step, 200.0) } else { (0.0, 1e6) };
+    let unbounded = domain.is_contracted();
+    let step = if unbounded { 2.0 } else { 1.0 } * finest(lattice) / PER_CELL;
+    let (ratio, far) = if unbounded { (step, 200.0) } else { (0.0, 1e6) };
     let most = ((4.0 * 3f64.sqrt() / step) as usize).min(1 << 14);
-    March { step, ratio, range: [NEAREST, far], most, total: usize::MAX, unbounded: domain.unbounded }
+    March { step, ratio, range: [nearest(domain), far], most, total: usize::MAX, unbounded }
 }
 
 impl Task for Dvgo<'_> {
@@ -318,12 +330,7 @@ impl Task for Dvgo<'_> {
             }
             if grown > 0 {
                 let [centre, half] = [[x, y, z], [a, b, c]].map(|v| v.map(f64::from));
-                let domain = if self.space.domain.unbounded {
-                    self.space.domain
-                } else {
-                    Domain { centre, half, ..self.space.domain }
-                };
-                self.settle(domain, grown)?;
+                self.settle(Domain { centre, half, ..self.space.domain }, grown)?;
                 if let Some(kept) = find("kept") {
                     let bits: Vec<u8> = kept.iter().map(|b| *b as u8).collect();
                     let sparse = Sparse::from_bits(self.grids.lattice, &bits, &self.space.device)?;

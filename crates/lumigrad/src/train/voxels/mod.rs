@@ -35,8 +35,8 @@ job_keys! {
         lr_grid: f64, Amount, default "0.1";
         /// Learning rate of the network at the start.
         lr: f64, Amount, default "2e-3";
-        /// Weight of the total variation of densities and of features. Without it none in a box, and 1e-5 and 1e-6 where space is
-        /// unbounded.
+        /// Weight of the total variation of densities and of features. Without it none in bounded scenes, and 1e-5 and 1e-6 in
+        /// others.
         tv_weight: Option<f64>, Amount, example "1e-5";
     }
 }

@@ -15,8 +15,7 @@ pub fn rates(dataset: &Dataset, domain: &Domain, lattice: &Lattice) -> Vec<f32> 
         .into_par_iter()
         .with_min_len(1 << 10)
         .map(|corner| {
-            let cube = lattice.place(corner);
-            let world = [0, 1, 2].map(|a| domain.centre[a] + cube[a] * domain.half[a]);
+            let world = domain.world(lattice.place(corner));
             dataset.train.iter().filter(|shot| sees(&shot.view, world)).count()
         })
         .collect();
