@@ -99,8 +99,10 @@ pub(crate) struct Meeting<N, M> {
     pub root: N,
     /// log₂ of what the distance to the mean leaves of the optical depth.
     pub power: N,
-    /// Optical depth; zero where there is no meeting.
+    /// Optical depth τ − ε²/τ, ε the least, which is zero where the Gaussian ends; zero where there is no meeting.
     pub tau: N,
+    /// Its derivative by ln τ: τ + ε²/τ.
+    pub swell: N,
     /// Where along the rays, and one over the width there.
     pub middle: N,
     pub narrow: N,
@@ -127,11 +129,13 @@ pub(crate) fn meet<S: Simd, T: Precision>(
     let hit = power.simd_ge(c(least - blob.level)) & k.simd_gt(zero);
     let sqrt = q.sqrt();
     let root = per * sqrt;
-    let tau = T::exp2(simd, (power + c(blob.level)).max(c(T::of(-126.0))).min(c(T::of(126.0)))) * root * length;
-    let tau = hit.select(tau, zero);
+    let full = T::exp2(simd, (power + c(blob.level)).max(c(T::of(-126.0))).min(c(T::of(126.0))));
+    let rest = T::exp2(simd, c(least + least)) * T::inverse(simd, full);
+    let across = hit.select(root * length, zero);
+    let (tau, swell) = ((full - rest) * across, (full + rest) * across);
     let middle = c(blob.depth) * k * per;
     let narrow = sqrt * c(T::ONE / blob.width);
-    Meeting { dx, dy, form, k, per, root, power, tau, middle, narrow, hit }
+    Meeting { dx, dy, form, k, per, root, power, tau, swell, middle, narrow, hit }
 }
 
 /// The depths between which light fades in a vector of rays, where they meet.

@@ -130,7 +130,7 @@ fn ray_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
                     let by_log = m.tau * by_tau;
                     by_middle = -m.tau * m.narrow * by_middle;
                     by_width = -m.tau * by_width;
-                    let by_power = LN2 * by_log;
+                    let by_power = LN2 * m.swell * by_tau;
                     let by_per = by_power * m.power + by_middle * m.middle + 0.5 * (by_log + by_width);
                     let by_q = -by_per * m.per;
                     let by_form = by_power * m.per + by_q * m.bend;

@@ -33,7 +33,7 @@ pub(crate) struct Rays<T: Precision> {
 impl<T: Precision> Rays<T> {
     /// A camera of rays.
     pub fn camera(camera: Camera<T>) -> Camera<T> {
-        Camera { least: T::from_f64(DEPTH_MIN.log2()), ..camera }
+        Camera { least: T::of(DEPTH_MIN.log2() as f32), ..camera }
     }
 
     fn cast<'a>(&'a self, camera: &Camera<T>) -> Cast<'a, T> {

@@ -13,7 +13,7 @@ use fearless_simd::{Select, Simd, SimdBase, SimdFloat, SimdMask, dispatch};
 use rayon::prelude::*;
 
 /// Rays end where less light than this is left.
-pub(crate) const T_MIN: f64 = 1e-3;
+pub(crate) const T_MIN: f64 = 1e-4;
 /// Gaussians that a word has a bit for.
 const WORD: usize = 64;
 /// Numbers of an interval in a vector of rays: optical depth and, times it, red, green and blue.

@@ -39,7 +39,8 @@ pub struct RaycastOptions {
     pub kernel: Kernel,
     /// Highest degree of the harmonics that is used.
     pub sh_degree: usize,
-    /// Where the optical depth of a Gaussian along a ray is below this, it has ended.
+    /// ε: a Gaussian has ended where its optical depth τ along a ray falls to it; before, it counts as τ − ε²/τ, so that
+    /// pictures have no steps there, which would flicker when cameras move.
     pub depth_min: f64,
     /// log₂ of the number of intervals in an octave of depths, at most 12.
     pub bits: u32,
@@ -87,7 +88,7 @@ pub(crate) fn check(kernel: Kernel, view: &View) -> std::result::Result<(), crat
 /// the transmittance behind all.
 ///
 /// A Gaussian of the opacity o takes the part o of the light of a ray through its mean that meets it as wide as rays of all
-/// directions do in the mean (of 1/width²). Light before the near plane does not fade, nor where less than 10⁻³ is left.
+/// directions do in the mean (of 1/width²). Light before the near plane does not fade, nor where less than 10⁻⁴ is left.
 ///
 /// **Gradients** of both modes flow to Gaussians, view matrix and intrinsics, exact for the picture as it is drawn; none through
 /// which rays meet a Gaussian, nor through where they end. **Errors**: orthographic cameras and rolling

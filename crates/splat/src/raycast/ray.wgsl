@@ -12,7 +12,7 @@ const ROW = 15u;
 const BATCH = 32u;
 const SLAB = 8u;
 const REACH = 3.25;
-const T_MIN = 1e-3;
+const T_MIN = 1e-4;
 const LN2 = 0.693147180559945;
 const NONE = 0xffffffffu;
 var<workgroup> staged: array<array<f32, 15>, 32>;
@@ -104,6 +104,7 @@ struct Meeting {
     per: f32,
     power: f32,
     tau: f32,
+    swell: f32,
     middle: f32,
     narrow: f32,
     bend: f32,
@@ -123,8 +124,10 @@ fn meet(i: u32, at: vec2<f32>, length: f32) -> Meeting {
     let level = staged[i][5];
     let hit = power >= params.least - level && k > 0.0;
     let root = sqrt(q);
-    let tau = select(0.0, exp2(power + level) / root * length, hit);
-    return Meeting(d, form, k, per, power, tau, staged[i][9] * k * per, root / wide, bend, hit);
+    let full = exp2(clamp(power + level, -126.0, 126.0));
+    let rest = exp2(2.0 * params.least) / full;
+    let across = select(0.0, length / root, hit);
+    return Meeting(d, form, k, per, power, (full - rest) * across, (full + rest) * across, staged[i][9] * k * per, root / wide, bend, hit);
 }
 
 fn colour(i: u32) -> vec3<f32> {

@@ -104,7 +104,10 @@ fn meet<T: Precision>(
     if !(power >= least - blob.level && k > T::ZERO) {
         return None;
     }
-    let tau = ((power + blob.level) * ln2).exp() * per.sqrt() * length;
+    let full = ((power + blob.level) * ln2).exp();
+    let rest = ((least + least) * ln2).exp() / full;
+    let across = per.sqrt() * length;
+    let (tau, swell) = ((full - rest) * across, (full + rest) * across);
     let (deeper, wider) = (by[9] / blob.depth, by[10] / blob.width);
     let by_form = by[2] * dx * dx + by[3] * dx * dy + by[4] * dy * dy
         - by[0] * (two * a * dx + b * dy)
@@ -114,11 +117,11 @@ fn meet<T: Precision>(
     // Of the logarithm of 1/q.
     let by_per = -(by_q * per);
     let by_power = by_form * per + power * by_per;
-    let by_tau = ln2 * (by_power + by[5]) + half * by_per + longer / length;
+    let by_tau = swell * ln2 * (by_power + by[5]) + tau * (half * by_per + longer / length);
     let middle = blob.depth * k * per;
     let by_middle = middle * (deeper + by_per) + blob.depth * per * by_k;
     Some(Meeting {
-        tau: [tau, tau * by_tau],
+        tau: [tau, by_tau],
         middle: [middle, by_middle],
         narrow: [q.sqrt() / blob.width, -(half * by_per) - wider],
     })

@@ -55,7 +55,7 @@ fn ray_tangent(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) g
                 let by_q = m.bend * by_form + m.form * 2.0 * m.bend * (wider - deeper) + 2.0 * m.k * by_k;
                 let by_per = -m.per * by_q;
                 let by_power = by_form * m.per + m.power * by_per;
-                let by_tau = m.tau * (LN2 * (by_power + tangents[t + 5u]) + 0.5 * by_per + longer);
+                let by_tau = m.swell * LN2 * (by_power + tangents[t + 5u]) + m.tau * (0.5 * by_per + longer);
                 let by_middle = m.middle * (deeper + by_per) + staged[i][9] * m.per * by_k;
                 let narrower = -0.5 * by_per - wider;
                 var x = clamp((edge(slab) - m.middle) * m.narrow, -REACH, REACH);

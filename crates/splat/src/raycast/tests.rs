@@ -32,11 +32,14 @@ fn draw(gaussians: &Gaussians, view: &View, options: &RaycastOptions, device: &D
 
 #[test]
 fn derivatives_of_pictures_by_gaussians_and_camera_are_right() {
-    for (kernel, sh_degree) in [(Kernel::Classic, 2), (Kernel::Mip, 1)] {
+    // With an end that is not seen, and with the usual one.
+    for (kernel, sh_degree, depth_min) in
+        [(Kernel::Classic, 2, 1e-13), (Kernel::Mip, 1, 1e-13), (Kernel::Mip, 0, DEPTH_MIN)]
+    {
         let cpu = Device::cpu();
         let gaussians = GaussianVars::new(&scene(kernel, sh_degree), &cpu, DType::F64).unwrap();
         let camera = CameraVars::new(&seen(Projection::Perspective), &cpu, DType::F64).unwrap();
-        let options = smooth(kernel, sh_degree);
+        let options = RaycastOptions { depth_min, ..smooth(kernel, sh_degree) };
         let mut inputs: Vec<Tensor> = gaussians.all().into_iter().map(|v| v.tensor().clone()).collect();
         inputs.extend([camera.viewmat.tensor().clone(), camera.intrinsics.tensor().clone()]);
         Check::new("ray cast Gaussians", |inputs: &[Var]| {
@@ -146,11 +149,25 @@ fn crossing() -> Gaussians {
     out
 }
 
-#[test]
-fn a_turning_camera_sees_no_popping() {
-    let gaussians = crossing();
-    let view = |degrees: f32| {
-        let (sin, cos) = degrees.to_radians().sin_cos();
+/// Many Gaussians of all sizes and opacities that cover each other.
+fn crowd() -> Gaussians {
+    let mut out = Gaussians { sh_degree: 0, ..Default::default() };
+    let uniform = |k: u64| lumigrad_core::ops::random::uniform(7, k) as f32;
+    for i in 0..600u64 {
+        let draw = |k: u64| uniform(16 * i + k);
+        out.means.push([0, 1, 2].map(|k| 1.6 * draw(k) - 0.8));
+        out.log_scales.push([3, 4, 5].map(|k| -3.5 + 1.5 * draw(k)));
+        out.rotations.push([6, 7, 8, 9].map(|k| draw(k) - 0.5));
+        out.opacity_logits.push(8.0 * draw(10) - 4.0);
+        out.sh.push([11, 12, 13].map(|k| 3.0 * draw(k) - 1.5));
+    }
+    out
+}
+
+/// Pictures of a camera that turns by a tenth of a degree from one to the next: by rays, and splatted.
+fn turning(gaussians: &Gaussians, n: usize) -> [Vec<Vec<f64>>; 2] {
+    let view = |k: usize| {
+        let (sin, cos) = (0.1 * k as f32 - 3.0).to_radians().sin_cos();
         View {
             viewmat: [[cos, 0.0, sin, 0.0], [0.0, 1.0, 0.0, 0.0], [-sin, 0.0, cos, 4.0], [0.0, 0.0, 0.0, 1.0]],
             intrinsics: [60.0, 60.0, 24.0, 24.0],
@@ -161,24 +178,39 @@ fn a_turning_camera_sees_no_popping() {
         }
     };
     let options = RaycastOptions::new(Kernel::Classic, 0);
-    let cast = |a: f32| -> Vec<[f64; 3]> {
-        let pixels = draw(&gaussians, &view(a), &options, &Device::cpu(), DType::F32);
-        pixels.iter().map(|p| [p[0], p[1], p[2]]).collect()
+    let cast = |k: usize| {
+        let pixels = draw(gaussians, &view(k), &options, &Device::cpu(), DType::F32);
+        pixels.iter().flat_map(|p| [p[0], p[1], p[2]]).collect()
     };
-    let splatted = |a: f32| -> Vec<[f64; 3]> {
-        let image = crate::render(&gaussians, &view(a), &crate::RenderOptions::default()).unwrap();
-        image.colour.iter().map(|c| c.map(f64::from)).collect()
+    let splatted = |k: usize| {
+        let image = crate::render(gaussians, &view(k), &crate::RenderOptions::default()).unwrap();
+        image.colour.iter().flat_map(|c| c.map(f64::from)).collect()
     };
-    // The largest root mean square difference between neighbouring pictures.
-    let most = |of: &dyn Fn(f32) -> Vec<[f64; 3]>| {
-        let pictures: Vec<_> = (0..60).map(|k| of(0.1 * k as f32 - 3.0)).collect();
-        let step = |pair: &[Vec<[f64; 3]>]| {
-            let both = pair[0].as_flattened().iter().zip(pair[1].as_flattened());
-            (both.map(|(a, b)| (a - b).powi(2)).sum::<f64>() / (3 * pair[0].len()) as f64).sqrt()
-        };
-        pictures.windows(2).map(step).fold(0.0, f64::max)
-    };
-    let (rays, splats) = (most(&cast), most(&splatted));
+    [(0..n).map(cast).collect(), (0..n).map(splatted).collect()]
+}
+
+/// Differences of neighbouring pictures.
+fn steps(pictures: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let step = |pair: &[Vec<f64>]| pair[0].iter().zip(&pair[1]).map(|(a, b)| b - a).collect();
+    pictures.windows(2).map(step).collect()
+}
+
+fn root_mean_square(x: &[f64]) -> f64 {
+    (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64).sqrt()
+}
+
+#[test]
+fn a_turning_camera_sees_no_popping() {
+    let most = |pictures: &Vec<Vec<f64>>| steps(pictures).iter().map(|s| root_mean_square(s)).fold(0.0, f64::max);
+    let [rays, splats] = turning(&crossing(), 60).map(|pictures| most(&pictures));
+    assert!(rays <= 0.5 * splats, "{rays} {splats}");
+}
+
+#[test]
+fn what_begins_and_ends_does_not_flicker() {
+    // Motion is smooth and has small differences of fifth order; steps have large ones.
+    let flicker = |pictures: Vec<Vec<f64>>| root_mean_square(&(0..5).fold(pictures, |p, _| steps(&p)).concat());
+    let [rays, splats] = turning(&crowd(), 24).map(flicker);
     assert!(rays <= 0.5 * splats, "{rays} {splats}");
 }
 

@@ -113,7 +113,7 @@ fn pull<S: Simd, T: Precision>(
         let by_log = m.tau * by_tau;
         let by_middle = -(m.tau * m.narrow * by_middle);
         let by_width = -(m.tau * by_width);
-        let by_power = by_log * T::from_f64(std::f64::consts::LN_2);
+        let by_power = m.swell * by_tau * T::from_f64(std::f64::consts::LN_2);
         let by_per = by_power * m.power + by_middle * m.middle + half * (by_log + by_width);
         let by_q = -(by_per * m.per);
         let by_form = by_power * m.per + by_q * blob.bend;
