@@ -94,13 +94,13 @@ pub fn siren(device: &Device, summary: &mut Summary) -> Result<()> {
     Ok(())
 }
 
-/// Networks that GPUs run as one launch, rectified ones of 32 inputs and two hidden layers: a step forward and back, and how
+/// Networks that GPUs run as one launch, rectified ones of 16 inputs and two hidden layers: a step forward and back, and how
 /// many times as long the same takes layer by layer. On the CPU the former is the operator that keeps blocks in the cache.
 pub fn networks(device: &Device, summary: &mut Summary) -> Result<()> {
     for width in [16, 64, 128] {
-        let field = Field { width, ..Field::encoded(32, 4, Encoding::Identity) };
+        let field = Field { width, ..Field::encoded(16, 4, Encoding::Identity) };
         let mlp = field.mlp();
-        let points = Var::from(ops::random_uniform(device, DType::F32, &[DERIVED_POINTS, 32], 3, -1.0, 1.0)?);
+        let points = Var::from(ops::random_uniform(device, DType::F32, &[DERIVED_POINTS, 16], 3, -1.0, 1.0)?);
         let values: Vec<_> = field.start(1, device)?.into_iter().map(|p| p.value).collect();
         let step = |fused: bool| -> Result<f64> {
             let start = Instant::now();
@@ -152,4 +152,19 @@ pub fn hash(device: &Device, summary: &mut Summary) -> Result<()> {
         record(summary, name, 1e3 * timing.median, &timing);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_of_all_widths_run() {
+        let device = Device::cpu();
+        let mut summary = Summary::new("bench fields", device.to_string(), 0);
+        networks(&device, &mut summary).unwrap();
+        for width in [16, 64, 128] {
+            assert!(summary.get(&format!("mlp_{width}_step_ms")).is_some_and(|ms| ms > 0.0), "{width}");
+        }
+    }
 }
