@@ -1,6 +1,6 @@
 //! The interface of all priors.
 
-use crate::{Condition, Error, Level, Parameterisation, Result, Schedule, Subject};
+use crate::{Condition, Error, Level, Parameterisation, Result, Schedule, Subject, View};
 use lumigrad_core::Tensor;
 use std::fmt;
 
@@ -97,13 +97,23 @@ impl PriorInfo {
         }
     }
 
+    /// Sides of pictures must be multiples of it.
+    pub fn step(&self) -> usize {
+        self.multiple.max(1) * self.pixels.max(1)
+    }
+
+    /// A condition for what is seen from somewhere: as views where it knows them, else in words where it reads texts.
+    pub fn seen_from(&self, condition: &Condition, view: View) -> Condition {
+        if self.can(Capability::Views) { condition.seen_from(view) } else { condition.told_from(view) }
+    }
+
     /// Rows and columns of pictures that it is shown: what is `asked` for, else what it has or was made for, else squares of `usual`
     /// pixels along a side, or a few more.
     ///
     /// # Errors
     /// Sizes that it cannot be shown.
     pub fn pictures(&self, asked: Option<[usize; 2]>, usual: usize) -> Result<[usize; 2]> {
-        let step = self.multiple.max(1) * self.pixels.max(1);
+        let step = self.step();
         let own = self.size.map(|s| s.map(|s| s * self.pixels.max(1)));
         let wrong = |[h, w]: [usize; 2], known: String| {
             Err(Error::Setting(format!("{} has pictures of {known}, not of {w}x{h}", self.name)))

@@ -1,5 +1,6 @@
 //! What a model's folder holds.
 
+use super::config::read_json;
 use crate::{Error, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -43,8 +44,8 @@ fn there(folder: &Path, name: &str) -> bool {
 pub fn check(folder: &Path) -> Result<()> {
     let bad = |file: &Path, reason: String| Error::File { file: file.display().to_string(), reason };
     let index = folder.join(INDEX);
-    if let Ok(text) = std::fs::read_to_string(&index) {
-        let value: Value = serde_json::from_str(&text).map_err(|e| bad(&index, e.to_string()))?;
+    if index.is_file() {
+        let value: Value = read_json(&index)?;
         match value["_class_name"].as_str() {
             Some(name) if PIPELINES.contains(&name) => {}
             name => {

@@ -1,5 +1,6 @@
 //! At which step of its training a model knows a level of noise.
 
+use super::config::read_text;
 use crate::{Error, Level, Parameterisation, Result, Schedule};
 use serde::Deserialize;
 
@@ -128,8 +129,7 @@ impl Scheduler {
     /// As [`Scheduler::parse`].
     pub fn read(path: &std::path::Path) -> Result<Self> {
         let bad = |reason: String| Error::File { file: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-        Self::parse(&text).map_err(bad)
+        Self::parse(&read_text(path)?).map_err(bad)
     }
 }
 

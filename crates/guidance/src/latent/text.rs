@@ -113,16 +113,6 @@ impl TextEncoder {
         &self.parameters
     }
 
-    /// The name of each parameter in the file.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.layout.names()
-    }
-
-    /// Which parameters are weights of attention's linear layers.
-    pub fn adaptable(&self) -> &[usize] {
-        &self.layout.projections
-    }
-
     /// The numbers of a text: start, words as far as they fit, end, padding. Always as many.
     pub fn tokens(&self, text: &str) -> Vec<u32> {
         self.tokenizer.padded(text)

@@ -203,16 +203,6 @@ impl Autoencoder {
         &self.parameters
     }
 
-    /// The name of each parameter in the file.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.layout.names()
-    }
-
-    /// Which parameters are weights [I, O] of attention's linear layers.
-    pub fn adaptable(&self) -> &[usize] {
-        &self.layout.projections
-    }
-
     /// Latents [n, h, w, channels] of pictures [n, H, W, 3] in [−1, 1]: the mean of the posterior, scaled so that latents
     /// have a deviation of about one.
     ///

@@ -152,8 +152,9 @@ pub fn drive(
         summary.metric("recognised_without", without.unwrap_or(0.0));
     }
     if let Some(reference) = &reference {
-        summary.metric("image_psnr", reference.psnr(&*model)?);
-        told.reference = Some((reference.pixels()?, model.renders(&[reference.direction], reference.side)?.to_vec()?));
+        let (wanted, found) = (reference.pixels()?, reference.seen(&*model)?);
+        summary.metric("image_psnr", lumigrad_metrics::psnr(&found, &wanted)?);
+        told.reference = Some((wanted, found));
     }
     let tail = &told.norms[told.norms.len() - told.norms.len().min(50)..];
     summary.metric("guidance_norm", tail.iter().map(|n| n.1).sum::<f64>() / tail.len().max(1) as f64);

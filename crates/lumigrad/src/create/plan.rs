@@ -117,9 +117,7 @@ impl Plan {
 
     /// What is wanted of each of them.
     pub fn conditions(&self, directions: &[Direction]) -> Vec<Condition> {
-        let views = self.prior.info().can(Capability::Views);
-        let seen = |d: &Direction| if views { self.condition.seen_from(*d) } else { self.condition.told_from(*d) };
-        directions.iter().map(seen).collect()
+        directions.iter().map(|d| self.prior.info().seen_from(&self.condition, *d)).collect()
     }
 
     /// The middle of the elevations, radians.

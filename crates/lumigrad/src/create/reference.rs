@@ -4,8 +4,9 @@ use super::keys::CreateKeys;
 use super::model::Model;
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var};
+use lumigrad_guidance::distill::AngularBounds;
 use lumigrad_guidance::{View as Direction, combine};
-use lumigrad_scene::picture::{Picture, Transfer};
+use lumigrad_scene::picture::Picture;
 use std::path::Path;
 
 /// Rows and columns that renders are compared at, at least.
@@ -16,8 +17,8 @@ const FILLED: f64 = 0.76;
 const SOLID: f32 = 0.5;
 /// Places along a pixel's side that are averaged.
 const PLACES: usize = 4;
-/// Cosine part at which a view is so near that the prior is quieter (η of [`lumigrad_guidance::distill::AngularBounds`]).
-const NEAR: f64 = 0.75;
+/// How loud the prior is: all of it where the bound is above 1, which is where η falls below ¾.
+const LOUDEST: AngularBounds = AngularBounds { upper: [4.0; 2], lower: [0.0; 2] };
 
 /// What a thing looks like from one direction.
 pub struct Reference {
@@ -44,7 +45,7 @@ impl Reference {
             return Err(Error::usage("--image-elevation", message, "more than -90 and less than 90"));
         }
         let side = SIDE.max(prior_side);
-        let picture = placed(&Picture::load(path)?, side, path)?;
+        let picture = placed(Picture::load(path)?, side, path)?;
         Ok(Some(Self {
             direction: Direction { azimuth: 0.0, elevation: job.image_elevation.to_radians() },
             picture: Tensor::from_slice(device, &picture, &[1, side, side, 3])?,
@@ -70,24 +71,20 @@ impl Reference {
     /// Shapes.
     pub fn quieter(&self, pull: &Tensor, directions: &[Direction]) -> Result<Tensor> {
         let factor = |d: &Direction| {
-            let (a, b) = (toward(*d), toward(self.direction));
-            let eta = 0.5 * (1.0 + (0..3).map(|k| a[k] * b[k]).sum::<f64>());
-            ((1.0 - eta) / (1.0 - NEAR)).clamp(0.0, 1.0)
+            let (sines, cosines) = (d.elevation.sin() * self.direction.elevation.sin(), d.elevation.cos());
+            let cosine = sines + cosines * self.direction.elevation.cos() * (d.azimuth - self.direction.azimuth).cos();
+            LOUDEST.at(0.0, cosine.clamp(-1.0, 1.0).acos())[1].min(1.0)
         };
         let factors: Vec<f64> = directions.iter().map(factor).collect();
         Ok(combine(&[(&pull.clone().into(), &factors)])?.tensor().clone())
     }
 
-    /// PSNR of a model's render, dB.
+    /// What a model looks like from there, [side, side, 3].
     ///
     /// # Errors
     /// Those of the renderer.
-    pub fn psnr(&self, model: &dyn Model) -> Result<f64> {
-        let render: Vec<f32> = model.renders(&[self.direction], self.side)?.to_vec()?;
-        let wanted = self.pixels()?;
-        let square = |(a, b): (&f32, &f32)| ((a.clamp(0.0, 1.0) - b) as f64).powi(2);
-        let error = render.iter().zip(&wanted).map(square).sum::<f64>() / wanted.len().max(1) as f64;
-        Ok(-10.0 * error.max(1e-12).log10())
+    pub fn seen(&self, model: &dyn Model) -> Result<Vec<f32>> {
+        Ok(model.renders(&[self.direction], self.side)?.to_vec()?)
     }
 
     /// The picture's values.
@@ -99,20 +96,13 @@ impl Reference {
     }
 }
 
-fn toward(d: Direction) -> [f64; 3] {
-    let (sin, cos) = d.elevation.sin_cos();
-    [cos * d.azimuth.sin(), sin, cos * d.azimuth.cos()]
-}
-
 /// A picture over white, display-encoded, with what is opaque in the middle of `side` × `side` pixels.
-fn placed(picture: &Picture, side: usize, path: &Path) -> Result<Vec<f32>> {
-    let (w, h, channels) = (picture.width, picture.height, picture.channels);
-    let alpha = |x: usize, y: usize| match picture.has_alpha() {
-        true => picture.data[(y * w + x) * channels + channels - 1],
-        false => 1.0,
-    };
+fn placed(picture: Picture, side: usize, path: &Path) -> Result<Vec<f32>> {
+    let picture = picture.into_srgb().into_rgba();
+    let (w, h) = (picture.width, picture.height);
     let mut bounds = [w, h, 0, 0];
-    for (x, y) in (0..h).flat_map(|y| (0..w).map(move |x| (x, y))).filter(|&(x, y)| alpha(x, y) > SOLID) {
+    for (i, _) in picture.data.chunks_exact(4).enumerate().filter(|(_, pixel)| pixel[3] > SOLID) {
+        let (x, y) = (i % w, i / w);
         bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x + 1), bounds[3].max(y + 1)];
     }
     let [left, top, right, bottom] = bounds.map(|b| b as f64);
@@ -123,10 +113,7 @@ fn placed(picture: &Picture, side: usize, path: &Path) -> Result<Vec<f32>> {
     let filled = if cut { FILLED } else { 1.0 };
     let scale = (right - left).max(bottom - top) / (filled * side as f64);
     let from = [0.5 * (left + right), 0.5 * (top + bottom)].map(|middle| middle - 0.5 * scale * side as f64);
-    let encode = |x: f32| match picture.transfer {
-        Transfer::Linear => lumigrad_scene::picture::linear_to_srgb(x.max(0.0)),
-        _ => x,
-    };
+    let shown = picture.over([1.0; 3]).data;
     let mut out = Vec::with_capacity(side * side * 3);
     for (x, y) in (0..side).flat_map(|y| (0..side).map(move |x| (x, y))) {
         let mut sum = [0.0f32; 3];
@@ -134,18 +121,9 @@ fn placed(picture: &Picture, side: usize, path: &Path) -> Result<Vec<f32>> {
             let place = |p: usize, k: usize| (p as f64 + (k as f64 + 0.5) / PLACES as f64) * scale;
             let (u, v) = (from[0] + place(x, k % PLACES), from[1] + place(y, k / PLACES));
             let inside = u >= 0.0 && v >= 0.0 && u < w as f64 && v < h as f64;
-            for (c, sum) in sum.iter_mut().enumerate() {
-                *sum += if inside {
-                    let (u, v) = (u as usize, v as usize);
-                    let a = alpha(u, v).clamp(0.0, 1.0);
-                    let colour = picture.data[(v * w + u) * channels + if channels < 3 { 0 } else { c }];
-                    // Light over alpha, or light.
-                    let straight = if picture.premultiplied { colour / a.max(1e-6) } else { colour };
-                    encode(straight).clamp(0.0, 1.0) * a + 1.0 - a
-                } else {
-                    1.0
-                };
-            }
+            let at = if inside { Some(3 * (v as usize * w + u as usize)) } else { None };
+            let colour = at.map_or([1.0; 3], |at| [0, 1, 2].map(|c| shown[at + c].clamp(0.0, 1.0)));
+            sum.iter_mut().zip(colour).for_each(|(sum, c)| *sum += c);
         }
         out.extend(sum.map(|s| s / (PLACES * PLACES) as f32));
     }
@@ -155,6 +133,7 @@ fn placed(picture: &Picture, side: usize, path: &Path) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lumigrad_scene::picture::Transfer;
 
     #[test]
     fn what_is_opaque_is_in_the_middle_over_white() {
@@ -164,7 +143,7 @@ mod tests {
         let data = (0..w * h).flat_map(pixel).collect();
         let picture =
             Picture { width: w, height: h, channels: 4, data, transfer: Transfer::Srgb, premultiplied: false };
-        let out = placed(&picture, 100, Path::new("red.png")).unwrap();
+        let out = placed(picture.clone(), 100, Path::new("red.png")).unwrap();
         let at = |x: usize, y: usize| [0, 1, 2].map(|c| out[(y * 100 + x) * 3 + c]);
         let red = |x, y| at(x, y) == [1.0, 0.0, 0.0];
         // 76 x 30.4 pixels around the middle.
@@ -173,12 +152,10 @@ mod tests {
             assert_eq!(at(x, y), [1.0; 3], "{x} {y}");
         }
         let clear = Picture { data: vec![0.0; w * h * 4], ..picture.clone() };
-        assert!(
-            placed(&clear, 10, Path::new("clear.png")).unwrap_err().to_string().contains("nothing of it is opaque")
-        );
+        assert!(placed(clear, 10, Path::new("clear.png")).unwrap_err().to_string().contains("nothing of it is opaque"));
         // Without transparency all of it is the picture.
         let plain = Picture { width: 2, height: 1, channels: 1, data: vec![0.2, 0.8], ..picture };
-        let out = placed(&plain, 4, Path::new("grey.png")).unwrap();
+        let out = placed(plain, 4, Path::new("grey.png")).unwrap();
         let middle = [out[0], out[12], out[15], out[18], out[21]];
         assert!(middle.iter().zip([1.0, 0.2, 0.2, 0.8, 0.8]).all(|(a, b)| (a - b).abs() < 1e-6), "{middle:?}");
     }

@@ -65,7 +65,7 @@ impl Guide {
             let eye = view.centre();
             let [x, y, z] = [0, 1, 2].map(|a| eye[a] - centre[a]);
             let view = View { azimuth: x.atan2(z), elevation: y.atan2(x.hypot(z)) };
-            if can(Capability::Views) { self.wanted.seen_from(view) } else { self.wanted.told_from(view) }
+            self.info().seen_from(&self.wanted, view)
         };
         views.iter().map(seen).collect()
     }

@@ -31,7 +31,7 @@ const PATCHES: usize = 4;
 
 /// Rows and columns of patches: what the prior has, or was made for where the smallest picture is not smaller.
 fn side(info: &PriorInfo, pictures: &[(&str, [usize; 2])]) -> Result<[usize; 2]> {
-    let step = info.multiple.max(1) * info.pixels.max(1);
+    let step = info.step();
     let most = info.pictures(None, SIDE)?;
     let fitting = |whole: usize, found: usize| whole.min((found / step * step).max(step));
     let fit = |s: [usize; 2], (_, [h, w]): &(&str, [usize; 2])| [fitting(s[0], *h), fitting(s[1], *w)];
