@@ -3,7 +3,8 @@
 //! A [`Domain`] maps the part of the world that is modelled to the cube [−1, 1]³: a box, all space contracted, or what lies in
 //! front of a rig of cameras ([`Frustum`]). [`Rays`] in it meet an [`Occupancy`] in
 //! [`march`], which places [`Samples`]; a density at each gives [`Samples::weights`], with which colours, depths and other
-//! numbers are added up along the rays ([`Samples::along`]). Weights and sums are operators with both derivative modes on
+//! numbers are added up along the rays ([`Samples::along`]). An [`Octree`] places samples where rays cross its leaves
+//! ([`Octree::walk`]), and has numbers at its corners. Weights and sums are operators with both derivative modes on
 //! both devices; where samples lie has no derivative.
 
 mod domain;
@@ -11,6 +12,7 @@ mod error;
 mod frustum;
 mod kernels;
 mod occupancy;
+mod octree;
 mod rays;
 mod samples;
 mod spread;
@@ -21,5 +23,6 @@ pub use error::{Error, Result};
 pub use frustum::Frustum;
 pub use kernels::KERNELS;
 pub use occupancy::Occupancy;
+pub use octree::{Adapted, Fate, Leaf, Octree, Walk};
 pub use rays::Rays;
 pub use samples::{March, Samples, march};

@@ -62,14 +62,8 @@ pub fn march(rays: &Rays, shifts: &Tensor, occupancy: &Occupancy, how: &March) -
     let (origins, directions, words) = (&rays.origins, &rays.directions, occupancy.words());
     let mut counts = Tensor::uninit(origins.device(), DType::U32, &[n + 1])?;
     MarchCount { origins, directions, shifts, words, counts: &mut counts }.launch(&params, n + 1)?;
-    let (mut offsets, mut samples) = offsets(&counts)?;
-    let mut n = n;
-    if samples > how.total {
-        let all = offsets.to_vec::<u32>()?;
-        n = all.partition_point(|o| *o as usize <= how.total) - 1;
-        samples = all[n] as usize;
-        offsets = slice_tensor(&offsets, 0, 0, n + 1)?;
-    }
+    let (offsets, samples) = counted(&counts, how.total)?;
+    let n = offsets.len() - 1;
     let params = Params { rays: n as u32, ..params };
     let new = || Tensor::uninit(origins.device(), DType::F32, &[samples]);
     let (mut middles, mut lengths) = (new()?, new()?);
@@ -85,6 +79,17 @@ fn offsets(counts: &Tensor) -> Result<(Tensor, usize)> {
     let n = offsets.len();
     let total = slice_tensor(&offsets, 0, n - 1, n)?.to_vec::<u32>()?[0];
     Ok((offsets, total as usize))
+}
+
+/// First samples of the first rays of those that have so many, as many as have no more than `total` together, and the number of all.
+pub fn counted(counts: &Tensor, total: usize) -> Result<(Tensor, usize)> {
+    let (offsets, samples) = offsets(counts)?;
+    if samples <= total {
+        return Ok((offsets, samples));
+    }
+    let all = offsets.to_vec::<u32>()?;
+    let n = all.partition_point(|o| *o as usize <= total) - 1;
+    Ok((slice_tensor(&offsets, 0, 0, n + 1)?, all[n] as usize))
 }
 
 impl Samples {

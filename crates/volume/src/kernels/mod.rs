@@ -1,6 +1,7 @@
 //! Hand-written kernels.
 
 pub mod march;
+pub mod octree;
 pub mod spread;
 pub mod transmit;
 
@@ -13,6 +14,9 @@ pub const KERNELS: &[KernelSpec] = &[
     march::MarchEmit::SPEC,
     march::Visible::SPEC,
     march::Keep::SPEC,
+    octree::Locate::SPEC,
+    octree::WalkCount::SPEC,
+    octree::WalkEmit::SPEC,
     transmit::Weights::SPEC,
     transmit::WeightsVjp::SPEC,
     transmit::WeightsJvp::SPEC,
