@@ -33,7 +33,7 @@ fn photographs_become_grids_with_surfaces() {
     photographs(folder.path(), 9);
     let cpu = ["--device", "cpu", "--iterations", "300", "--out"];
     let mut bytes = vec![];
-    for method in ["dvgo", "sparse"] {
+    for method in ["dvgo", "sparse", "octree"] {
         let found = train(folder.path(), &[&cpu[..], &[method, "--method", method]].concat());
         let psnr = found["metrics"]["test_psnr"].as_f64().unwrap();
         assert!(psnr > 17.5, "{method}: {psnr} dB");
@@ -50,6 +50,10 @@ fn photographs_become_grids_with_surfaces() {
         assert_eq!(run.json()["metrics"]["watertight"].as_f64(), Some(1.0), "{}", run.out);
     }
     assert!(bytes[1] < 0.8 * bytes[0], "sparse and dense: {bytes:?} bytes");
+    for (more, said) in [(["--scene-type", "unbounded"], "--method"), (["--degree", "4"], "--degree")] {
+        let run = Run::new(folder.path(), &[&SMALL[..], &cpu[..], &["no", "--method", "octree"], &more].concat());
+        assert!(matches!(run.code, 1 | 2) && run.err.contains(said), "{more:?}: {} {}", run.code, run.err);
+    }
 }
 
 #[test]
@@ -101,7 +105,7 @@ fn runs_are_the_same_for_any_threads() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 5);
     let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
-    for method in ["dvgo", "sparse", "binary"] {
+    for method in ["dvgo", "sparse", "octree", "binary"] {
         let cpu = ["--device", "cpu", "--method", method, "--out"];
         train(folder.path(), &[&cpu[..], &["two", "--iterations", "40"]].concat());
         train(folder.path(), &[&cpu[..], &["one", "--iterations", "40", "--threads", "1"]].concat());
@@ -116,7 +120,7 @@ fn a_run_that_was_interrupted_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     photographs(folder.path(), 5);
     let bytes = |run: &str| fs::read(folder.path().join(run).join("grid.safetensors")).unwrap();
-    for method in ["dvgo", "sparse", "binary"] {
+    for method in ["dvgo", "sparse", "octree", "binary"] {
         let job = ["--device", "cpu", "--method", method, "--iterations", "400", "--out"];
         train(folder.path(), &[&job[..], &["whole"]].concat());
         let mut command = Command::new(env!("CARGO_BIN_EXE_lumigrad"));
@@ -148,7 +152,7 @@ fn variants_end_on_both_devices() {
         assert!(loss.is_finite(), "{variant:?}");
     }
     if std::env::var_os("LUMIGRAD_REQUIRE_GPU").is_some() {
-        for method in ["dvgo", "sparse", "binary"] {
+        for method in ["dvgo", "sparse", "octree", "binary"] {
             let few = ["--iterations", "6", "--out", "run", "--device", "gpu:software", "--method", method];
             train(folder.path(), &few);
         }
@@ -264,7 +268,7 @@ fn mistakes_are_told() {
         (vec!["train", "voxels", "nowhere"], "nowhere"),
         (vec!["train", "voxels", "data", "--extent", "0"], "--extent"),
         (vec!["train", "voxels", "data", "--resolution", "100000"], "--resolution"),
-        (vec!["train", "voxels", "data", "--method", "octree"], "octree"),
+        (vec!["train", "voxels", "data", "--method", "cubes"], "octree"),
         (vec!["train", "voxels", "data", "--rays-per-pixel", "1000"], "--rays-per-pixel"),
     ] {
         let run = Run::new(folder.path(), &arguments);

@@ -37,6 +37,7 @@ methods! {
     "raycast": "train splats" { "renderer" = "raycast" };
     "voxels": "train voxels";
     "sparse": "train voxels" { "method" = "sparse" };
+    "octree": "train voxels" { "method" = "octree" };
     "field": "train field";
 }
 

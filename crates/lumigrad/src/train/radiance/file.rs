@@ -1,6 +1,6 @@
 //! Radiance media in files, and pictures of them.
 
-use super::super::voxels::Grids;
+use super::super::voxels::{Grids, Leaves};
 use super::Medium;
 use super::scene::Scene;
 use crate::fields::render::{own_flags, save, unused};
@@ -139,7 +139,9 @@ impl Trained {
     /// # Errors
     /// What it says of itself is wrong.
     pub(crate) fn read(path: &Path, bytes: &[u8], device: &Device) -> Result<Option<Self>> {
-        let found = [Self::of::<Radiance>, Self::of::<Grids>].iter().find_map(|read| read(path, bytes, device));
+        let found = [Self::of::<Radiance>, Self::of::<Grids>, Self::of::<Leaves>]
+            .iter()
+            .find_map(|read| read(path, bytes, device));
         found.transpose()
     }
 

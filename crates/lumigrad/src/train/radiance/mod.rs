@@ -17,7 +17,8 @@ pub use scene::{Light, Scene};
 pub use space::{Space, nearest};
 
 use crate::Result;
-use lumigrad_core::Var;
+use crate::volume::{March, Occupancy, Rays, Samples, march};
+use lumigrad_core::{Tensor, Var};
 use lumigrad_field::Radiance;
 
 /// A density and colours in the cube [−1, 1]³.
@@ -30,6 +31,11 @@ pub trait Medium {
 
     /// Densities [N, 1] and colours [N, 3], from 0 to 1, at points [N, 3] seen from encoded directions.
     fn evaluate(&self, parameters: &[Var], points: &Var, directions: &Var) -> Result<(Var, Var)>;
+
+    /// Samples along rays, shifted by parts of a step, where it is not empty.
+    fn samples(&self, rays: &Rays, shifts: &Tensor, grid: &Occupancy, how: &March) -> Result<Samples> {
+        Ok(march(rays, shifts, grid, how)?)
+    }
 
     /// Least weight of a sample whose colour is worth looking at; samples of less are left out as if they were empty.
     fn least_weight(&self) -> f64 {

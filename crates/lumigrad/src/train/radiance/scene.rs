@@ -2,7 +2,7 @@
 
 use super::Medium;
 use crate::Result;
-use crate::volume::{Domain, March, Occupancy, Rays, Samples, march};
+use crate::volume::{Domain, March, Occupancy, Rays, Samples};
 use glam::DVec3;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_scene::camera::View;
@@ -50,7 +50,7 @@ impl Scene<'_> {
     /// The light along rays, with gradients to the parameters: of the first rays, as many as have no more than `total` samples,
     /// which is their number too.
     pub fn light(&self, parameters: &[Var], rays: &Rays, shifts: &Tensor, total: usize) -> Result<(Light, usize)> {
-        let all = march(rays, shifts, self.grid, &March { total, ..*self.march })?;
+        let all = self.medium.samples(rays, shifts, self.grid, &March { total, ..*self.march })?;
         let (origins, directions) = (Var::from(rays.origins.clone()), Var::from(rays.directions.clone()));
         let unbounded = self.march.unbounded;
         let plain: Vec<Var> = parameters.iter().map(Var::stop_gradient).collect();

@@ -13,7 +13,7 @@ use crate::guiding::PriorTerm;
 use crate::run::{background, fixed};
 use crate::volume::{Domain, Mapping, March, Rays};
 use lumigrad_core::ops::slice_tensor;
-use lumigrad_core::{DType, Device, Tensor, Var};
+use lumigrad_core::{DType, Device, Map, Tensor, Var};
 use lumigrad_scene::camera::View;
 use lumigrad_splat::{Background, Image};
 
@@ -22,6 +22,10 @@ const SCORED: usize = 4;
 
 /// Distance of the nearest sample of a ray, in half sides of the box: nothing may grow right in front of a camera.
 const NEAREST: f64 = 0.05;
+
+/// Weights of the colour of each sample and of the entropy of what is left of a ray's light.
+const POINT_WEIGHT: f64 = 0.01;
+const ENTROPY_WEIGHT: f64 = 1e-3;
 
 /// The nearest sample's distance: a forward-facing box begins in front of all cameras.
 pub fn nearest(domain: &Domain) -> f64 {
@@ -144,6 +148,24 @@ impl<'a> Space<'a> {
             loss = loss.add(&spread.scale(0.5 * self.distortion)?)?;
         }
         Ok((light, loss))
+    }
+
+    /// A loss with what makes media of grids tidy: each sample should have its pixel's colour, by its weight, and rays should end in
+    /// something or in nothing (Sun et al. 2022, §5).
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn tidied(&self, loss: Var, light: &Light, batch: &Batch) -> Result<Var> {
+        let weights = Var::from(batch.weights.clone());
+        let points = light.seen.sub(&Var::from(batch.colours.clone()).gather(&light.samples.rays)?)?.square()?;
+        let each = light.samples.along(&light.weights.stop_gradient(), &points)?.mul(&weights)?;
+        let entropy = Map::cached("radiance/entropy", |m| {
+            let ([opacity], [weight]) = (m.item("opacity"), m.item("weight"));
+            let left = (1.0 - opacity).clamp(1e-6, 1.0 - 1e-6);
+            m.output("entropy", &[-(left * left.ln() + (1.0 - left) * (1.0 - left).ln()) * weight]);
+        });
+        let entropy = entropy.apply(&[&light.opacities, &weights])?.remove(0);
+        Ok(loss.add(&each.mean()?.scale(POINT_WEIGHT)?)?.add(&entropy.mean()?.scale(ENTROPY_WEIGHT)?)?)
     }
 
     /// Cameras of the photographs.

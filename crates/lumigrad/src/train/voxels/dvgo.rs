@@ -2,7 +2,6 @@
 
 use super::super::dataset::{self, Dataset};
 use super::super::radiance::{Batch, Light, Space, nearest};
-use super::grids::MOST_RAYS;
 use super::{FIT, Grids, TrainVoxelsJob, binary, seen};
 use crate::fit::drive::{Output, Setup, Task, drive};
 use crate::fit::given;
@@ -11,7 +10,7 @@ use crate::run::{Observer, Stop, Summary, require_memory};
 use crate::volume::{Domain, Mapping, March};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
-use lumigrad_core::{DType, Device, Map, Tensor, Var};
+use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
 use lumigrad_optim::Schedule;
 use lumigrad_voxel::{Lattice, Sparse};
@@ -41,9 +40,6 @@ const FULL: f64 = 1e-2;
 const MARGIN: f64 = 1.05;
 /// Least weights of samples: of the first grid, and later.
 const LEAST: [f64; 2] = [1e-5, 1e-4];
-/// Weights of the colour of each sample and of the entropy of what is left of a ray's light.
-const POINT_WEIGHT: f64 = 0.01;
-const ENTROPY_WEIGHT: f64 = 1e-3;
 /// Weights of total variation of densities and features where space is not a box of the world.
 const TV: [f64; 2] = [1e-5, 1e-6];
 /// Corners at which total variation is looked at.
@@ -107,11 +103,7 @@ impl<'a> Dvgo<'a> {
         };
         let shift = ((first / scale).exp() - 1.0).ln();
         let mut grids = Grids::plain(lattice, (shift, scale), LEAST[0]);
-        grids.rays = job.rays_per_pixel.unwrap_or(if job.method == binary::NAME { binary::RAYS } else { 1 });
-        if grids.rays > MOST_RAYS {
-            let message = format!("is {}", grids.rays);
-            return Err(Error::usage("--rays-per-pixel", message, format!("1 to {MOST_RAYS}")));
-        }
+        grids.rays = job.rays(if job.method == binary::NAME { binary::RAYS } else { 1 })?;
         let stages: &[_] = if job.method == "sparse" { &SPARSE_STAGES } else { &STAGES };
         let space = Space::new(&job.space, dataset, (domain, march(&domain, &lattice)), (job.run.common.seed, device))?;
         let mut task = Self { job, space, grids, corners, grown: 0, progress: 0.0, stages, rates: None };
@@ -228,15 +220,7 @@ impl<'a> Dvgo<'a> {
 
     /// What is added to the squared difference of pictures.
     fn regularised(&self, loss: Var, light: &Light, batch: &Batch, parameters: &[Var], seed: u64) -> Result<Var> {
-        let points = light.seen.sub(&Var::from(batch.colours.clone()).gather(&light.samples.rays)?)?.square()?;
-        let each = light.samples.along(&light.weights.stop_gradient(), &points)?.mul(&batch.weights.clone().into())?;
-        let entropy = Map::cached("voxels/entropy", |m| {
-            let ([opacity], [weight]) = (m.item("opacity"), m.item("weight"));
-            let left = (1.0 - opacity).clamp(1e-6, 1.0 - 1e-6);
-            m.output("entropy", &[-(left * left.ln() + (1.0 - left) * (1.0 - left).ln()) * weight]);
-        });
-        let entropy = entropy.apply(&[&light.opacities, &batch.weights.clone().into()])?.remove(0);
-        let mut loss = loss.add(&each.mean()?.scale(POINT_WEIGHT)?)?.add(&entropy.mean()?.scale(ENTROPY_WEIGHT)?)?;
+        let mut loss = self.space.tidied(loss, light, batch)?;
         let usual = if self.space.domain.mapping == Mapping::Bounded { [0.0; 2] } else { TV };
         let weights = self.job.tv_weight.map_or(usual, |w| [w, w * TV[1] / TV[0]]);
         let n = self.grids.lattice.len() as u64;

@@ -3,6 +3,7 @@
 mod binary;
 mod dvgo;
 mod grids;
+mod octree;
 mod seen;
 
 use super::radiance::SpaceKeys;
@@ -13,6 +14,8 @@ use crate::run::{Observer, Stop, Summary};
 use crate::{Error, Result};
 pub(crate) use dvgo::march;
 pub use grids::Grids;
+use grids::MOST_RAYS;
+pub use octree::Leaves;
 
 job_keys! {
     /// Train a voxel grid on posed photographs.
@@ -21,16 +24,22 @@ job_keys! {
         include space: SpaceKeys;
         /// dvgo: dense grids of density and features with a small network that sees the direction. sparse: the same grids with
         /// rows for corners around what is not empty only. binary: opacity that jumps from nothing to everything, of colours that
-        /// are the same from all sides, for meshes.
-        method: String, Choice(&["dvgo", "sparse", "binary"]), default "\"dvgo\"";
+        /// are the same from all sides, for meshes. octree: leaves that follow the surface, as small as pixels, of densities at their
+        /// corners and one colour that depends on the direction (sparse voxels).
+        method: String, Choice(&["dvgo", "sparse", "octree", "binary"]), default "\"dvgo\"";
         /// Rays through each pixel, whose mean it is. Without it 4 of a binary grid, 1 of others.
         rays_per_pixel: Option<usize>, Count(1), example "4";
-        /// Corners of the grid at the end, as if it were a cube: so many along each side. Without it what suits the pictures.
+        /// Corners of the grid at the end, as if it were a cube: so many along each side; of an octree, leaves of the smallest size.
+        /// Without it what suits the pictures.
         resolution: Option<usize>, Count(8), example "160";
         /// Numbers at a corner beside the density.
         features: usize, Count(3), default "12";
         /// Units of a hidden layer of the network; it has two.
         width: usize, Count(1), default "64";
+        /// Leaves of an octree at most.
+        max_leaves: usize, Count(1), default "1000000";
+        /// Degree of the harmonics of an octree's colours.
+        degree: usize, Count(0), default "2";
         /// Learning rate of the grids at the start.
         lr_grid: f64, Amount, default "0.1";
         /// Learning rate of the network at the start.
@@ -38,6 +47,17 @@ job_keys! {
         /// Weight of the total variation of densities and of features. Without it none in bounded scenes, and 1e-5 and 1e-6 in
         /// others.
         tv_weight: Option<f64>, Amount, example "1e-5";
+    }
+}
+
+impl TrainVoxelsJob {
+    /// Rays of a pixel: as many as asked for, or as usual.
+    fn rays(&self, usual: usize) -> Result<usize> {
+        let rays = self.rays_per_pixel.unwrap_or(usual);
+        match rays <= MOST_RAYS {
+            true => Ok(rays),
+            false => Err(Error::usage("--rays-per-pixel", format!("is {rays}"), format!("1 to {MOST_RAYS}"))),
+        }
     }
 }
 
@@ -54,7 +74,8 @@ pub const FIT: Fit = Fit {
 type Train = fn(&TrainVoxelsJob, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
 
 /// Every method.
-const METHODS: &[(&str, Train)] = &[("dvgo", dvgo::train), ("sparse", dvgo::train), (binary::NAME, dvgo::train)];
+const METHODS: &[(&str, Train)] =
+    &[("dvgo", dvgo::train), ("sparse", dvgo::train), (octree::NAME, octree::train), (binary::NAME, dvgo::train)];
 
 fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let job: TrainVoxelsJob = document.parse()?;

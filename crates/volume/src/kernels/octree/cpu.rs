@@ -74,6 +74,11 @@ fn walk<R: Real>(p: &WalkParams, nodes: &[u32], origin: &[R], direction: &[R], m
     if direction.iter().all(|d| *d == R::ZERO) {
         return;
     }
+    // Along an axis that a ray does not move on it meets no face.
+    let slopes: [R; 3] = std::array::from_fn(|a| {
+        let d = direction[a];
+        if d.abs() < still { R::ZERO } else { R::ONE / d }
+    });
     while t < far {
         let ahead = t + R::of(AHEAD) * t.max(R::ONE);
         let place = cell(std::array::from_fn(|a| origin[a] + ahead * direction[a]));
@@ -81,13 +86,10 @@ fn walk<R: Real>(p: &WalkParams, nodes: &[u32], origin: &[R], direction: &[R], m
         let side = R::of(2.0 / (1u32 << level) as f32);
         let mut leave = far;
         for a in 0..3 {
-            let d = direction[a];
-            if d.abs() < still {
-                continue;
+            if slopes[a] != R::ZERO {
+                let face = (place[a] >> (DEEPEST - level)) + u32::from(slopes[a] > R::ZERO);
+                leave = leave.min((R::from_f64(f64::from(face)) * side - R::ONE - origin[a]) * slopes[a]);
             }
-            let index = R::from_f64(f64::from(place[a] >> (DEEPEST - level)));
-            let face = if d > R::ZERO { index + R::ONE } else { index };
-            leave = leave.min((face * side - R::ONE - origin[a]) / d);
         }
         let next = leave.max(ahead);
         if word != EMPTY && !found([t, next.min(far)]) {
