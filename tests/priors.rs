@@ -198,8 +198,14 @@ fn latent_diffusion_models_are_told_sampled_and_distilled() {
     let edit = ["edit", "voxels", &sphere, "--edit-word", "red", "--object-word", "chair", "--prompt", "a red chair"];
     let small = ["--resolution", "12", "--size", "16x16", "--cameras", "4", "--views", "3", "--out", "edit"];
     run(folder.path(), &[&edit[..], &few, &small].concat());
-    let texture = refused(folder.path(), &["texture", &sphere, "--prior", &model, "--prompt", "a red chair"]);
-    assert!(texture.contains("works on latents"), "{texture}");
+    // Textures: of a mesh as one texture with shared attention, of a panorama view by view.
+    for (method, more) in [("genesis", [&sphere[..], "--views", "3"]), ("sync", ["--panorama=64x32", "--views", "6"])] {
+        let texture = ["texture", more[0], more[1], more[2], "--size", "16x16", "--method", method, "--out", method];
+        let found = run(folder.path(), &[&texture[..], &few, &["--prompt", "a red chair"]].concat());
+        assert!(found["metrics"]["seam_ratio"].as_f64().unwrap() > 0.0, "{found}");
+    }
+    let wrong = ["texture", &sphere, "--size", "18x15", "--prior", &model];
+    assert!(refused(folder.path(), &wrong).contains("multiples of 4"));
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod prior;
 pub mod sample;
 mod synchronise;
 mod tiled;
+mod together;
 pub mod trained;
 pub mod unet;
 
@@ -37,8 +38,12 @@ pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
-pub use synchronise::{Canvas, Sampling, Synchrony, synchronised};
+pub use synchronise::{
+    Agreement, Canvas, Decoded, Estimate, Pinned, Sampling, Shown, Synchrony, TextureSpace, one_by_one, synchronised,
+    texel_noise,
+};
 pub use tiled::Tiled;
+pub use together::Together;
 pub use trained::{Objective, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.
