@@ -32,7 +32,7 @@ pub use combine::combine;
 pub use condition::{Condition, Subject, View};
 pub use cosine::CosineMixture;
 pub use error::{Error, Result};
-pub use file::open;
+pub use file::{open, open_changed};
 pub use latent::LatentPrior;
 pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
