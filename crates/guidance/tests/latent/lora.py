@@ -4,12 +4,11 @@
     python lora.py            (writes lora/ and lora.npz beside itself)
 
 diffusers.safetensors is what `save_lora_weights` writes of peft's adapters for sd1, with alphas in its metadata; peft.safetensors
-has names of peft itself, no alphas, and sd2's projections only; kohya.safetensors has the names and alphas that trainers in the
-manner of kohya-ss write, for sd2, with convolutions of single pixels and layers beside attention. All are loaded again by
-`load_lora_weights`, fused at a scale, and run in 64 bits.
+has names of peft itself, no alphas, and sd2's projections only; kohya.safetensors and kohya2.safetensors have the names and alphas that
+trainers in the manner of kohya-ss write, for sd1 and sd2, with convolutions of single pixels and layers beside attention. All are
+loaded again by `load_lora_weights`, fused at a scale, and run in 64 bits.
 """
 
-import pathlib
 import numpy as np
 import torch
 import transformers.integrations.peft
@@ -94,7 +93,8 @@ def main():
     reference = np.load(HERE / "reference.npz")
     (HERE / "lora").mkdir(exist_ok=True)
     out = {}
-    for name, model, write in [("diffusers", "sd1", from_peft), ("peft", "sd2", plain), ("kohya", "sd1", kohya), ("kohya2", "sd2", kohya)]:
+    files = [("diffusers", "sd1", from_peft), ("peft", "sd2", plain), ("kohya", "sd1", kohya), ("kohya2", "sd2", kohya)]
+    for name, model, write in files:
         path = HERE / "lora" / f"{name}.safetensors"
         write(opened(model), path)
         pipe = opened(model)
@@ -108,7 +108,7 @@ def main():
         y = pipe.unet.double()(x, steps, states).sample
         out |= {f"{name}/states": states.numpy().astype(np.float32), f"{name}/y": last(y)}
         change = np.abs(out[f"{name}/states"] - reference[f"{model}/states"][:2]).max()
-        print(name, len(list(pathlib.Path(path).open('rb').read())), "states move by", change)
+        print(name, path.stat().st_size, "bytes,", "states move by", change)
     np.savez_compressed(HERE / "lora.npz", **out)
 
 
