@@ -127,6 +127,51 @@ fn views_that_are_denoised_together_have_fewer_seams() {
 }
 
 #[test]
+fn a_texture_that_all_views_look_at_is_made_up_refined_and_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = TEXTURE.to_vec();
+    (job[5], job[7], job[9]) = ("32x32", "4", "8");
+    let job = [&job[..], &["--method", "genesis", "--device", "cpu"]].concat();
+    let found = run(folder.path(), &job, &["--prompt", "hide", "--out", "globe"]);
+    assert!(metric(&found, "seam_ratio") > 1.5, "{found}");
+    assert_eq!(metric(&found, "recognised"), 1.0, "{found}");
+    // Eight steps of the texture, eight of what no view saw, three of refinement.
+    assert_eq!(found["iterations"].as_u64(), Some(19), "{found}");
+    // A run that has ended is resumed to its own result.
+    let scene = |out: &str| fs::read(folder.path().join(out).join("scene.glb")).unwrap();
+    let whole = scene("globe");
+    run(folder.path(), &job, &["--prompt", "hide", "--out", "globe", "--resume"]);
+    assert!(whole == scene("globe"));
+}
+
+#[test]
+fn splats_are_painted_so_that_views_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    // A shell of opaque discs.
+    let mut ply = "ply\nformat ascii 1.0\nelement vertex 600\n".to_string();
+    let names = "x y z f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3";
+    names.split(' ').for_each(|name| ply += &format!("property float {name}\n"));
+    ply += "end_header\n";
+    for k in 0..600 {
+        let (y, angle) = (1.0 - (2 * k + 1) as f64 / 600.0, 2.399_963 * k as f64);
+        let (r, (sin, cos)) = ((1.0 - y * y).sqrt(), angle.sin_cos());
+        ply += &format!("{} {y} {} 0 0 0 4 -2.7 -2.7 -2.7 1 0 0 0\n", r * cos, r * sin);
+    }
+    fs::write(folder.path().join("ball.ply"), ply).unwrap();
+    let mut job = TEXTURE.to_vec();
+    (job[1], job[5], job[9]) = ("ball.ply", "32x32", "8");
+    let found = run(folder.path(), &job, &["--device", "cpu", "--prompt", "hide", "--out", "painted"]);
+    assert!(metric(&found, "disagreement_ratio") > 2.0, "{found}");
+    let view = ["render", "painted", "--camera", "orbit:1", "--size", "24x24", "--device", "cpu", "-o", "out"];
+    let rendered = Run::new(folder.path(), &view);
+    assert_eq!(rendered.code, 0, "{}", rendered.err);
+    for (more, said) in [(["--method", "genesis"], "no texels"), (["--texture-size", "64"], "--texture-size")] {
+        let refused = Run::new(folder.path(), &[&job[..], &more].concat());
+        assert!(refused.code == 2 && refused.err.contains(said), "{}", refused.err);
+    }
+}
+
+#[test]
 fn panoramas_are_painted_all_around() {
     let folder = tempfile::tempdir().unwrap();
     let mut job = TEXTURE.to_vec();
@@ -168,6 +213,9 @@ fn both_end_on_a_gpu() {
     let mut job = TEXTURE.to_vec();
     (job[5], job[9]) = ("24x24", "2");
     run(folder.path(), &job, &[&gpu[..], &["--no-comparison"]].concat());
+    // As one texture, with its views of the prior's own size: six of them in the end.
+    (job[5], job[7], job[9]) = ("8x8", "3", "1");
+    run(folder.path(), &job, &[&gpu[..], &["--no-comparison", "--method", "genesis"]].concat());
 }
 
 #[test]
@@ -202,6 +250,9 @@ fn mistakes_are_told() {
         (texture(&["--prior", PRIOR]), "SCENE"),
         (texture(&[GLOBE]), "--prior"),
         (texture(&[GLOBE, "--prior", PRIOR, "--until", "2"]), "--until"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--fade", "2"]), "--fade"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--method", "genesys"]), "genesis"),
+        (texture(&[GLOBE, "--prior", PRIOR, "--together", "0.5"]), "share features"),
         (texture(&[GLOBE, "--prior", PRIOR, "--size", "6x6"]), "--size"),
         (texture(&[GLOBE, "--prior", PRIOR, "--stride", "99"]), "--stride"),
         (texture(&["empty.obj", "--prior", PRIOR]), ""),

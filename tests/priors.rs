@@ -184,6 +184,13 @@ fn latent_diffusion_models_are_told_sampled_and_distilled() {
     assert!(any != chair);
     assert_eq!(drawn("wide", &["--count", "1", "--size", "24x16"]).0, (24, 16));
     assert!(refused(folder.path(), &["prior", "sample", &model, "--size", "18x15"]).contains("multiples of 4"));
+    // Users' own low-rank files change it, more or less of them.
+    let changes = Path::new(&model).with_file_name("lora").join("kohya.safetensors").display().to_string();
+    let with = |scale: &str, out: &str| drawn(out, &["--count", "1", "--lora", &format!("{changes}{scale}")]).1;
+    let one = drawn("one", &["--count", "1"]).1;
+    assert!(with("", "whole") != one && with(":0.5", "half") != with("", "again") && with(":0", "none") == one);
+    let other = ["prior", "sample", &model, "--lora", "nowhere.safetensors:2"];
+    assert!(refused(folder.path(), &other).contains("nowhere.safetensors"));
     // Everything that distils reads such a folder.
     let few = ["--prior", &model, "--device", "cpu", "--json", "--iterations", "2"];
     for distillation in ["sds", "vsd", "gcs"] {
@@ -198,8 +205,15 @@ fn latent_diffusion_models_are_told_sampled_and_distilled() {
     let edit = ["edit", "voxels", &sphere, "--edit-word", "red", "--object-word", "chair", "--prompt", "a red chair"];
     let small = ["--resolution", "12", "--size", "16x16", "--cameras", "4", "--views", "3", "--out", "edit"];
     run(folder.path(), &[&edit[..], &few, &small].concat());
-    let texture = refused(folder.path(), &["texture", &sphere, "--prior", &model, "--prompt", "a red chair"]);
-    assert!(texture.contains("works on latents"), "{texture}");
+    // Textures: of a mesh as one texture with shared attention, of a panorama view by view.
+    for (method, more) in [("genesis", [&sphere[..], "--views", "3"]), ("sync", ["--panorama=64x32", "--views", "6"])] {
+        let texture = ["texture", more[0], more[1], more[2], "--size", "16x16", "--method", method, "--out", method];
+        let found =
+            run(folder.path(), &[&texture[..], &few, &["--prompt", "a red chair", "--lora", &changes]].concat());
+        assert!(found["metrics"]["seam_ratio"].as_f64().unwrap() > 0.0, "{found}");
+    }
+    let wrong = ["texture", &sphere, "--size", "18x15", "--prior", &model];
+    assert!(refused(folder.path(), &wrong).contains("multiples of 4"));
 }
 
 #[test]

@@ -29,8 +29,21 @@ pub(crate) fn header(name: &str, bytes: &[u8]) -> Result<Value> {
 /// # Errors
 /// Missing, truncated or unknown files; what was expected is said.
 pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
+    open_changed::<&Path>(path, &[])
+}
+
+/// The same, of latent diffusion models with low-rank changes of files added, as [`LatentPrior::open_changed`].
+///
+/// # Errors
+/// As [`open`]; changes of priors of other kinds, or that do not fit the model.
+pub fn open_changed<P: AsRef<Path>>(path: &Path, changes: &[P]) -> Result<Box<dyn DiffusionPrior>> {
     if path.is_dir() && latent::is_latent(path) {
-        return Ok(Box::new(LatentPrior::open(path)?));
+        return Ok(Box::new(LatentPrior::open_changed(path, changes)?));
+    }
+    if let Some(file) = changes.first() {
+        let (file, path) = (file.as_ref().display(), path.display());
+        let message = format!("{file} changes latent diffusion models, and {path} is none; take the folder of one");
+        return Err(Error::Setting(message));
     }
     let inside = || [FILE, trained::FILE].map(|name| path.join(name));
     let first = || inside().into_iter().find(|f| f.is_file()).unwrap_or_else(|| path.join(trained::FILE));

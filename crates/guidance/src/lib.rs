@@ -24,6 +24,7 @@ mod prior;
 pub mod sample;
 mod synchronise;
 mod tiled;
+mod together;
 pub mod trained;
 pub mod unet;
 
@@ -31,14 +32,18 @@ pub use combine::combine;
 pub use condition::{Condition, Subject, View};
 pub use cosine::CosineMixture;
 pub use error::{Error, Result};
-pub use file::open;
+pub use file::{open, open_changed};
 pub use latent::LatentPrior;
 pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
 pub use parameterisation::Parameterisation;
 pub use prior::{Capability, DiffusionPrior, PriorInfo, Student};
-pub use synchronise::{Canvas, Sampling, Synchrony, synchronised};
+pub use synchronise::{
+    Agreement, Canvas, Decoded, Estimate, Pinned, Sampling, Shown, Synchrony, TextureSpace, one_by_one, synchronised,
+    texel_noise,
+};
 pub use tiled::Tiled;
+pub use together::Together;
 pub use trained::{Objective, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.

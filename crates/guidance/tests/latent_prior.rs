@@ -7,7 +7,10 @@ use lumigrad_core::{DType, Device, Tensor, Var, ops};
 use lumigrad_guidance::distill::{Distiller, Method, Options, Weighting};
 use lumigrad_guidance::modify::Guidance;
 use lumigrad_guidance::sample::{Method as Sampler, sample};
-use lumigrad_guidance::{Condition, DiffusionPrior, LatentPrior, Level, Subject, keyed_noise};
+use lumigrad_guidance::{
+    Agreement, Canvas, Condition, Decoded, DiffusionPrior, LatentPrior, Level, Shown, Subject, Synchrony, TextureSpace,
+    Together, keyed_noise, one_by_one, synchronised,
+};
 use lumigrad_testkit::devices;
 use reference::{MODELS, compare, folder, input};
 use std::sync::Arc;
@@ -179,4 +182,71 @@ fn variational_distillation_learns_beside() {
         assert!(if step == 0 { guided.norms[0] < 1e-5 } else { guided.norms[0] > 0.0 }, "{:?}", guided.norms);
         assert!(guided.student_loss.unwrap() > 0.0);
     }
+}
+
+/// Samples of latents of a model from noise, view by view, which agree.
+fn agreeing(prior: &LatentPrior, noise: &Tensor, agreement: Option<&dyn Agreement>) -> Tensor {
+    let levels = [901, 601, 301, 1].map(level);
+    let wanted = [text("a red chair")];
+    synchronised(noise, &levels, agreement, &mut |x, l| one_by_one(x, |_, z| prior.predict(z, &[l], &wanted))).unwrap()
+}
+
+#[test]
+fn latents_of_identity_projections_are_those_of_plain_sampling_bit_for_bit() {
+    let prior = open("sd1");
+    for device in devices("latents that agree") {
+        let one = ops::random_normal(&device, DType::F32, &[1, 4, 6, 4], 3).unwrap();
+        let noise = ops::concat_tensors(&[&one, &one, &one], 0).unwrap();
+        // Pictures have twice as many pixels along a side.
+        let pixels: Vec<Option<u32>> = (0..3 * 96u32).map(|k| Some(k % 96)).collect();
+        let weights: Vec<f32> = (0..3 * 96u64).map(|k| 0.1 + ops::random::uniform(2, k) as f32).collect();
+        let canvas = Canvas::new(&pixels, &weights, &device).unwrap();
+        let decoded = Decoded::new(&prior, &canvas).unwrap();
+        let plain = values(&agreeing(&prior, &one, None));
+        let together = values(&agreeing(&prior, &noise, Some(&Synchrony { shown: &decoded, until: 1.0 })));
+        assert_eq!(together, plain.repeat(3), "{device}");
+        // The same where views look at one latent texture.
+        let pixels: Vec<Option<u32>> = (0..3 * 24).map(|k| Some(k % 24)).collect();
+        let canvas = Canvas::new(&pixels, &weights[..72], &device).unwrap();
+        let rule = TextureSpace::new(&canvas, (&pixels, &weights[..72]), 24, [0.8, 0.4], &device).unwrap();
+        assert_eq!(values(&agreeing(&prior, &noise, Some(&rule))), plain.repeat(3), "{device}");
+    }
+}
+
+#[test]
+fn latents_follow_their_pictures() {
+    let prior = open("sd2");
+    let z = ops::random_normal(&Device::cpu(), DType::F32, &[2, 4, 4, 4], 3).unwrap();
+    // The second view shows what the first one does, turned over.
+    let pixels: Vec<Option<u32>> = (0..128).map(|k| Some(if k < 64 { k } else { 127 - k })).collect();
+    let canvas = Canvas::new(&pixels, &[1.0; 128], &Device::cpu()).unwrap();
+    let decoded = Decoded::new(&prior, &canvas).unwrap();
+    let found = values(&decoded.agreed(&z).unwrap());
+    let pictures = prior.decode(&z).unwrap();
+    let moved = values(&prior.encode(&canvas.agreed(&pictures).unwrap()).unwrap());
+    let own = values(&prior.encode(&pictures).unwrap());
+    for (k, (found, z)) in found.iter().zip(values(&z)).enumerate() {
+        let expected = z + moved[k] - own[k];
+        assert!((found - expected).abs() < 1e-5 && (moved[k] - own[k]).abs() > 0.0, "{k}: {found} {expected}");
+    }
+    // On the other device they are the same but for rounding.
+    for device in devices("latents that follow") {
+        let canvas = Canvas::new(&pixels, &[1.0; 128], &device).unwrap();
+        let there = z.to_device(&device).unwrap();
+        let there = Decoded::new(&prior, &canvas).unwrap().agreed(&there).unwrap();
+        assert!(values(&there).iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4), "{device}");
+    }
+}
+
+#[test]
+fn priors_in_a_group_predict_together_and_others_say_that_they_cannot() {
+    let prior: Arc<dyn DiffusionPrior> = Arc::new(open("sd1"));
+    let x = input("sd1", "x", &Device::cpu());
+    let (l, wanted) = ([level(500)], [text("a chair")]);
+    let together = Together::new(prior.clone(), "").unwrap();
+    let expected = prior.predict_together(&x, &l, &wanted).unwrap();
+    assert_eq!(values(&together.predict(&x, &l, &wanted).unwrap()), values(&expected));
+    // What is one already has nothing to share.
+    let error = Together::new(Arc::new(together), " (needed by a test)").err().unwrap().to_string();
+    assert!(error.contains("share features") && error.contains("a test"), "{error}");
 }

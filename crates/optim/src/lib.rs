@@ -19,6 +19,7 @@ mod spectrum;
 mod vectors;
 
 pub use adam::{Adam, AdamInfo, Clip, Group, gradient_square};
+pub use conjugate_gradients::conjugate_gradients;
 pub use correlation::correlation;
 pub use implicit::{NeumannOptions, inverse_hessian_product, weight_derivative};
 pub use lm::{

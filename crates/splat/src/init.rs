@@ -5,7 +5,7 @@ use crate::{Gaussians, Kernel, MAX_SH_DEGREE};
 use rayon::prelude::*;
 
 /// Value of the constant basis function.
-const C0: f32 = 0.282_094_8;
+pub const C0: f32 = 0.282_094_8;
 
 impl Gaussians {
     /// Round Gaussians (surfels: discs) of opacity 0.1 at points: as large as the root mean square distance to the three nearest others, of the

@@ -31,6 +31,7 @@ mod view;
 pub use error::Error;
 pub use gaussians::{Gaussians, Kernel, MAX_SH_DEGREE};
 pub use importance::importance;
+pub use init::C0;
 pub use lm::LmTrainer;
 pub use render::{Renderer, render, render_views};
 pub use robust::{Robust, RobustTrainer};

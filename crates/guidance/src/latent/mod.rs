@@ -12,6 +12,7 @@ mod adapter;
 mod config;
 mod folder;
 mod layers;
+mod lora;
 mod placed;
 mod prior;
 mod scheduler;

@@ -1,6 +1,7 @@
 //! A latent diffusion model as a prior.
 
 use super::adapter::Adapter;
+use super::lora::LowRank;
 use super::placed::Placed;
 use super::{Ask, Autoencoder, Denoiser, Scheduler, TextEncoder, folder};
 use crate::{Capability, Condition, DiffusionPrior, Error, Level, PriorInfo, Result, Student, Subject};
@@ -36,11 +37,25 @@ impl LatentPrior {
     /// # Errors
     /// Names what is missing, what is broken, and models of other kinds.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_changed::<&Path>(path, &[])
+    }
+
+    /// The same with low-rank changes of users' own files (LoRA) added to the weights of U-Net and text encoder, one after another.
+    /// Each is a safetensors file of diffusers, peft or kohya-ss, as `FILE` or `FILE:SCALE`.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; files that are missing or broken, or that change what this model does not have: they name it.
+    pub fn open_changed<P: AsRef<Path>>(path: &Path, changes: &[P]) -> Result<Self> {
         folder::check(path)?;
         let scheduler = Scheduler::read(&path.join("scheduler/scheduler_config.json"))?;
         let cpu = Device::cpu();
-        let text = TextEncoder::open(path, &cpu)?;
-        let denoiser = Denoiser::open(path, &cpu)?;
+        let (mut text, mut denoiser) = (TextEncoder::open(path, &cpu)?, Denoiser::open(path, &cpu)?);
+        for file in changes {
+            let mut changes = LowRank::open(file.as_ref())?;
+            denoiser.merge(&mut changes)?;
+            text.merge(&mut changes)?;
+            changes.finish()?;
+        }
         let autoencoder = Autoencoder::open(path, &cpu)?;
         let name = path.display().to_string();
         let c = denoiser.config();

@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::layers::{Kind, LayerNorm, Layout, Linear, join_heads, split_heads};
+use super::lora::{LowRank, Network};
 use super::{Tokenizer, Weights};
 use crate::{Error, Result};
 use lumigrad_core::{Device, Tensor, Var, ops};
@@ -56,6 +57,11 @@ impl TextEncoder {
         let mut encoder = Self::new(tokenizer, Config::open(&folder.join("config.json"))?)?;
         encoder.parameters = encoder.layout.load(&Weights::open(&folder, "model")?, device)?;
         Ok(encoder)
+    }
+
+    /// Adds low-rank changes of a file to the weights.
+    pub(super) fn merge(&mut self, changes: &mut LowRank) -> Result<()> {
+        changes.merge(Network::Text, &self.layout, &mut self.parameters)
     }
 
     /// Keys of the configuration that do not change the network are many, and not looked at.

@@ -18,10 +18,12 @@ const LENGTH: usize = 8;
 const LONGEST: u64 = 100_000_000;
 
 /// A file of which the header has been read.
-struct Source {
+pub struct Source {
     path: PathBuf,
     start: u64,
     tensors: HashMap<String, TensorInfo>,
+    /// Its metadata.
+    pub facts: HashMap<String, String>,
 }
 
 /// The tensors of a network, to be read one by one.
@@ -40,7 +42,11 @@ fn wrong(path: &Path, reason: String) -> Error {
 }
 
 impl Source {
-    fn open(path: PathBuf) -> Result<Self> {
+    /// Reads a file's header.
+    ///
+    /// # Errors
+    /// Files that are missing, cut off, or no safetensors.
+    pub fn open(path: PathBuf) -> Result<Self> {
         let read = || -> std::io::Result<(Vec<u8>, u64)> {
             let mut file = File::open(&path)?;
             let size = file.metadata()?.len();
@@ -62,7 +68,29 @@ impl Source {
         if size != end {
             return Err(bad(format!("it has {size} bytes, expected {end} by its header")));
         }
-        Ok(Self { path, start, tensors })
+        let facts = metadata.metadata().clone().unwrap_or_default();
+        Ok(Self { path, start, tensors, facts })
+    }
+
+    /// Names of its tensors, in order.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// An error about this file.
+    pub fn wrong(&self, reason: String) -> Error {
+        wrong(&self.path, reason)
+    }
+
+    /// Shape and values of a tensor.
+    ///
+    /// # Errors
+    /// Tensors that are missing, of another type, or not finite.
+    pub fn array(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+        let info = self.tensors.get(name).ok_or_else(|| self.wrong(format!("no tensor {name} is in it")))?;
+        Ok((info.shape.clone(), self.read(name, info)?))
     }
 
     fn read(&self, name: &str, info: &TensorInfo) -> Result<Vec<f32>> {

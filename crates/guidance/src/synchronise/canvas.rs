@@ -1,5 +1,6 @@
 //! The thing that pictures show, as places.
 
+use super::Shown;
 use crate::{Error, Result};
 use lumigrad_core::ops::pointwise;
 use lumigrad_core::{Device, Tensor, Var};
@@ -88,6 +89,11 @@ impl Canvas {
         &self.covered
     }
 
+    /// Where it is.
+    pub fn device(&self) -> &Device {
+        self.rows.device()
+    }
+
     /// Pixels of all pictures.
     pub fn n_pixels(&self) -> usize {
         self.rows.len()
@@ -126,5 +132,21 @@ impl Canvas {
             [n, _] if *n == expected => Ok(()),
             shape => Err(Error::shape(&format!("{what} of a canvas"), shape, format!("[{expected}, C]"))),
         }
+    }
+}
+
+/// Pictures [V, h, w, C] as the pixels of a canvas, [V·h·w, C].
+pub(super) fn pixels(pictures: &Tensor) -> Result<Var> {
+    match *pictures.shape() {
+        [v, h, w, c] => Ok(pictures.reshape(&[v * h * w, c])?.into()),
+        _ => Err(Error::shape("pictures of a canvas", pictures.shape(), "[views, height, width, channels]")),
+    }
+}
+
+impl Shown for Canvas {
+    /// Averaged in places and shown again; pixels that show no place keep what they have.
+    fn agreed(&self, pictures: &Tensor) -> Result<Tensor> {
+        let own = pixels(pictures)?;
+        Ok(self.show(&self.average(&own)?, &own)?.tensor().reshape(pictures.shape())?)
     }
 }

@@ -44,7 +44,7 @@ impl Plan {
             let help = "give a file or folder: --prior assets/guidance/shapes.safetensors";
             Error::usage(command, "the prior is missing", help)
         })?;
-        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(&path)?.into();
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(&path, &job.lora)?.into();
         let info = prior.info();
         let shown = info.pictures(job.side.map(|s| [s; 2]), SIDE);
         let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;

@@ -3,7 +3,7 @@
 use crate::Result;
 use lumigrad_core::ops::random_normal;
 use lumigrad_core::{DType, Tensor};
-use lumigrad_guidance::{Condition, DiffusionPrior, combine};
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, combine, one_by_one};
 
 /// Times of the levels at which pictures are denoised.
 const TIMES: [f64; 8] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
@@ -48,7 +48,9 @@ pub fn judge(prior: &dyn DiffusionPrior, pictures: &Tensor, wanted: &Condition) 
 
 /// Mean squared errors of ε̂, per number, of each picture.
 fn losses(prior: &dyn DiffusionPrior, pictures: &Tensor, condition: &Condition) -> Result<Vec<f64>> {
-    let pictures = &prior.entered(pictures)?;
+    // Networks of latents are large: one picture at a time.
+    let slow = prior.info().can(Capability::Encode);
+    let pictures = &if slow { one_by_one(pictures, |_, x| prior.entered(x))? } else { prior.entered(pictures)? };
     let n = pictures.shape()[0];
     let size = pictures.len() / n.max(1);
     let mut sums = vec![0.0; n];
@@ -56,7 +58,9 @@ fn losses(prior: &dyn DiffusionPrior, pictures: &Tensor, condition: &Condition) 
         let level = prior.info().schedule.level(t);
         let noise = random_normal(pictures.device(), DType::F32, pictures.shape(), SEED + k as u64)?;
         let noisy = combine(&[(&pictures.clone().into(), &[level.a]), (&noise.clone().into(), &[level.sigma])])?;
-        let found = prior.predict(noisy.tensor(), &[level], std::slice::from_ref(condition))?.to_vec::<f32>()?;
+        let predict = |x: &Tensor| prior.predict(x, &[level], std::slice::from_ref(condition));
+        let found = if slow { one_by_one(noisy.tensor(), |_, x| predict(x))? } else { predict(noisy.tensor())? };
+        let found = found.to_vec::<f32>()?;
         let noise = noise.to_vec::<f32>()?;
         for (i, sum) in sums.iter_mut().enumerate() {
             let part = i * size..(i + 1) * size;

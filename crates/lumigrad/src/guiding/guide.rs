@@ -4,7 +4,7 @@ use super::PriorKeys;
 use crate::{Error, Result};
 use lumigrad_core::{Tensor, Var};
 use lumigrad_guidance::modify::Guidance;
-use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, PriorInfo, View};
+use lumigrad_guidance::{Capability, Condition, DiffusionPrior, Level, PriorInfo, View, one_by_one};
 use lumigrad_scene::camera;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Guide {
             let help = "give a prior: --prior assets/materials.safetensors, or one of lumigrad prior train";
             Error::usage("--prior", "the prior is missing", help)
         })?;
-        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(path)?.into();
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(path, &keys.lora)?.into();
         let info = prior.info();
         if !info.is_colour() {
             let message =
@@ -75,7 +75,31 @@ impl Guide {
     /// # Errors
     /// As the prior's.
     pub fn predict(&self, noisy: &Tensor, level: Level) -> lumigrad_guidance::Result<Tensor> {
-        Ok(self.guidance.predict(&*self.prior, noisy, &[level], std::slice::from_ref(&self.wanted), 0.0)?.guided)
+        self.predict_seen(noisy, level, std::slice::from_ref(&self.wanted))
+    }
+
+    /// ε̂ of noisy pictures at a level, under conditions of [`Self::seen_from`].
+    ///
+    /// # Errors
+    /// As the prior's.
+    pub fn predict_seen(&self, noisy: &Tensor, level: Level, seen: &[Condition]) -> lumigrad_guidance::Result<Tensor> {
+        Ok(self.guidance.predict(&*self.prior, noisy, &[level], seen, 0.0)?.guided)
+    }
+
+    /// Whether one picture is predicted, encoded or decoded at a time: where there are latents, whose networks are large.
+    pub fn is_slow(&self) -> bool {
+        self.info().can(Capability::Decode)
+    }
+
+    /// Pictures of what was denoised.
+    ///
+    /// # Errors
+    /// As the prior's.
+    pub fn pictures(&self, denoised: &Tensor) -> lumigrad_guidance::Result<Tensor> {
+        match self.is_slow() {
+            true => one_by_one(denoised, |_, z| self.prior.left(z)),
+            false => self.prior.left(denoised),
+        }
     }
 
     /// Pictures of values from 0 to 1 in the prior's range.

@@ -40,12 +40,12 @@ diffusion model (model_index.json, unet, vae, text_encoder, tokenizer, scheduler
     inside.ok_or_else(|| missing(format!("no prior is in this folder: {FILE} is missing")))
 }
 
-/// Opens a prior of any kind.
+/// Opens a prior of any kind, with low-rank changes of files.
 ///
 /// # Errors
-/// No prior is there, or its file is broken.
-pub fn open(path: &Path) -> Result<Box<dyn DiffusionPrior>> {
-    Ok(lumigrad_guidance::open(&file(path)?)?)
+/// No prior is there, or its file is broken; files that change it are, or do not fit.
+pub fn open(path: &Path, changes: &[PathBuf]) -> Result<Box<dyn DiffusionPrior>> {
+    Ok(lumigrad_guidance::open_changed(&file(path)?, changes)?)
 }
 
 /// Describes a prior.

@@ -34,5 +34,6 @@ pub use render::{RenderSettings, SIZE, cameras, render};
 pub use saves::Saves;
 pub use sphere::sphere;
 pub use splats::{convert_splats, load_splats, render_splats, run_splats, technique};
+pub(crate) use splats::{framing as splat_framing, turned};
 pub use summary::{Record, Summary};
 pub use video::video;

@@ -38,16 +38,22 @@ pub fn load_splats(path: &Path) -> Result<Gaussians> {
     }
 }
 
-/// Views around splats, with y down as their files have it.
+/// Views around splats.
 fn orbits(gaussians: &Gaussians, n: usize, size: Size) -> Vec<View> {
+    orbit(n, &framing(gaussians, size), ELEVATION).into_iter().map(turned).collect()
+}
+
+/// What splats fill, in axes with y up.
+pub(crate) fn framing(gaussians: &Gaussians, size: Size) -> Framing {
     let ([x, y, z], radius) = gaussians.sphere();
-    let framing = Framing::of_sphere([x, -y, -z], radius, (size.width, size.height));
-    let turned = |view: View| {
-        let mut viewmat = view.viewmat;
-        viewmat.iter_mut().for_each(|row| (row[1], row[2]) = (-row[1], -row[2]));
-        View { viewmat, ..view }
-    };
-    orbit(n, &framing, ELEVATION).into_iter().map(turned).collect()
+    Framing::of_sphere([x, -y, -z], radius, (size.width, size.height))
+}
+
+/// A view in axes with y up as one in those of files of splats, with y down.
+pub(crate) fn turned(view: View) -> View {
+    let mut viewmat = view.viewmat;
+    viewmat.iter_mut().for_each(|row| (row[1], row[2]) = (-row[1], -row[2]));
+    View { viewmat, ..view }
 }
 
 /// Renders splats from cameras (as [`super::cameras`]) into a folder, with alpha; gives what was written.

@@ -17,15 +17,9 @@ pub fn best(painted: &Painted) -> Vec<Option<u32>> {
     best
 }
 
-/// Display-encoded textures [texels, 3], from covered texels' values: what no view sees is filled with what is around it.
-pub fn filled(painted: &Painted, covered: &[u32], values: &[f32]) -> Vec<f32> {
+/// Colours of all texels [texels, 3] of textures: those that are not known are filled with what is around them.
+pub fn filled(painted: &Painted, mut all: Vec<f32>, known: &[bool]) -> Vec<f32> {
     let ([columns, rows], size) = (painted.size, painted.texels_each());
-    let n = painted.materials.len() * size;
-    let (mut all, mut known) = (vec![0.0; 3 * n], vec![false; n]);
-    for (&texel, value) in covered.iter().zip(values.chunks_exact(3)) {
-        all[3 * texel as usize..][..3].copy_from_slice(value);
-        known[texel as usize] = true;
-    }
     for (texture, known) in all.chunks_exact_mut(3 * size).zip(known.chunks_exact(size)) {
         if columns == rows {
             fill_gaps(texture, (columns, 3), known);

@@ -1,6 +1,5 @@
 //! Which texel each pixel of some views shows.
 
-use super::TextureJob;
 use crate::{Error, Result};
 use glam::{DVec2, DVec3};
 use lumigrad_core::{DType, Device};
@@ -17,6 +16,7 @@ const PIXELS: f64 = 1.2;
 const SIDES: [f64; 2] = [16.0, 4096.0];
 
 /// Texels of all materials, and the pixels that show them.
+#[derive(Clone)]
 pub struct Painted {
     /// Materials that get textures, all of one size, texels one after another; a panorama is one texture of no material.
     pub materials: Vec<Option<usize>>,
@@ -39,11 +39,12 @@ struct Hit {
 }
 
 impl Painted {
-    /// Looks at the scene from all views.
+    /// Looks at the scene from all views, with textures of a side, or of as many texels as pixels can tell; pixels weigh as
+    /// the angle's cosine to a power.
     ///
     /// # Errors
     /// Views that see nothing; memory.
-    pub fn new(job: &TextureJob, scene: &Scene, views: &[View], device: &Device) -> Result<Self> {
+    pub fn new((side, power): (Option<usize>, f64), scene: &Scene, views: &[View], device: &Device) -> Result<Self> {
         let geometry = Geometry::new(scene, device, DType::F32)?;
         let mut materials: Vec<usize> = geometry.draws.iter().filter_map(|d| d.instance.material).collect();
         materials.sort_unstable();
@@ -58,8 +59,8 @@ impl Painted {
         for view in views {
             hits.extend(seen(scene, &geometry, (&materials, &slots), view, device)?);
         }
-        let side = job.texture_size.map_or_else(|| side(&hits), Ok)?;
-        super::execute::require_texels(
+        let side = side.map_or_else(|| chosen_side(&hits), Ok)?;
+        super::thing::require_texels(
             (side as u64).saturating_pow(2).saturating_mul(materials.len() as u64),
             "--texture-size",
         )?;
@@ -67,7 +68,6 @@ impl Painted {
             let along = |x: f64| (((x - x.floor()) * side as f64) as usize).min(side - 1);
             h.slot * (side * side) as u32 + (along(h.uv.y) * side + along(h.uv.x)) as u32
         };
-        let power = job.cosine_power;
         Ok(Self {
             texels: hits.iter().map(|h| h.as_ref().map(texel)).collect(),
             weights: hits.iter().map(|h| h.as_ref().map_or(0.0, |h| h.cosine.powf(power) as f32)).collect(),
@@ -79,6 +79,20 @@ impl Painted {
     /// Texels of a texture.
     pub fn texels_each(&self) -> usize {
         self.size[0] * self.size[1]
+    }
+
+    /// Texels and weights of view k of n.
+    pub fn of_view(&self, k: usize, n: usize) -> (&[Option<u32>], &[f32]) {
+        let each = self.texels.len() / n.max(1);
+        (&self.texels[k * each..(k + 1) * each], &self.weights[k * each..(k + 1) * each])
+    }
+
+    /// The same seen by some of n views.
+    pub fn select(&self, chosen: &[usize], n: usize) -> Self {
+        let parts: Vec<_> = chosen.iter().map(|&k| self.of_view(k, n)).collect();
+        let texels = parts.iter().flat_map(|p| p.0.iter().copied()).collect();
+        let weights = parts.iter().flat_map(|p| p.1.iter().copied()).collect();
+        Self { texels, weights, materials: self.materials.clone(), size: self.size }
     }
 
     /// The canvas of these texels.
@@ -136,7 +150,7 @@ fn seen(
 }
 
 /// The side of textures whose texels are [`PIXELS`] wide in the middle of the pixels.
-fn side(hits: &[Option<Hit>]) -> Result<usize> {
+fn chosen_side(hits: &[Option<Hit>]) -> Result<usize> {
     let mut areas: Vec<f64> = hits.iter().flatten().map(|h| h.area).filter(|a| *a > 0.0).collect();
     if areas.is_empty() {
         return Err(Error::job("no view sees a surface with texture coordinates that can be painted"));

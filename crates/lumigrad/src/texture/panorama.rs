@@ -1,6 +1,5 @@
 //! Panoramas: equirectangular pictures of what is all around.
 
-use super::TextureJob;
 use super::painted::Painted;
 use crate::run::job::Size;
 use crate::{Error, Result};
@@ -16,18 +15,18 @@ const FEWEST: usize = 6;
 ///
 /// # Errors
 /// Too few views, or a panorama that is not twice as wide as high.
-pub fn views(job: &TextureJob, size: Size) -> Result<Vec<View>> {
-    if job.views < FEWEST {
-        let message = format!("{} views leave gaps in a panorama", job.views);
+pub fn views(n: usize, pictures: Size, size: Size) -> Result<Vec<View>> {
+    if n < FEWEST {
+        let message = format!("{n} views leave gaps in a panorama");
         return Err(Error::usage("--views", message, format!("at least {FEWEST}")));
     }
     if size.width != 2 * size.height {
         let message = format!("{}x{} is no equirectangular picture", size.width, size.height);
         return Err(Error::usage("--panorama", message, "twice as many columns as rows, such as 256x128"));
     }
-    let pictures = (job.size.width, job.size.height);
+    let pictures = (pictures.width, pictures.height);
     let look = |name: String, to: [f64; 3], up: [f64; 3]| Ok(View::look_at(&name, [0.0; 3], to, up, FIELD, pictures)?);
-    let around = job.views - 2;
+    let around = n - 2;
     let mut views = (0..around)
         .map(|k| {
             let (sin, cos) = (TAU * k as f64 / around as f64).sin_cos();
@@ -40,7 +39,8 @@ pub fn views(job: &TextureJob, size: Size) -> Result<Vec<View>> {
 }
 
 /// Which pixel of the panorama each pixel of the views shows: u = ½ + atan2(z, x)/2π, v = acos(y)/π.
-pub fn painted(job: &TextureJob, size: Size, views: &[View]) -> Painted {
+/// Pixels weigh as the cosine of their angle to the middle, to a power.
+pub fn painted(power: f64, size: Size, views: &[View]) -> Painted {
     let [columns, rows] = [size.width, size.height];
     let (mut texels, mut weights) = (vec![], vec![]);
     for view in views {
@@ -57,7 +57,7 @@ pub fn painted(job: &TextureJob, size: Size, views: &[View]) -> Painted {
             let at = |x: f64, n: usize| ((x * n as f64) as usize).min(n - 1);
             texels.push(Some((at(v, rows) * columns + at(u, columns)) as u32));
             let cosine: f64 = (0..3).map(|a| forward[a] * [x, y, z][a]).sum();
-            weights.push(cosine.max(0.0).powf(job.cosine_power) as f32);
+            weights.push(cosine.max(0.0).powf(power) as f32);
         }
     }
     Painted { materials: vec![None], size: [columns, rows], texels, weights }
@@ -66,15 +66,11 @@ pub fn painted(job: &TextureJob, size: Size, views: &[View]) -> Painted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::job::Document;
 
     #[test]
     fn views_of_a_panorama_leave_no_gaps() {
-        let command = crate::run::job::Command::named("texture").unwrap();
-        let job: TextureJob = Document::new(command).parse().unwrap();
-        let job = TextureJob { views: 6, ..job };
-        let size = Size { width: 64, height: 32 };
-        let found = painted(&job, size, &views(&job, size).unwrap());
+        let (size, pictures) = (Size { width: 64, height: 32 }, Size { width: 128, height: 128 });
+        let found = painted(4.0, size, &views(6, pictures, size).unwrap());
         let mut seen = vec![false; 64 * 32];
         found.texels.iter().flatten().for_each(|t| seen[*t as usize] = true);
         // Next to the poles texels are narrower than pixels: some are between them.
@@ -82,6 +78,6 @@ mod tests {
         // The first camera looks along +x, which is the middle of the picture.
         let middle = found.texels[64 * 128 + 64].unwrap() as usize;
         assert!((middle % 64).abs_diff(32) <= 1 && (middle / 64).abs_diff(16) <= 1, "{middle}");
-        assert!(views(&job, Size { width: 64, height: 64 }).is_err());
+        assert!(views(6, pictures, Size { width: 64, height: 64 }).is_err() && views(5, pictures, size).is_err());
     }
 }

@@ -7,6 +7,7 @@ pub use config::DenoiserConfig;
 
 use super::Weights;
 use super::layers::{Convolution, GroupNorm, Layout, Linear, Residual};
+use super::lora::{LowRank, Network};
 use crate::{Error, Result};
 use lumigrad_core::{DType, Device, Tensor, Var, ops};
 use std::path::Path;
@@ -86,6 +87,11 @@ impl Denoiser {
         let mut network = Self::new(DenoiserConfig::open(&folder.join("config.json"))?);
         network.parameters = network.layout.load(&Weights::open(&folder, "diffusion_pytorch_model")?, device)?;
         Ok(network)
+    }
+
+    /// Adds low-rank changes of a file to the weights.
+    pub(super) fn merge(&mut self, changes: &mut LowRank) -> Result<()> {
+        changes.merge(Network::Denoiser, &self.layout, &mut self.parameters)
     }
 
     /// A network without its weights.
