@@ -19,6 +19,15 @@ job_keys! {
         subject: String, Text, default "\"\"";
         /// What it should not look like; its prediction stands for the unconditional one.
         negative: String, Text, default "\"\"";
+        /// A second prior that is told from where it looks (by views, or by words after a text): it rules behind the object, the
+        /// first one at the front, where a prior that knows of no views is right. Pulls are composed as Vista3D's.
+        view_prior: Option<PathBuf>, Path, example "\"shapes.safetensors\"";
+        /// What that prior is asked for. Without it the subject, or anything where it knows neither labels nor texts.
+        view_subject: Option<String>, Text, example "\"chair\"";
+        /// Largest ratio of that prior's pull to the first one's, at the start and at the end of the run.
+        view_upper: [f64; 2], Numbers(2), default "[100.0, 10.0]";
+        /// Least ratio, for views from the back half. Vista3D has 10,1, for latent priors whose pulls differ in size.
+        view_lower: [f64; 2], Numbers(2), default "[1.0, 1.0]";
         /// How the prior pulls: sds is plain score distillation; vsd subtracts what a student of the renders predicts, dsd
         /// weights condition and student apart; gcs compares ways through the noise.
         distillation: String, Choice(DISTILLATIONS), default "\"sds\"";
