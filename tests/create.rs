@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 const PRIOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/shapes.safetensors");
+const NORMALS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/normals.safetensors");
 const JUDGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/judge.safetensors");
 
 fn create(folder: &Path, more: &[&str]) -> Run {
@@ -59,12 +60,19 @@ fn a_creation_is_the_same_for_any_threads_and_goes_on_from_its_checkpoint() {
 fn noise_becomes_a_mesh_with_a_texture() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--judge", JUDGE, "--subject", "mug", "--iterations", "200", "--splats", "600", "-o", "mug"];
-    let more = ["--resolution", "24", "--texture-size", "128"];
+    let sizes = ["--resolution", "24", "--fine-resolution", "32", "--texture-size", "128"];
+    let more = [&sizes[..], &["--normal-prior", NORMALS]].concat();
+    // Without polish the surface is bumpier.
+    let rough = [&sizes[..], &["--polish", "1", "--subject", "mug", "--iterations", "200", "--splats", "600"]].concat();
+    let run = created(folder.path(), "mesh", &[&rough[..], &["-o", "rough"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let bumpy = run.json()["metrics"]["fold_deg"].as_f64().unwrap();
     let run = created(folder.path(), "mesh", &[&arguments[..], &more].concat());
     assert_eq!(run.code, 0, "{}", run.err);
     let metric = |name: &str| run.json()["metrics"][name].as_f64().unwrap();
     assert!(metric("recognised") >= 0.9 && metric("recognised_without") <= 0.35, "{}", run.out);
     assert_eq!((metric("watertight"), metric("manifold")), (1.0, 1.0), "{}", run.out);
+    assert!(metric("fold_deg") < 0.7 * bumpy, "{bumpy}: {}", run.out);
     let file = || fs::read(folder.path().join("mug/mesh.glb")).unwrap();
     let mesh = file();
     let scene = lumigrad::files::load_scene(&folder.path().join("mug/mesh.glb")).unwrap();
@@ -166,7 +174,10 @@ fn a_prior_of_views_knows_what_is_behind() {
         (["--view-prior", subjects.as_str()], "knows of no views"),
         (["--view-prior", "nowhere"], "no prior is there"),
         (["--view-prior", JUDGE], "no prior of lumigrad"),
-        (["--view-prior", concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors")], "views"),
+        (
+            ["--view-prior", concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors")],
+            "knows no \"chair\"",
+        ),
         (["--view-subject", "mug"], "there is none"),
         (["--image-elevation", "95"], "--image-elevation"),
     ] {
@@ -178,6 +189,12 @@ fn a_prior_of_views_knows_what_is_behind() {
     let wrong = ["--view-prior", &views, "--view-subject", "", "--view-lower", "200,1"];
     let run = create(folder.path(), &[&usual[..], &wrong].concat());
     assert!(run.code == 2 && run.err.contains("lower"), "{}", run.err);
+    let materials = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors");
+    let run = create(folder.path(), &[&usual[..], &["--view-prior", materials, "--view-subject", ""]].concat());
+    assert!(run.code == 1 && run.err.contains("knows of no views"), "{}", run.err);
+    let sizes = ["--prior", materials, "--subject", "lava", "--view-prior", PRIOR, "--view-subject", "mug"];
+    let run = create(folder.path(), &sizes);
+    assert!(run.code == 2 && run.err.contains("pictures of 24x24, not of 8x8"), "{}", run.err);
     let wrong = ["--view-prior", &views, "--view-subject", "dog"];
     let run = create(folder.path(), &[&usual[..], &wrong].concat());
     assert!(run.code == 1 && run.err.contains("knows no \"dog\""), "{}", run.err);
@@ -232,6 +249,9 @@ fn what_cannot_be_created_is_said_before_anything_runs() {
     for (arguments, expected) in [
         (["--coarse", "1.5"], "no part of the steps"),
         (["--resolution", "1000000"], "a coarser grid"),
+        (["--fine-resolution", "1000000"], "a coarser grid"),
+        (["--polish", "0.2"], "after --coarse 0.5"),
+        (["--normal-prior", "nowhere"], "no prior is there"),
         (["--splats", "1000000000000"], "fewer Gaussians"),
     ] {
         let run = created(folder.path(), "mesh", &[&["--subject", "mug", "-o", "out"][..], &arguments].concat());

@@ -95,7 +95,7 @@ fn write_shapes(folder: &Path) -> Result<()> {
         }
         std::fs::create_dir_all(folder.join("shapes"))?;
         for s in 0..SHAPES {
-            scene(class, seed(label, s))?.save(&folder.join("shapes").join(format!("{class}_{s:02}.glb")))?;
+            scene(class, seed(label, s))?.save(folder.join("shapes").join(format!("{class}_{s:02}.glb")))?;
         }
     }
     Ok(())

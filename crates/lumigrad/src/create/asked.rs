@@ -65,6 +65,16 @@ impl Asked {
         Ok(Self { prior, condition, options })
     }
 
+    /// The prior at a path, asked for the subject of a job, or for anything where it knows neither labels nor texts.
+    ///
+    /// # Errors
+    /// As [`Self::new`]'s.
+    pub fn named(path: &Path, job: &CreateKeys) -> Result<Self> {
+        let asked = Self::new(path, "", job)?;
+        let speaks = asked.info().can(Capability::Labels) || asked.info().can(Capability::Text);
+        if speaks { Self::new(path, &job.subject, job) } else { Ok(asked) }
+    }
+
     /// What the prior is.
     pub fn info(&self) -> &PriorInfo {
         self.prior.info()

@@ -1,7 +1,8 @@
 //! The steps of a creation.
 
 use super::cameras::ring;
-use super::keys::CreateKeys;
+use super::keys::{CreateKeys, PolishKeys};
+use super::learnt::Pulled;
 use super::model::Model;
 use super::plan::{JUDGED, Plan, shown};
 use super::pulls::Pulls;
@@ -26,13 +27,13 @@ const RETURNS: usize = 3;
 /// Makes a model for a plan.
 type Builder<'a> = &'a mut dyn FnMut(&Plan, &Device) -> Result<Box<dyn Model>>;
 
-/// Pulls a model, and writes the run folder.
+/// Pulls a model, and writes the run folder; where normals are polished, there are keys for it.
 ///
 /// # Errors
 /// Priors, subjects or settings that cannot be used; guidance that diverges again and again; files that cannot be written.
 pub fn drive(
     command: &str,
-    job: &CreateKeys,
+    (job, polish): (&CreateKeys, Option<&PolishKeys>),
     document: &Document,
     build: Builder,
     stop: &Stop,
@@ -43,7 +44,7 @@ pub fn drive(
     let seed = job.common.seed;
     let mut summary = Summary::new(command, device.to_string(), seed);
     observer.event(&Event::Phase("loading".into()));
-    let plan = Plan::new(command, job)?;
+    let plan = Plan::new(command, job, polish)?;
     let mut pulls = Pulls::new(&plan, job)?;
     let reference = Reference::new(job, plan.side, &device)?;
     let mut model = build(&plan, &device)?;
@@ -89,7 +90,7 @@ pub fn drive(
         let directions = plan.directions(seed, step as u64, job.batch);
         let recorded = model.record(&directions, plan.side, progress, reference.as_ref())?;
         let asked = Instant::now();
-        let mut guided = pulls.guide(recorded.renders.tensor(), &directions, step as u64, progress)?;
+        let (mut guided, normals) = pulls.guide(&recorded, &directions, step as u64, progress)?;
         if let Some(reference) = &reference {
             guided.cotangent = reference.quieter(&guided.cotangent, &directions)?;
         }
@@ -119,7 +120,8 @@ pub fn drive(
                     }
                 }
                 let factor = slower * 0.1f64.powf(model.share(progress));
-                model.learnt_mut().step(recorded, guided.cotangent, factor)?;
+                let pulled = Pulled { renders: guided.cotangent, normals };
+                model.learnt_mut().step(recorded, pulled, factor)?;
                 if verdict == Verdict::Fine && step.is_multiple_of(KEPT_EVERY) {
                     good = model.learnt().arrays.clone();
                 }

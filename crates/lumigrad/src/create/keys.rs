@@ -96,11 +96,28 @@ job_keys! {
 }
 
 job_keys! {
+    /// Keys of a surface whose normals are polished.
+    PolishKeys {
+        /// Part of the steps after which the surface goes on on a finer grid, and its normals are polished. 1: never.
+        polish: f64, Amount, default "0.8";
+        /// Cells of that grid along its longest side.
+        fine_resolution: usize, Count(8), default "48";
+        /// Weight of how much normals of neighbouring pixels differ. Sharp edges stay.
+        smooth_weight: f64, Amount, default "20.0";
+        /// A prior whose pictures are normals of a view (x right, y up, z towards it; ½ + ½n over white), asked for the subject.
+        normal_prior: Option<PathBuf>, Path, example "\"assets/guidance/normals.safetensors\"";
+        /// Weight of its pull.
+        normal_weight: f64, Amount, default "1.0";
+    }
+}
+
+job_keys! {
     /// Create a mesh with a texture that a prior takes for what it knows, by score distillation: Gaussians from noise, then a
-    /// signed distance grid of what they show, through FlexiCubes and the rasteriser.
+    /// signed distance grid of what they show, through FlexiCubes and the rasteriser; at last its normals are polished.
     CreateMeshJob {
         include create: CreateKeys;
         include cloud: CloudKeys;
+        include polished: PolishKeys;
         /// Part of the steps after which the Gaussians become a surface.
         coarse: f64, Amount, default "0.5";
         /// Cells along the longest side of the signed distance grid.

@@ -11,6 +11,7 @@ mod learnt;
 mod mesh;
 mod model;
 mod plan;
+mod polish;
 mod pulls;
 mod reference;
 mod report;
@@ -18,7 +19,7 @@ mod splats;
 
 pub use cameras::{camera, ring};
 pub use judge::{Judge, NONE};
-pub use keys::{CloudKeys, CreateKeys, CreateMeshJob, CreateSplatsJob};
+pub use keys::{CloudKeys, CreateKeys, CreateMeshJob, CreateSplatsJob, PolishKeys};
 pub use mesh::mesh;
 pub use splats::splats;
 

@@ -3,13 +3,14 @@
 use super::asked::Asked;
 use super::cameras::ring;
 use super::judge::Judge;
-use super::keys::CreateKeys;
+use super::keys::{CreateKeys, PolishKeys};
 use super::model::Model;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_guidance::sample::{Method as Sampler, ratio_levels, sample};
 use lumigrad_guidance::{Capability, View as Direction, noise};
+use std::path::Path;
 
 /// Renders around the object that are judged.
 pub const JUDGED: usize = 32;
@@ -22,6 +23,8 @@ const ELEVATION: [f64; 2] = [15.0, 25.0];
 pub struct Plan {
     /// What pulls.
     pub asked: Asked,
+    /// What pulls at normals, with the weight and the rows and columns that it sees.
+    pub normals: Option<(Asked, f64, usize)>,
     /// Rows and columns of renders.
     pub side: usize,
     judge: Option<(Judge, usize)>,
@@ -34,19 +37,21 @@ impl Plan {
     ///
     /// # Errors
     /// Priors, subjects or settings that cannot be used.
-    pub fn new(command: &str, job: &CreateKeys) -> Result<Self> {
+    pub fn new(command: &str, job: &CreateKeys, polish: Option<&PolishKeys>) -> Result<Self> {
         let path = job.prior.clone().ok_or_else(|| {
             let help = "give a file or folder: --prior assets/guidance/shapes.safetensors";
             Error::usage(command, "the prior is missing", help)
         })?;
         let asked = Asked::new(&path, &job.subject, job)?;
-        let info = asked.info();
-        let shown = info.pictures(job.side.map(|s| [s; 2]), SIDE);
-        let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;
-        if side != columns {
-            let found = format!("pictures of {columns}x{side}");
-            return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
-        }
+        let side = side_of(&asked, &path, job)?;
+        let normals = match polish.and_then(|p| Some((p.normal_prior.as_ref()?, p.normal_weight))) {
+            Some((path, weight)) => {
+                let asked = Asked::named(path, job)?;
+                let side = side_of(&asked, path, job)?;
+                Some((asked, weight, side))
+            }
+            None => None,
+        };
         let judge = match &job.judge {
             None => None,
             Some(path) => {
@@ -66,7 +71,7 @@ impl Plan {
         if !(elevation[0] <= elevation[1] && elevation.iter().all(|e| e.abs() < 90.0)) {
             return Err(Error::usage("--elevation", format!("{elevation:?} is no range within -90 to 90"), "15,25"));
         }
-        Ok(Self { asked, side, judge, elevation: elevation.map(f64::to_radians) })
+        Ok(Self { asked, normals, side, judge, elevation: elevation.map(f64::to_radians) })
     }
 
     /// Directions of a step, spread around the object from a random first one.
@@ -118,6 +123,17 @@ impl Plan {
         let x = Var::from(self.asked.prior.left(&x)?).offset(-lo)?.scale(1.0 / (hi - lo))?;
         shown(x.tensor())
     }
+}
+
+/// Rows and columns of the square pictures that a prior is shown.
+fn side_of(asked: &Asked, path: &Path, job: &CreateKeys) -> Result<usize> {
+    let shown = asked.info().pictures(job.side.map(|s| [s; 2]), SIDE);
+    let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;
+    if side != columns {
+        let found = format!("pictures of {columns}x{side}");
+        return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
+    }
+    Ok(side)
 }
 
 /// Pictures of a batch as they are shown, in [0, 1].

@@ -1,7 +1,8 @@
-//! What pulls at the renders of a creation: one prior, or two whose pulls are composed.
+//! What pulls at a creation: one prior at its renders, or two whose pulls are composed, and one at its normals.
 
 use super::asked::Asked;
 use super::keys::CreateKeys;
+use super::learnt::Recorded;
 use super::plan::Plan;
 use super::reference::front;
 use crate::run::{Array, Checkpoint};
@@ -9,7 +10,7 @@ use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor};
 use lumigrad_guidance::distill::{AngularBounds, Distiller, Guided, composed};
-use lumigrad_guidance::{Capability, View as Direction};
+use lumigrad_guidance::{Capability, View as Direction, combine};
 
 /// A prior's distillation.
 struct Pull {
@@ -26,10 +27,12 @@ struct Aware {
     bounds: AngularBounds,
 }
 
-/// All that pulls at renders.
+/// All that pulls.
 pub struct Pulls {
     first: Pull,
     aware: Option<Aware>,
+    /// At normals, with its weight.
+    normals: Option<(Pull, f64)>,
 }
 
 impl Pulls {
@@ -39,27 +42,49 @@ impl Pulls {
     /// A second prior that cannot be used, knows of no views, or has pictures of another size; capabilities that are lacking.
     pub fn new(plan: &Plan, job: &CreateKeys) -> Result<Self> {
         let seed = job.common.seed;
-        Ok(Self { first: Pull::new(plan.asked.clone(), "student", seed)?, aware: Aware::new(job, plan.side)? })
+        let normals = match &plan.normals {
+            Some((asked, weight, _)) => {
+                Some((Pull::new(asked.clone(), "normal_student", random::hash(seed, 25))?, *weight))
+            }
+            None => None,
+        };
+        Ok(Self { first: Pull::new(plan.asked.clone(), "student", seed)?, aware: Aware::new(job, plan.side)?, normals })
     }
 
-    /// The pull at renders [n, side, side, 3] from some directions, display-encoded.
+    /// The pull at a step's renders from some directions, and at its normals where there are any.
     ///
     /// # Errors
     /// Those of the priors.
-    pub fn guide(&mut self, renders: &Tensor, from: &[Direction], step: u64, progress: f64) -> Result<Guided> {
-        let guided = self.first.guide(renders, from, step, progress)?;
-        let Some(Aware { pull, front, bounds }) = &mut self.aware else { return Ok(guided) };
-        let aware = pull.guide(renders, from, step, progress)?;
-        let cosines: Vec<f64> = from.iter().map(|d| d.cosine(*front)).collect();
-        Ok(composed(&aware, &guided, bounds, &cosines, progress)?)
+    pub fn guide(
+        &mut self,
+        recorded: &Recorded,
+        from: &[Direction],
+        step: u64,
+        progress: f64,
+    ) -> Result<(Guided, Option<Tensor>)> {
+        let renders = recorded.renders.tensor();
+        let mut guided = self.first.guide(renders, from, step, progress)?;
+        if let Some(Aware { pull, front, bounds }) = &mut self.aware {
+            let aware = pull.guide(renders, from, step, progress)?;
+            let cosines: Vec<f64> = from.iter().map(|d| d.cosine(*front)).collect();
+            guided = composed(&aware, &guided, bounds, &cosines, progress)?;
+        }
+        let (Some((pull, weight)), Some(normals)) = (&mut self.normals, &recorded.normals) else {
+            return Ok((guided, None));
+        };
+        let polished = pull.guide(normals.tensor(), from, step, progress)?;
+        guided.verdict = guided.verdict.max(polished.verdict);
+        Ok((guided, Some(combine(&[(&polished.cotangent.into(), &[*weight])])?.tensor().clone())))
     }
 
     fn all(&self) -> impl Iterator<Item = &Pull> {
-        [Some(&self.first), self.aware.as_ref().map(|a| &a.pull)].into_iter().flatten()
+        let others = [self.aware.as_ref().map(|a| &a.pull), self.normals.as_ref().map(|n| &n.0)];
+        std::iter::once(&self.first).chain(others.into_iter().flatten())
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Pull> {
-        [Some(&mut self.first), self.aware.as_mut().map(|a| &mut a.pull)].into_iter().flatten()
+        let others = [self.aware.as_mut().map(|a| &mut a.pull), self.normals.as_mut().map(|n| &mut n.0)];
+        std::iter::once(&mut self.first).chain(others.into_iter().flatten())
     }
 
     /// How many pulls were not finite, and how many exploded.
@@ -101,11 +126,10 @@ impl Aware {
         };
         let bounds = AngularBounds { upper: job.view_upper, lower: job.view_lower };
         bounds.check().map_err(|e| Error::usage("--view-upper, --view-lower", e.to_string(), "100,10 and 10,1"))?;
-        let speaks = |asked: &Asked| asked.info().can(Capability::Labels) || asked.info().can(Capability::Text);
-        let mut asked = Asked::new(path, job.view_subject.as_deref().unwrap_or_default(), job)?;
-        if job.view_subject.is_none() && speaks(&asked) {
-            asked = Asked::new(path, &job.subject, job)?;
-        }
+        let asked = match &job.view_subject {
+            Some(words) => Asked::new(path, words, job)?,
+            None => Asked::named(path, job)?,
+        };
         let info = asked.info();
         if !info.can(Capability::Views) && !info.can(Capability::Text) {
             let help = "take one that is trained on views, or leave it out: --prior alone";
