@@ -3,11 +3,13 @@
 mod common;
 
 use common::Run;
+use lumigrad::guidance::analytic::{Component, Mixture, Pictures, Precision};
 use lumigrad::scene::picture::Picture;
 use std::fs;
 use std::path::Path;
 
 const PRIOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/shapes.safetensors");
+const NORMALS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/normals.safetensors");
 const JUDGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/guidance/judge.safetensors");
 
 fn create(folder: &Path, more: &[&str]) -> Run {
@@ -58,12 +60,19 @@ fn a_creation_is_the_same_for_any_threads_and_goes_on_from_its_checkpoint() {
 fn noise_becomes_a_mesh_with_a_texture() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--judge", JUDGE, "--subject", "mug", "--iterations", "200", "--splats", "600", "-o", "mug"];
-    let more = ["--resolution", "24", "--texture-size", "128"];
+    let sizes = ["--resolution", "24", "--fine-resolution", "32", "--texture-size", "128"];
+    let more = [&sizes[..], &["--normal-prior", NORMALS]].concat();
+    // Without polish the surface is bumpier.
+    let rough = [&sizes[..], &["--polish", "1", "--subject", "mug", "--iterations", "200", "--splats", "600"]].concat();
+    let run = created(folder.path(), "mesh", &[&rough[..], &["-o", "rough"]].concat());
+    assert_eq!(run.code, 0, "{}", run.err);
+    let bumpy = run.json()["metrics"]["fold_deg"].as_f64().unwrap();
     let run = created(folder.path(), "mesh", &[&arguments[..], &more].concat());
     assert_eq!(run.code, 0, "{}", run.err);
     let metric = |name: &str| run.json()["metrics"][name].as_f64().unwrap();
     assert!(metric("recognised") >= 0.9 && metric("recognised_without") <= 0.35, "{}", run.out);
     assert_eq!((metric("watertight"), metric("manifold")), (1.0, 1.0), "{}", run.out);
+    assert!(metric("fold_deg") < 0.7 * bumpy, "{bumpy}: {}", run.out);
     let file = || fs::read(folder.path().join("mug/mesh.glb")).unwrap();
     let mesh = file();
     let scene = lumigrad::files::load_scene(&folder.path().join("mug/mesh.glb")).unwrap();
@@ -116,6 +125,81 @@ fn a_creation_looks_like_a_picture_of_it() {
     refused(&["--image", "turned.png", "--image-elevation", "90"], "--image-elevation");
 }
 
+/// The shipped prior with some of its components changed.
+fn changed(to: &Path, change: impl Fn(&mut Component)) -> String {
+    let whole = Mixture::from_bytes("shapes", &fs::read(PRIOR).unwrap()).unwrap();
+    let mut components = whole.components().to_vec();
+    components.iter_mut().for_each(change);
+    let labels = ["chair", "mug", "tree"].map(String::from).to_vec();
+    let about = Pictures { labels, concentration: whole.concentration(), ..Pictures::new("changed", [24, 24], 3) };
+    fs::write(to, Mixture::new(about, components).unwrap().to_bytes(Precision::Half).unwrap()).unwrap();
+    to.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_prior_of_views_knows_what_is_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    // One knows what a chair is and nothing of views, the other how anything that it knows looks from where.
+    let subjects = changed(&folder.path().join("subjects.safetensors"), |c| c.view = None);
+    let views = changed(&folder.path().join("views.safetensors"), |c| c.label = None);
+    let whole = Mixture::from_bytes("shapes", &fs::read(PRIOR).unwrap()).unwrap();
+    let chairs: Vec<&Component> = whole.components().iter().filter(|c| c.label == Some(0)).collect();
+    let facing = |from: f64| {
+        let turn = |c: &&&Component| (c.view.unwrap().azimuth - from).cos();
+        chairs.iter().max_by(|a, b| turn(a).total_cmp(&turn(b))).unwrap()
+    };
+    // A chair of the prior from the front.
+    let pixels = facing(0.0).mean.iter().map(|x| (0.5 + 0.5 * x) as f32).collect();
+    let front = Picture {
+        width: 24,
+        height: 24,
+        channels: 3,
+        data: pixels,
+        transfer: lumigrad::scene::picture::Transfer::Srgb,
+        premultiplied: false,
+    };
+    front.save_png(&folder.path().join("front.png")).unwrap();
+    let usual = ["--subject", "chair", "--splats", "600", "--iterations", "150", "--image", "front.png"];
+    let usual = [&usual[..], &["--image-elevation", "20", "--prior", &subjects]].concat();
+    let back = |more: &[&str], out: &str| {
+        let run = create(folder.path(), &[&usual[..], more, &["-o", out]].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        let seen = Picture::load(&folder.path().join(out).join("views/view_174.png")).unwrap();
+        let wanted: Vec<f32> = facing(std::f64::consts::PI).mean.iter().map(|x| (0.5 + 0.5 * x) as f32).collect();
+        lumigrad::metrics::psnr(&seen.data, &wanted).unwrap()
+    };
+    let (alone, both) = (back(&[], "alone"), back(&["--view-prior", &views, "--view-subject", ""], "both"));
+    assert!(both > alone + 2.0, "{alone} {both}");
+    for (more, expected) in [
+        (["--view-prior", subjects.as_str()], "knows of no views"),
+        (["--view-prior", "nowhere"], "no prior is there"),
+        (["--view-prior", JUDGE], "no prior of lumigrad"),
+        (
+            ["--view-prior", concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors")],
+            "knows no \"chair\"",
+        ),
+        (["--view-subject", "mug"], "there is none"),
+        (["--image-elevation", "95"], "--image-elevation"),
+    ] {
+        let own = if more[0] == "--image-elevation" { &[] } else { &["--image-elevation", "20"][..] };
+        let run = create(folder.path(), &[&["--subject", "chair", "--image", "front.png"], own, &more].concat());
+        assert!(run.code == 1 || run.code == 2, "{more:?}: {}", run.out);
+        assert!(run.err.contains(expected) || run.out.contains(expected), "{more:?}: {}{}", run.out, run.err);
+    }
+    let wrong = ["--view-prior", &views, "--view-subject", "", "--view-lower", "200,1"];
+    let run = create(folder.path(), &[&usual[..], &wrong].concat());
+    assert!(run.code == 2 && run.err.contains("lower"), "{}", run.err);
+    let materials = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/materials.safetensors");
+    let run = create(folder.path(), &[&usual[..], &["--view-prior", materials, "--view-subject", ""]].concat());
+    assert!(run.code == 1 && run.err.contains("knows of no views"), "{}", run.err);
+    let sizes = ["--prior", materials, "--subject", "lava", "--view-prior", PRIOR, "--view-subject", "mug"];
+    let run = create(folder.path(), &sizes);
+    assert!(run.code == 2 && run.err.contains("pictures of 24x24, not of 8x8"), "{}", run.err);
+    let wrong = ["--view-prior", &views, "--view-subject", "dog"];
+    let run = create(folder.path(), &[&usual[..], &wrong].concat());
+    assert!(run.code == 1 && run.err.contains("knows no \"dog\""), "{}", run.err);
+}
+
 #[test]
 fn every_way_to_distil_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,6 +209,7 @@ fn every_way_to_distil_runs() {
         &["--distillation", "dsd", "--scale", "3", "--divergence", "jensen-shannon"],
         &["--scale", "20", "--tangential", "--negative", "chair", "--clip", "5", "--weighting", "one"],
         &["--device", "gpu:software"],
+        &["--device", "gpu:software", "--view-prior", PRIOR, "--distillation", "vsd"],
     ] {
         let run = create(folder.path(), &[&few[..], more].concat());
         let no_adapter = more.contains(&"gpu:software") && run.err.contains("no device");
@@ -164,6 +249,9 @@ fn what_cannot_be_created_is_said_before_anything_runs() {
     for (arguments, expected) in [
         (["--coarse", "1.5"], "no part of the steps"),
         (["--resolution", "1000000"], "a coarser grid"),
+        (["--fine-resolution", "1000000"], "a coarser grid"),
+        (["--polish", "0.2"], "after --coarse 0.5"),
+        (["--normal-prior", "nowhere"], "no prior is there"),
         (["--splats", "1000000000000"], "fewer Gaussians"),
     ] {
         let run = created(folder.path(), "mesh", &[&["--subject", "mug", "-o", "out"][..], &arguments].concat());

@@ -6,6 +6,7 @@ mod bvh;
 mod chamfer;
 mod curvature;
 mod flexicubes;
+mod folds;
 mod holes;
 mod iou;
 mod isosurface;
@@ -30,6 +31,7 @@ pub use bvh::{Bvh, Nearest};
 pub use chamfer::{Comparison, Sample, Surface, compare};
 pub use curvature::{NormalWeights, mean_curvature, vertex_normals};
 pub use flexicubes::{Cut, FlexiCubes, FlexiSurface};
+pub use folds::mean_fold;
 pub use holes::{Closed, close_holes};
 pub use iou::volume_iou;
 pub use isosurface::{

@@ -31,6 +31,12 @@ pub struct Condition {
 }
 
 impl View {
+    /// Cosine of the angle between two directions.
+    pub fn cosine(self, other: Self) -> f64 {
+        let (own, others) = (self.elevation.sin_cos(), other.elevation.sin_cos());
+        own.0 * others.0 + own.1 * others.1 * (self.azimuth - other.azimuth).cos()
+    }
+
     /// What prompts call it: overhead above 60°, else front within 45° of +Z, back within 45° of −Z, and side (Poole et al.
     /// 2022, appendix A.2).
     pub fn words(self) -> &'static str {
@@ -76,6 +82,19 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cosines_of_views_are_those_of_their_directions() {
+        let at = |azimuth: f64, elevation: f64| View { azimuth, elevation };
+        let direction = |v: View| {
+            let ((sa, ca), (se, ce)) = (v.azimuth.sin_cos(), v.elevation.sin_cos());
+            [ce * sa, se, ce * ca]
+        };
+        for (a, b) in [(at(0.0, 0.0), at(2.0, 0.3)), (at(-1.0, 1.2), at(3.0, -0.4)), (at(0.5, 0.2), at(0.5, 0.2))] {
+            let dot: f64 = direction(a).iter().zip(direction(b)).map(|(x, y)| x * y).sum();
+            assert!((a.cosine(b) - dot).abs() < 1e-12, "{a:?} {b:?}");
+        }
+    }
 
     #[test]
     fn views_have_words() {

@@ -218,12 +218,12 @@ fn channels(x: &Var, inverse: bool) -> Result<Var> {
 }
 
 /// Waves [N, wave along y, wave along x, channel wave] of pictures.
-fn transform(pictures: &Var) -> Result<Var> {
+pub(crate) fn transform(pictures: &Var) -> Result<Var> {
     channels(&cosine_transform(pictures)?, false)
 }
 
 /// The inverse of [`transform`].
-fn inverse(waves: &Var) -> Result<Var> {
+pub(crate) fn inverse(waves: &Var) -> Result<Var> {
     inverse_cosine_transform(&channels(waves, true)?)
 }
 

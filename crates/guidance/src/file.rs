@@ -1,7 +1,8 @@
 //! Priors by path.
 
 use crate::analytic::Mixture;
-use crate::{DiffusionPrior, Error, LatentPrior, Result, TrainedPrior, latent, trained};
+use crate::{DiffusionPrior, Error, InfinitePrior, LatentPrior, Result, Trainable, TrainedPrior};
+use crate::{infinite, latent, trained};
 use lumigrad_core::Device;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
@@ -22,6 +23,18 @@ pub(crate) fn header(name: &str, bytes: &[u8]) -> Result<Value> {
     let text = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let text = text.ok_or_else(|| bad(format!("no prior of lumigrad: its metadata has no {}", KEY)))?;
     serde_json::from_str(text).map_err(|e| bad(format!("its metadata {} is broken ({e})", KEY)))
+}
+
+/// A prior that was trained here, of a file's bytes; `None` where another kind is in it. `name` is what messages call it.
+///
+/// # Errors
+/// Bytes that are cut off or damaged.
+pub fn trained_from(name: &str, bytes: &[u8]) -> Result<Option<Box<dyn Trainable>>> {
+    Ok(match header(name, bytes)?["kind"].as_str() {
+        Some(infinite::KIND) => Some(Box::new(InfinitePrior::from_bytes(name, bytes, &Device::cpu())?)),
+        Some(trained::KIND) => Some(Box::new(TrainedPrior::from_bytes(name, bytes, &Device::cpu())?)),
+        _ => None,
+    })
 }
 
 /// Opens a prior's file, or the folder of one: of `prior train`, or a latent diffusion model in the layout of the diffusers library.
@@ -58,9 +71,11 @@ pub fn open_changed<P: AsRef<Path>>(path: &Path, changes: &[P]) -> Result<Box<dy
     }
     let bytes = std::fs::read(&file).map_err(|e| bad(e.to_string()))?;
     let header = header(&name, &bytes)?;
+    if let Some(trained) = trained_from(&name, &bytes)? {
+        return Ok(trained);
+    }
     match header["kind"].as_str() {
-        Some(trained::KIND) => Ok(Box::new(TrainedPrior::from_bytes(&name, &bytes, &Device::cpu())?)),
         Some("mixture") => Ok(Box::new(Mixture::from_bytes(&name, &bytes)?)),
-        _ => Err(bad(format!("a prior of the unknown kind {}; expected mixture or trained", header["kind"]))),
+        _ => Err(bad(format!("a prior of the unknown kind {}; expected mixture, trained or infinite", header["kind"]))),
     }
 }

@@ -15,6 +15,7 @@ pub mod distill;
 mod error;
 pub mod factors;
 pub mod file;
+pub mod infinite;
 pub mod latent;
 mod level;
 pub mod modify;
@@ -33,6 +34,7 @@ pub use condition::{Condition, Subject, View};
 pub use cosine::CosineMixture;
 pub use error::{Error, Result};
 pub use file::{open, open_changed};
+pub use infinite::InfinitePrior;
 pub use latent::LatentPrior;
 pub use level::{Level, Schedule};
 pub use noise::{keyed_noise, noise};
@@ -44,7 +46,7 @@ pub use synchronise::{
 };
 pub use tiled::Tiled;
 pub use together::Together;
-pub use trained::{Objective, TrainedPrior};
+pub use trained::{Objective, Trainable, TrainedPrior};
 
 /// The entry of picture `i` in a slice with one entry for each picture or one for all.
 pub fn of_picture<T>(entries: &[T], i: usize) -> &T {

@@ -182,17 +182,13 @@ impl Mixture {
     /// Conditions that leave none.
     pub(crate) fn log_weights(&self, condition: &Condition) -> Result<Vec<f64>> {
         self.info.check_condition(condition)?;
-        let angle = |a: View, b: View| {
-            let (ea, eb) = (a.elevation, b.elevation);
-            ea.sin() * eb.sin() + ea.cos() * eb.cos() * (a.azimuth - b.azimuth).cos()
-        };
         let weight = |c: &Component| {
             let shown = match &condition.subject {
                 Subject::Labels(wanted) => c.label.is_some_and(|l| wanted.contains(&l)),
                 _ => true,
             };
             let turned = match (condition.view, c.view) {
-                (Some(a), Some(b)) => self.concentration * (angle(a, b) - 1.0),
+                (Some(a), Some(b)) => self.concentration * (a.cosine(b) - 1.0),
                 _ => 0.0,
             };
             if shown { c.weight.ln() + turned } else { f64::NEG_INFINITY }

@@ -15,7 +15,7 @@ mod student;
 mod tests;
 mod watch;
 
-pub use angular::{AngularBounds, bounded};
+pub use angular::{AngularBounds, bounded, composed};
 pub use consistency::{Brightness, Consistency};
 pub use divergence::Divergence;
 pub use pull::pull;

@@ -172,6 +172,39 @@ fn sds_seeks_one_mode_and_a_condition_chooses_it() {
 }
 
 #[test]
+fn two_priors_meet_where_the_view_says() {
+    // Gaussians of one variance pull alike: (1 − η)(x − μ_b) + η(x − μ_p) is zero at the mean of their means, whatever the level.
+    let (own, other, v, n) = ([0.6, -0.2], [-0.4, 0.3], 0.2, 20_000);
+    let free = AngularBounds { upper: [1e9; 2], lower: [0.0; 2] };
+    for cosine in [0.4, -0.5] {
+        let eta = 0.5 * (1.0 + cosine);
+        let meeting = [0, 1].map(|k| (1.0 - eta) * own[k] + eta * other[k]);
+        let mean = |at: [f64; 2]| {
+            let pixel = at.map(|x| 0.5 + 0.5 * x);
+            let renders = Tensor::from_slice(&Device::cpu(), &pixel.repeat(n), &[n, 1, 1, 2]).unwrap();
+            let views: Vec<u64> = (0..n as u64).collect();
+            let mut sum = [0.0; 2];
+            for step in 0..10 {
+                let [aware, plain] = [(own, 1), (other, 2)].map(|(mean, seed)| {
+                    let options = Options { times: at_time(0.5), ..Default::default() };
+                    let mut distiller = Distiller::new(prior(&[(1.0, mean, v)]), options, seed).unwrap();
+                    distiller.guide(&renders, &[Condition::null()], &views, step, 0.0).unwrap()
+                });
+                let found = composed(&aware, &plain, &free, &vec![cosine; n], 0.0).unwrap().cotangent;
+                let found = found.to_vec::<f64>().unwrap();
+                found.chunks(2).for_each(|pair| (0..2).for_each(|k| sum[k] += 0.1 * pair[k]));
+            }
+            sum
+        };
+        let Level { a, sigma } = Schedule::Cosine.level(0.5);
+        let factor = 2.0 * sigma * sigma * sigma * a / (a * a * v + sigma * sigma);
+        let aside = mean([0.9, 0.9]);
+        within_one_percent(aside, [0, 1].map(|k| factor * (0.9 - meeting[k])), "two priors");
+        assert!(mean(meeting).iter().all(|x| x.abs() < 0.01 * aside[0].abs()), "no pull where they meet");
+    }
+}
+
+#[test]
 fn a_consistent_solver_is_not_pulled_and_steps_bring_it_there() {
     let apart = |steps: usize| {
         let c = Consistency { steps, scale: 1.0, times: [0.4, 0.4], ..Default::default() };

@@ -11,8 +11,8 @@ const EXPLOSION: f64 = 1e3;
 /// Part of the usual norm that a step replaces.
 const MEMORY: f64 = 0.05;
 
-/// What became of a step's cotangent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a step's cotangent; the worse the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Nothing: it was finite and not too large.
     Fine,

@@ -5,29 +5,30 @@
 //! starts at 0, where D is as good as the mixture, and what it must say has about unit size at every level (the preconditioning of
 //! Karras et al. 2022, with a mixture in place of their scalar).
 
+mod arrays;
 mod file;
 mod objective;
 #[cfg(test)]
 mod tests;
+mod trainable;
 
+pub(crate) use arrays::{Arrays, written};
 pub use file::{FILE, KIND};
 pub use objective::Objective;
+pub use trainable::{Kept, Trainable};
 
 use crate::unet::{UNet, UNetConfig, features};
 use crate::{Capability, Condition, CosineMixture, DiffusionPrior, Error, Level, Parameterisation, PriorInfo, Result};
 use crate::{combine, of_picture};
 use lumigrad_core::{Device, Tensor, Var, ops};
-use std::collections::BTreeMap;
 
 /// A trained prior, or one that is about to be.
 pub struct TrainedPrior {
     network: UNet,
-    values: Vec<Tensor>,
+    kept: Kept,
     gaussian: CosineMixture,
     objective: Objective,
     info: PriorInfo,
-    /// What is known of it, for people: how it was trained, what it scored.
-    pub facts: BTreeMap<String, String>,
 }
 
 impl TrainedPrior {
@@ -84,7 +85,7 @@ impl TrainedPrior {
             parameterisation: Parameterisation::Flow,
             capabilities,
         };
-        Ok(Self { network, values, gaussian, objective, info, facts: BTreeMap::new() })
+        Ok(Self { network, kept: Kept::new(values), gaussian, objective, info })
     }
 
     /// Its network.
@@ -92,33 +93,9 @@ impl TrainedPrior {
         &self.network
     }
 
-    /// The mixture under the network.
-    pub fn gaussian(&self) -> &CosineMixture {
-        &self.gaussian
-    }
-
     /// What it is trained by.
     pub fn objective(&self) -> Objective {
         self.objective
-    }
-
-    /// Parameters of the network.
-    pub fn values(&self) -> &[Tensor] {
-        &self.values
-    }
-
-    /// Takes other parameters.
-    ///
-    /// # Errors
-    /// Numbers or shapes that are not the network's.
-    pub fn set_values(&mut self, values: Vec<Tensor>) -> Result<()> {
-        let fits =
-            values.len() == self.values.len() && values.iter().zip(&self.values).all(|(a, b)| a.shape() == b.shape());
-        match fits {
-            true => self.values = values,
-            false => return Err(Error::shape("parameters of a prior", &[values.len()], "the arrays of its network")),
-        }
-        Ok(())
     }
 
     /// D(x_α): the prediction of x − ε at flow levels. **Gradients**: to the parameters.
@@ -130,19 +107,6 @@ impl TrainedPrior {
         let learnt = self.network.forward(values, &seen, &told.into())?;
         let scales: Vec<f64> = levels.iter().map(|l| self.gaussian.flow_error(l.a).sqrt()).collect();
         combine(&[(&gaussian, &[1.0]), (&learnt, &scales)])
-    }
-
-    /// The loss of a step on pictures [N, P, P, C], with noise and levels drawn from `seed`: recorded by `values`.
-    ///
-    /// # Errors
-    /// Shapes; conditions that it does not know.
-    pub fn loss(&self, values: &[Var], pictures: &Tensor, conditions: &[Condition], seed: u64) -> Result<Var> {
-        let n = pictures.shape().first().copied().unwrap_or(0);
-        let levels = self.objective.draw(n, seed);
-        let noise = ops::random_normal(pictures.device(), pictures.dtype(), pictures.shape(), !seed)?;
-        let error = self.error(values, pictures, &noise, &levels, conditions)?;
-        let weights: Vec<f64> = levels.iter().map(|l| self.objective.weight(*l).sqrt()).collect();
-        Ok(combine(&[(&error, &weights)])?.square()?.mean()?)
     }
 
     /// D(x_α) − (x − ε).
@@ -169,9 +133,44 @@ impl TrainedPrior {
         self.info.check_entries("conditions", n, conditions.len())?;
         conditions.iter().try_for_each(|c| self.info.check_condition(c))
     }
+}
 
-    fn constants(&self, device: &Device) -> Result<Vec<Var>> {
-        Ok(self.values.iter().map(|t| Ok(t.to_device(device)?.into())).collect::<lumigrad_core::Result<_>>()?)
+impl Trainable for TrainedPrior {
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.network.shapes().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
+    }
+
+    fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    fn gaussian(&self) -> &CosineMixture {
+        &self.gaussian
+    }
+
+    fn multiplications(&self, size: usize) -> usize {
+        self.network.multiplications(size)
+    }
+
+    fn loss(&self, values: &[Var], pictures: &Tensor, conditions: &[Condition], seed: u64) -> Result<Var> {
+        let n = pictures.shape().first().copied().unwrap_or(0);
+        let levels = self.objective.draw(n, seed);
+        let noise = ops::random_normal(pictures.device(), pictures.dtype(), pictures.shape(), !seed)?;
+        let error = self.error(values, pictures, &noise, &levels, conditions)?;
+        let weights: Vec<f64> = levels.iter().map(|l| self.objective.weight(*l).sqrt()).collect();
+        Ok(combine(&[(&error, &weights)])?.square()?.mean()?)
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.file()
+    }
+
+    fn about(&self) -> serde_json::Value {
+        serde_json::json!({ "trained by": self.objective, "network": self.network.config() })
     }
 }
 
@@ -185,7 +184,7 @@ impl DiffusionPrior for TrainedPrior {
         let n = noisy.shape()[0];
         let (flow, factors): (Vec<Level>, Vec<f64>) = (0..n).map(|i| of_picture(levels, i).to_flow()).unzip();
         let moved = combine(&[(&noisy.clone().into(), &factors)])?.tensor().clone();
-        let values = self.constants(noisy.device())?;
+        let values = self.kept.constants(noisy.device())?;
         let direction = self.direction(&values, &moved, &flow, conditions)?;
         Parameterisation::Flow.to_noise(direction.tensor(), &moved, &flow)
     }

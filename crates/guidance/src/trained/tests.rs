@@ -80,11 +80,11 @@ fn training_beats_the_gaussian_on_pictures_that_are_none() {
 #[test]
 fn files_give_the_prior_back() {
     let mut prior = small(&["cat", "dog"], Objective::NCSN);
-    prior.facts.insert("loss".into(), "0.1".into());
+    prior.facts_mut().insert("loss".into(), "0.1".into());
     let back = TrainedPrior::from_bytes("x", &prior.to_bytes().unwrap(), &Device::cpu()).unwrap();
     assert_eq!(back.info().labels, ["cat", "dog"]);
     assert_eq!(back.objective(), Objective::NCSN);
-    assert_eq!(back.facts, prior.facts);
+    assert_eq!(back.facts(), prior.facts());
     let noisy = ops::random_normal(&Device::cpu(), DType::F32, &[1, 4, 4, 1], 5).unwrap();
     let run = |p: &TrainedPrior| {
         p.predict(&noisy, &[Level::flow(0.4).unwrap()], &[Condition::label(1)]).unwrap().to_vec::<f32>().unwrap()

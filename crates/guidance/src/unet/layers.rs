@@ -45,7 +45,7 @@ impl Layout {
         self.linear_with(name, inputs, outputs, 1.0)
     }
 
-    fn linear_with(&mut self, name: &str, inputs: usize, outputs: usize, gain: f64) -> Linear {
+    pub fn linear_with(&mut self, name: &str, inputs: usize, outputs: usize, gain: f64) -> Linear {
         let weight = self.weights(name, &[inputs, outputs], gain);
         Linear { weight, bias: self.array(format!("{name}.bias"), &[outputs], Start::Constant(0.0)) }
     }

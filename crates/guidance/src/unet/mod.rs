@@ -7,10 +7,12 @@
 
 mod features;
 mod layers;
+mod points;
 #[cfg(test)]
 mod tests;
 
 pub use features::{FEATURES, features};
+pub use points::{PointConfig, PointNet};
 
 use crate::{Error, Result};
 use layers::{Attention, Block, Convolution, Layout, Linear};

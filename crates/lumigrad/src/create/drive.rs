@@ -1,17 +1,19 @@
 //! The steps of a creation.
 
 use super::cameras::ring;
-use super::keys::CreateKeys;
+use super::keys::{CreateKeys, PolishKeys};
+use super::learnt::Pulled;
 use super::model::Model;
 use super::plan::{JUDGED, Plan, shown};
+use super::pulls::Pulls;
 use super::reference::Reference;
 use super::report::{Told, report, write_views};
+use crate::run::Checkpoint;
 use crate::run::job::Document;
-use crate::run::{Array, Checkpoint};
 use crate::run::{Budget, Event, Observer, Record, RunFolder, Saves, Stop, Summary, USUAL, peak_memory_bytes};
 use crate::{Error, Result};
-use lumigrad_core::{DType, Device, Tensor};
-use lumigrad_guidance::distill::{Brightness, Distiller, Verdict};
+use lumigrad_core::Device;
+use lumigrad_guidance::distill::{Brightness, Verdict};
 use std::path::Path;
 use std::time::Instant;
 
@@ -25,13 +27,13 @@ const RETURNS: usize = 3;
 /// Makes a model for a plan.
 type Builder<'a> = &'a mut dyn FnMut(&Plan, &Device) -> Result<Box<dyn Model>>;
 
-/// Pulls a model, and writes the run folder.
+/// Pulls a model, and writes the run folder; where normals are polished, there are keys for it.
 ///
 /// # Errors
 /// Priors, subjects or settings that cannot be used; guidance that diverges again and again; files that cannot be written.
 pub fn drive(
     command: &str,
-    job: &CreateKeys,
+    (job, polish): (&CreateKeys, Option<&PolishKeys>),
     document: &Document,
     build: Builder,
     stop: &Stop,
@@ -42,8 +44,8 @@ pub fn drive(
     let seed = job.common.seed;
     let mut summary = Summary::new(command, device.to_string(), seed);
     observer.event(&Event::Phase("loading".into()));
-    let plan = Plan::new(command, job)?;
-    let mut distiller = Distiller::new(plan.prior.clone(), plan.options.clone(), seed)?;
+    let plan = Plan::new(command, job, polish)?;
+    let mut pulls = Pulls::new(&plan, job)?;
     let reference = Reference::new(job, plan.side, &device)?;
     let mut model = build(&plan, &device)?;
     let name = if job.subject.is_empty() { "create".into() } else { format!("create-{}", job.subject) };
@@ -58,12 +60,12 @@ pub fn drive(
         model.restore(&found)?;
         first = found.step as usize;
         spent = found.facts.get("seconds").and_then(|s| s.parse().ok()).unwrap_or(0.0);
-        restore_student(&mut distiller, &found, &device)?;
+        pulls.restore(&found, &device)?;
     }
     let folder = RunFolder::create(&place)?;
     let budget = Budget { iterations: Some(job.iterations), seconds: job.seconds, stop_loss: None };
     observer.event(&Event::Started {
-        what: format!("{:?} by {}", job.subject, plan.prior.info().name),
+        what: format!("{:?} by {}", job.subject, plan.asked.info().name),
         device: device.to_string(),
         iterations: Some(job.iterations),
         seconds: job.seconds,
@@ -86,29 +88,26 @@ pub fn drive(
         }
         let begun = Instant::now();
         let directions = plan.directions(seed, step as u64, job.batch);
-        let conditions = plan.conditions(&directions);
-        let views: Vec<u64> = (0..directions.len() as u64).collect();
         let recorded = model.record(&directions, plan.side, progress, reference.as_ref())?;
         let asked = Instant::now();
-        let mut guided = distiller.guide(recorded.renders.tensor(), &conditions, &views, step as u64, progress)?;
+        let (mut guided, normals) = pulls.guide(&recorded, &directions, step as u64, progress)?;
         if let Some(reference) = &reference {
             guided.cotangent = reference.quieter(&guided.cotangent, &directions)?;
         }
         times[0] += asked.elapsed().as_secs_f64();
         match guided.verdict {
             Verdict::RollBack if returns == RETURNS => {
-                let counted = distiller.watch();
+                let [not_finite, exploded] = pulls.counts();
                 return Err(Error::job(format!(
-                    "guidance diverged {RETURNS} times although steps became shorter: {} pulls were not finite, {} exploded; \
-                     lower --rate or --scale, or set --clip",
-                    counted.not_finite, counted.exploded
+                    "guidance diverged {RETURNS} times although steps became shorter: {not_finite} pulls were not finite, \
+                     {exploded} exploded; lower --rate or --scale, or set --clip"
                 )));
             }
             Verdict::RollBack => {
                 returns += 1;
                 slower *= 0.5;
                 model.learnt_mut().go_back(good.clone());
-                distiller.forget();
+                pulls.forget();
                 let message = format!("guidance diverged at step {step}: back to the last good state, rates halved");
                 observer.event(&Event::Warning(message.clone()));
                 summary.warnings.push(message);
@@ -121,7 +120,8 @@ pub fn drive(
                     }
                 }
                 let factor = slower * 0.1f64.powf(model.share(progress));
-                model.learnt_mut().step(recorded, guided.cotangent, factor)?;
+                let pulled = Pulled { renders: guided.cotangent, normals };
+                model.learnt_mut().step(recorded, pulled, factor)?;
                 if verdict == Verdict::Fine && step.is_multiple_of(KEPT_EVERY) {
                     good = model.learnt().arrays.clone();
                 }
@@ -139,7 +139,7 @@ pub fn drive(
             summary.history.push(record);
         }
         observer.event(&Event::Step { iteration: step, seconds: spent, loss: norm });
-        if let Err(e) = saves.save_when_due(|| checkpoint(&*model, &distiller, &fingerprint, seed, step, spent)) {
+        if let Err(e) = saves.save_when_due(|| checkpoint(&*model, &pulls, &fingerprint, seed, step, spent)) {
             observer.event(&Event::Warning(format!("no checkpoint could be written: {e}")));
         }
     }
@@ -158,8 +158,9 @@ pub fn drive(
     }
     let tail = &told.norms[told.norms.len() - told.norms.len().min(50)..];
     summary.metric("guidance_norm", tail.iter().map(|n| n.1).sum::<f64>() / tail.len().max(1) as f64);
-    summary.metric("not_finite", distiller.watch().not_finite as f64);
-    summary.metric("exploded", distiller.watch().exploded as f64);
+    let [not_finite, exploded] = pulls.counts();
+    summary.metric("not_finite", not_finite as f64);
+    summary.metric("exploded", exploded as f64);
     summary.metric("returns", returns as f64);
     let steps = (step - first).max(1) as f64;
     summary.metric("ms_per_iteration", 1e3 * times[1] / steps);
@@ -167,12 +168,12 @@ pub fn drive(
     summary.iterations = step;
     let mut files = model.write(&folder, &mut summary)?;
     folder.write("job.toml", document.anchored().to_toml().as_bytes())?;
-    checkpoint(&*model, &distiller, &fingerprint, seed, step, spent)?.save(&folder.path("checkpoint.safetensors"))?;
+    checkpoint(&*model, &pulls, &fingerprint, seed, step, spent)?.save(&folder.path("checkpoint.safetensors"))?;
     let all = ring(JUDGED, plan.middle(), 0.5);
     write_views(&folder.path("views"), &all, &shown(&model.renders(&all, plan.side)?)?, plan.side)?;
     summary.seconds = start.elapsed().as_secs_f64();
     summary.peak_memory_bytes = peak_memory_bytes();
-    let page = report(&job.subject, plan.prior.info(), &told, &summary, document)?;
+    let page = report(&job.subject, plan.asked.info(), &told, &summary, document)?;
     files.extend(USUAL);
     files.push(("views", "views"));
     folder.close(&files, &page, &mut summary, &saves)?;
@@ -184,33 +185,10 @@ fn equalises(job: &CreateKeys) -> bool {
     job.equalise || job.distillation == "gcs"
 }
 
-fn checkpoint(
-    model: &dyn Model,
-    distiller: &Distiller,
-    job: &str,
-    seed: u64,
-    step: usize,
-    seconds: f64,
-) -> Result<Checkpoint> {
+fn checkpoint(model: &dyn Model, pulls: &Pulls, job: &str, seed: u64, step: usize, seconds: f64) -> Result<Checkpoint> {
     let mut out = Checkpoint { step: step as u64, seed, job: job.into(), ..Default::default() };
     out.facts.insert("seconds".into(), seconds.to_string());
     model.save(&mut out)?;
-    for (k, (name, tensor)) in distiller.student().map(|s| s.state()).unwrap_or_default().into_iter().enumerate() {
-        out.facts.insert(format!("student.{k:05}"), name);
-        out.insert(format!("student.{k:05}"), tensor.shape(), Array::F64(tensor.to_f64_vec()?));
-    }
+    pulls.save(&mut out)?;
     Ok(out)
-}
-
-fn restore_student(distiller: &mut Distiller, found: &Checkpoint, device: &Device) -> Result<()> {
-    let Some(student) = distiller.student_mut() else { return Ok(()) };
-    let mut state = vec![];
-    for (key, name) in found.facts.iter().filter(|(k, _)| k.starts_with("student.")) {
-        if let Some((shape, Array::F64(data))) = found.tensors.get(key) {
-            let host = Tensor::from_slice(&Device::cpu(), data, shape)?;
-            let own = if name.starts_with("facts") { host } else { host.cast(DType::F32)?.to_device(device)? };
-            state.push((name.clone(), own));
-        }
-    }
-    Ok(student.restore(&state)?)
 }

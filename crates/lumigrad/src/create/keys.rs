@@ -22,6 +22,15 @@ job_keys! {
         subject: String, Text, default "\"\"";
         /// What it should not look like; its prediction stands for the unconditional one.
         negative: String, Text, default "\"\"";
+        /// A second prior that is told from where it looks (by views, or by words after a text): it rules behind the object, the
+        /// first one at the front, where a prior that knows of no views is right. Pulls are composed as Vista3D's.
+        view_prior: Option<PathBuf>, Path, example "\"shapes.safetensors\"";
+        /// What that prior is asked for. Without it the subject, or anything where it knows neither labels nor texts.
+        view_subject: Option<String>, Text, example "\"chair\"";
+        /// Largest ratio of that prior's pull to the first one's, at the start and at the end of the run.
+        view_upper: [f64; 2], Numbers(2), default "[100.0, 10.0]";
+        /// Least ratio, for views from the back half. Vista3D has 10,1, for latent priors whose pulls differ in size.
+        view_lower: [f64; 2], Numbers(2), default "[1.0, 1.0]";
         /// How the prior pulls: sds is plain score distillation; vsd subtracts what a student of the renders predicts, dsd
         /// weights condition and student apart; gcs compares ways through the noise.
         distillation: String, Choice(DISTILLATIONS), default "\"sds\"";
@@ -90,11 +99,28 @@ job_keys! {
 }
 
 job_keys! {
+    /// Keys of a surface whose normals are polished.
+    PolishKeys {
+        /// Part of the steps after which the surface goes on on a finer grid, and its normals are polished. 1: never.
+        polish: f64, Amount, default "0.8";
+        /// Cells of that grid along its longest side.
+        fine_resolution: usize, Count(8), default "48";
+        /// Weight of how much normals of neighbouring pixels differ. Sharp edges stay.
+        smooth_weight: f64, Amount, default "20.0";
+        /// A prior whose pictures are normals of a view (x right, y up, z towards it; ½ + ½n over white), asked for the subject.
+        normal_prior: Option<PathBuf>, Path, example "\"assets/guidance/normals.safetensors\"";
+        /// Weight of its pull.
+        normal_weight: f64, Amount, default "1.0";
+    }
+}
+
+job_keys! {
     /// Create a mesh with a texture that a prior takes for what it knows, by score distillation: Gaussians from noise, then a
-    /// signed distance grid of what they show, through FlexiCubes and the rasteriser.
+    /// signed distance grid of what they show, through FlexiCubes and the rasteriser; at last its normals are polished.
     CreateMeshJob {
         include create: CreateKeys;
         include cloud: CloudKeys;
+        include polished: PolishKeys;
         /// Part of the steps after which the Gaussians become a surface.
         coarse: f64, Amount, default "0.5";
         /// Cells along the longest side of the signed distance grid.

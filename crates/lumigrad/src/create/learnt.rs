@@ -6,6 +6,9 @@ use lumigrad_core::{Device, Tape, Tensor, Var};
 use lumigrad_guidance::distill::pull;
 use lumigrad_optim::{Adam, Group};
 
+/// What checkpoints call the arrays that are learnt at present.
+const MODEL: &str = "model";
+
 /// Arrays of a model, and what Adam remembers of them.
 pub struct Learnt {
     device: Device,
@@ -20,8 +23,18 @@ pub struct Recorded {
     pub(super) leaves: Vec<Var>,
     /// [n, side, side, 3] over white, display-encoded, as they are: values may leave [0, 1] a little.
     pub renders: Var,
+    /// Normals as colours, while they are polished.
+    pub normals: Option<Var>,
     /// What falls beside the distance to the prior, of one element.
     pub(super) loss: Option<Var>,
+}
+
+/// Cotangents of a step.
+pub struct Pulled {
+    /// Of the renders.
+    pub renders: Tensor,
+    /// Of the normals, where a prior pulls at them.
+    pub normals: Option<Tensor>,
 }
 
 impl Learnt {
@@ -40,13 +53,16 @@ impl Learnt {
         self.arrays.iter().cloned().map(Var::from).collect()
     }
 
-    /// Follows a cotangent of the renders; rates times `factor`.
+    /// Follows cotangents of the renders and of the normals; rates times `factor`.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn step(&mut self, recorded: Recorded, cotangent: Tensor, factor: f64) -> Result<()> {
-        let Recorded { tape, leaves, renders, loss } = recorded;
-        let mut total = pull(&renders, cotangent)?;
+    pub fn step(&mut self, recorded: Recorded, pulled: Pulled, factor: f64) -> Result<()> {
+        let Recorded { tape, leaves, renders, normals, loss } = recorded;
+        let mut total = pull(&renders, pulled.renders)?;
+        if let (Some(normals), Some(cotangent)) = (&normals, pulled.normals) {
+            total = total.add(&pull(normals, cotangent)?)?;
+        }
         if let Some(loss) = loss {
             total = total.add(&loss)?;
         }
@@ -64,14 +80,14 @@ impl Learnt {
         self.adam = Adam::new(self.adam.groups().to_vec());
     }
 
-    /// Writes arrays into a checkpoint.
+    /// Writes arrays into a checkpoint, under a name.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn save_arrays(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+    pub fn save_arrays(&self, name: &str, checkpoint: &mut Checkpoint) -> Result<()> {
         for (group, array) in self.adam.groups().iter().zip(&self.arrays) {
             let values = Array::F32(array.to_vec::<f32>()?);
-            checkpoint.insert(format!("model.{}", group.name), array.shape(), values);
+            checkpoint.insert(format!("{name}.{}", group.name), array.shape(), values);
         }
         Ok(())
     }
@@ -81,7 +97,7 @@ impl Learnt {
     /// # Errors
     /// Those of the device.
     pub fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        self.save_arrays(checkpoint)?;
+        self.save_arrays(MODEL, checkpoint)?;
         let (steps, moments) = self.adam.state();
         checkpoint.facts.insert("adam".into(), steps.to_string());
         for (name, moment) in moments {
@@ -90,13 +106,13 @@ impl Learnt {
         Ok(())
     }
 
-    /// Takes up the arrays of a checkpoint.
+    /// Takes up the arrays of a name in a checkpoint.
     ///
     /// # Errors
     /// Arrays that are missing or of another size.
-    pub fn restore_arrays(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    pub fn restore_arrays(&mut self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
         for (group, array) in self.adam.groups().iter().zip(&mut self.arrays) {
-            let data = checkpoint.f32(&format!("model.{}", group.name), array.shape())?;
+            let data = checkpoint.f32(&format!("{name}.{}", group.name), array.shape())?;
             *array = Tensor::from_slice(&self.device, data, array.shape())?;
         }
         Ok(())
@@ -107,7 +123,7 @@ impl Learnt {
     /// # Errors
     /// Arrays that are missing or of another size.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.restore_arrays(checkpoint)?;
+        self.restore_arrays(MODEL, checkpoint)?;
         let steps = checkpoint.facts.get("adam").and_then(|s| s.parse().ok());
         let steps = steps.ok_or_else(|| Error::job("the checkpoint does not tell the optimiser's steps"))?;
         let device = self.device.clone();

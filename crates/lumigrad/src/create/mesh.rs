@@ -5,10 +5,12 @@ use super::cameras::camera;
 use super::drive::drive;
 use super::keys::CreateMeshJob;
 use super::learnt::Learnt;
-use super::model::Model;
+use super::model::{Drawn, Model};
 use super::plan::Plan;
+use super::polish::Polish;
 use super::splats::Cloud;
 use crate::fields::mesh::tell;
+use crate::fields::surface::Extracted;
 use crate::fields::textured::picture;
 use crate::optimize::over;
 use crate::run::job::Document;
@@ -22,8 +24,8 @@ use lumigrad_optim::Group;
 
 /// The logits of colours, among the arrays.
 const COLOURS: usize = 3;
-/// What checkpoints of a surface have.
-const SURFACE: &str = "surface";
+/// What checkpoints of a surface have: the stage, and under its name what the surface began as.
+const STAGE: &str = "stage";
 
 /// Creates, and writes the run folder.
 ///
@@ -36,18 +38,27 @@ pub fn mesh(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Re
         let message = format!("{} is no part of the steps", job.coarse);
         return Err(Error::usage("--coarse", message, "at least 0 and less than 1, as 0.5"));
     }
+    let polished = &job.polished;
+    if !(job.coarse..=1.0).contains(&polished.polish) {
+        let message = format!("{} is no part of the steps after --coarse {}", polished.polish, job.coarse);
+        return Err(Error::usage("--polish", message, "as 0.8, or 1 to leave it out"));
+    }
     let mut model = |plan: &Plan, device: &Device| -> Result<Box<dyn Model>> {
-        let needed = (job.resolution as u64).saturating_pow(3).saturating_mul(CELL_BYTES);
-        require_memory(needed, "--resolution", "a coarser grid")?;
+        for (flag, cells) in [("--resolution", job.resolution), ("--fine-resolution", polished.fine_resolution)] {
+            let needed = (cells as u64).saturating_pow(3).saturating_mul(CELL_BYTES);
+            require_memory(needed, flag, "a coarser grid")?;
+        }
         let cloud = Cloud::new(&job.cloud, &job.create, plan.side, device)?;
-        Ok(Box::new(CoarseToFine { job: job.clone(), cloud, surface: None }))
+        let polish = Polish::new(polished, plan.normals.as_ref().map_or(plan.side, |n| n.2));
+        Ok(Box::new(CoarseToFine { job: job.clone(), polish, cloud, surface: None }))
     };
-    drive("create mesh", &job.create, document, &mut model, stop, observer)
+    drive("create mesh", (&job.create, Some(polished)), document, &mut model, stop, observer)
 }
 
-/// Gaussians, and the surface that they become.
+/// Gaussians, and the surface that they become, whose normals are polished on a finer grid at last.
 struct CoarseToFine {
     job: CreateMeshJob,
+    polish: Polish,
     cloud: Cloud,
     surface: Option<Surface>,
 }
@@ -67,9 +78,31 @@ impl CoarseToFine {
         }
     }
 
-    /// What the Gaussians show, before the first step.
-    fn start(&self) -> Result<Surface> {
-        Surface::new(&self.job, &self.cloud)
+    /// 0: Gaussians; 1: a surface; 2: its normals are polished.
+    fn stage(&self) -> usize {
+        self.surface.as_ref().map_or(0, |s| 1 + s.polish.is_some() as usize)
+    }
+
+    /// Parts of the run at whose ends stages end.
+    fn ends(&self) -> [f64; 3] {
+        [self.job.coarse, self.job.polished.polish, 1.0]
+    }
+
+    /// A stage's surface, before its first step, out of one.
+    fn start(&self, stage: usize, from: Extracted) -> Result<Surface> {
+        let polish = (stage > 1).then_some(self.polish);
+        let cells = if polish.is_some() { self.job.polished.fine_resolution } else { self.job.resolution };
+        Surface::new(&self.job, from, cells, polish, self.cloud.learnt().device())
+    }
+
+    /// Into the next stage.
+    fn advance(&mut self) -> Result<()> {
+        let from = match &self.surface {
+            None => fused(&self.cloud.gaussians()?, self.job.resolution)?,
+            Some(surface) => surface.shape.surface(&surface.learnt.arrays)?,
+        };
+        self.surface = Some(self.start(self.stage() + 1, from)?);
+        Ok(())
     }
 }
 
@@ -82,7 +115,7 @@ impl Model for CoarseToFine {
         self.now_mut().learnt_mut()
     }
 
-    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<(Var, Option<Var>)> {
+    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<Drawn> {
         self.now().drawn(arrays, from, side, self.share(progress))
     }
 
@@ -91,31 +124,33 @@ impl Model for CoarseToFine {
     }
 
     fn refine(&mut self, progress: f64) -> Result<bool> {
-        let due = self.surface.is_none() && progress >= self.job.coarse;
-        if due {
-            self.surface = Some(self.start()?);
+        let due = self.ends()[..2].iter().filter(|end| progress >= **end).count();
+        let changes = self.stage() < due;
+        while self.stage() < due {
+            self.advance()?;
         }
-        Ok(due)
+        Ok(changes)
     }
 
     fn share(&self, progress: f64) -> f64 {
-        let coarse = self.job.coarse;
-        let [from, to] = if self.surface.is_some() { [coarse, 1.0] } else { [0.0, coarse] };
-        ((progress - from) / (to - from).max(1e-9)).clamp(0.0, 1.0)
+        let (ends, stage) = (self.ends(), self.stage());
+        let from = if stage == 0 { 0.0 } else { ends[stage - 1] };
+        ((progress - from) / (ends[stage] - from).max(1e-9)).clamp(0.0, 1.0)
     }
 
     fn save(&self, checkpoint: &mut Checkpoint) -> Result<()> {
-        if self.surface.is_some() {
-            checkpoint.facts.insert(SURFACE.into(), String::new());
-            self.cloud.learnt().save_arrays(checkpoint)?;
+        if let Some(surface) = &self.surface {
+            checkpoint.facts.insert(STAGE.into(), self.stage().to_string());
+            self.cloud.learnt().save_arrays("cloud", checkpoint)?;
+            surface.shape.fused.save(STAGE, checkpoint);
         }
         self.learnt().save(checkpoint)
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if checkpoint.facts.contains_key(SURFACE) {
-            self.cloud.learnt_mut().restore_arrays(checkpoint)?;
-            self.surface = Some(self.start()?);
+        if let Some(stage) = checkpoint.facts.get(STAGE).and_then(|s| s.parse().ok()) {
+            self.cloud.learnt_mut().restore_arrays("cloud", checkpoint)?;
+            self.surface = Some(self.start(stage, Extracted::restore(STAGE, checkpoint)?)?);
         }
         self.learnt_mut().restore(checkpoint)
     }
@@ -138,13 +173,19 @@ struct Surface {
     /// Weight of the part of the pictures that it covers.
     cover_weight: f64,
     texture_size: Option<usize>,
+    polish: Option<Polish>,
 }
 
 impl Surface {
-    /// What Gaussians show.
-    fn new(job: &CreateMeshJob, cloud: &Cloud) -> Result<Self> {
-        let device = cloud.learnt().device();
-        let shape = Shape::new(fused(&cloud.gaussians()?, job.resolution)?, job.resolution, device)?;
+    /// On a grid of so many cells around what it begins as.
+    fn new(
+        job: &CreateMeshJob,
+        from: Extracted,
+        cells: usize,
+        polish: Option<Polish>,
+        device: &Device,
+    ) -> Result<Self> {
+        let shape = Shape::new(from, cells, device)?;
         let (mut arrays, mut groups) = (vec![], vec![]);
         for parameter in shape.start()? {
             let rate = job.surface_rate * parameter.rate;
@@ -152,7 +193,7 @@ impl Surface {
             arrays.push(parameter.value);
         }
         let learnt = Learnt::new(arrays, groups, device);
-        Ok(Self { learnt, shape, cover_weight: job.cover_weight, texture_size: job.texture_size })
+        Ok(Self { learnt, shape, cover_weight: job.cover_weight, texture_size: job.texture_size, polish })
     }
 }
 
@@ -165,17 +206,24 @@ impl Model for Surface {
         &mut self.learnt
     }
 
-    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<(Var, Option<Var>)> {
-        let (pictures, kept) = self.shape.seen(arrays, progress, |frame, positions| {
-            let mut pictures = vec![];
-            for direction in from {
-                let encoded = picture(frame, &camera(*direction, side)?, positions, self.learnt.device())?;
-                pictures.push(over(&encoded, [1.0; 3], false)?.reshape(&[1, side, side, 4])?);
-            }
-            Ok(concat(&pictures.iter().collect::<Vec<_>>(), 0)?)
-        })?;
+    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<Drawn> {
+        // What is polished has found its place: it is kept in shape as at the end of the stage before.
+        let kept_as = if self.polish.is_some() { 1.0 } else { progress };
+        let (sight, kept) = self.shape.seen(arrays, kept_as)?;
+        let (frame, device) = (sight.frame()?, self.learnt.device());
+        let mut pictures = vec![];
+        for direction in from {
+            let encoded = picture(&frame, &camera(*direction, side)?, sight.positions(), device)?;
+            pictures.push(over(&encoded, [1.0; 3], false)?.reshape(&[1, side, side, 4])?);
+        }
+        let pictures = concat(&pictures.iter().collect::<Vec<_>>(), 0)?;
         let cover = pictures.slice(3, 3, 4)?.mean()?.scale(self.cover_weight)?;
-        Ok((pictures.slice(3, 0, 3)?, Some(kept.add(&cover)?)))
+        let (mut loss, mut normals) = (kept.add(&cover)?, None);
+        if let Some(polish) = &self.polish {
+            let (seen, rough) = polish.seen(&sight, from, device)?;
+            (loss, normals) = (loss.add(&rough)?, Some(seen));
+        }
+        Ok(Drawn { renders: pictures.slice(3, 0, 3)?, normals, loss: Some(loss) })
     }
 
     fn damp(&mut self, factor: f64) -> Result<()> {

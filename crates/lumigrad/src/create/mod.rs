@@ -2,6 +2,7 @@
 //!
 //! [`splats()`] pulls Gaussians, [`mesh()`] a surface. A [`Judge`], a classifier that knows nothing of the prior, tells what renders show.
 
+mod asked;
 mod cameras;
 mod drive;
 mod judge;
@@ -10,16 +11,19 @@ mod learnt;
 mod mesh;
 mod model;
 mod plan;
+mod polish;
+mod pulls;
 mod reference;
 mod report;
 mod splats;
 
 pub use cameras::{camera, ring};
 pub use judge::{Judge, NONE};
-pub use keys::{CloudKeys, CreateKeys, CreateMeshJob, CreateSplatsJob};
+pub use keys::{CloudKeys, CreateKeys, CreateMeshJob, CreateSplatsJob, PolishKeys};
 pub use mesh::mesh;
 pub use splats::splats;
 
+pub use crate::fields::textured::normals;
 use crate::fit::Fit;
 
 /// The commands.

@@ -7,6 +7,16 @@ use crate::run::{Checkpoint, RunFolder, Summary};
 use lumigrad_core::{Tape, Tensor, Var};
 use lumigrad_guidance::View as Direction;
 
+/// What is seen of a model.
+pub struct Drawn {
+    /// [n, side, side, 3] over white, display-encoded.
+    pub renders: Var,
+    /// Its normals as colours [n, side, side, 3] of the prior that pulls at them, while they are polished.
+    pub normals: Option<Var>,
+    /// What is added to the loss.
+    pub loss: Option<Var>,
+}
+
 /// Something that is rendered, and pulled.
 pub trait Model {
     /// Its arrays.
@@ -15,12 +25,11 @@ pub trait Model {
     /// The same, to be changed.
     fn learnt_mut(&mut self) -> &mut Learnt;
 
-    /// Renders [n, side, side, 3] over white of arrays from some directions, display-encoded, and what is added to the loss
-    /// when so much of the run is done.
+    /// What is seen of arrays from some directions when so much of the run is done.
     ///
     /// # Errors
     /// Those of the renderer.
-    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<(Var, Option<Var>)>;
+    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, progress: f64) -> Result<Drawn>;
 
     /// Multiplies colours (BEG).
     ///
@@ -70,7 +79,7 @@ impl dyn Model + '_ {
     /// # Errors
     /// As [`Model::drawn`].
     pub fn renders(&self, from: &[Direction], side: usize) -> Result<Tensor> {
-        Ok(self.drawn(&self.learnt().vars(), from, side, 1.0)?.0.tensor().clone())
+        Ok(self.drawn(&self.learnt().vars(), from, side, 1.0)?.renders.tensor().clone())
     }
 
     /// The same, recorded, with the difference to a picture where there is one.
@@ -86,15 +95,15 @@ impl dyn Model + '_ {
     ) -> Result<Recorded> {
         let tape = Tape::new();
         let leaves: Vec<Var> = self.learnt().arrays.iter().map(|t| tape.variable(t.clone())).collect();
-        let (renders, mut loss) = self.drawn(&leaves, from, side, progress)?;
+        let Drawn { renders, normals, mut loss } = self.drawn(&leaves, from, side, progress)?;
         if let Some(reference) = reference {
-            let (render, _) = self.drawn(&leaves, &[reference.direction], reference.side, progress)?;
-            let off = reference.loss(&render)?;
+            let seen = self.drawn(&leaves, &[reference.direction], reference.side, progress)?;
+            let off = reference.loss(&seen.renders)?;
             loss = Some(match loss {
                 Some(loss) => loss.add(&off)?,
                 None => off,
             });
         }
-        Ok(Recorded { tape, leaves, renders, loss })
+        Ok(Recorded { tape, leaves, renders, normals, loss })
     }
 }

@@ -1,17 +1,16 @@
 //! What is created, and how it is pulled.
 
+use super::asked::Asked;
 use super::cameras::ring;
 use super::judge::Judge;
-use super::keys::CreateKeys;
+use super::keys::{CreateKeys, PolishKeys};
 use super::model::Model;
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_guidance::distill::{Consistency, Divergence, Method, Options, Times, Weighting};
-use lumigrad_guidance::modify::Guidance;
 use lumigrad_guidance::sample::{Method as Sampler, ratio_levels, sample};
-use lumigrad_guidance::{Capability, Condition, DiffusionPrior, View as Direction, noise};
-use std::sync::Arc;
+use lumigrad_guidance::{Capability, View as Direction, noise};
+use std::path::Path;
 
 /// Renders around the object that are judged.
 pub const JUDGED: usize = 32;
@@ -23,12 +22,11 @@ const ELEVATION: [f64; 2] = [15.0, 25.0];
 /// A creation, after all that can be checked before anything is computed.
 pub struct Plan {
     /// What pulls.
-    pub prior: Arc<dyn DiffusionPrior>,
-    condition: Condition,
+    pub asked: Asked,
+    /// What pulls at normals, with the weight and the rows and columns that it sees.
+    pub normals: Option<(Asked, f64, usize)>,
     /// Rows and columns of renders.
     pub side: usize,
-    /// How it pulls.
-    pub options: Options,
     judge: Option<(Judge, usize)>,
     /// Radians.
     elevation: [f64; 2],
@@ -39,50 +37,20 @@ impl Plan {
     ///
     /// # Errors
     /// Priors, subjects or settings that cannot be used.
-    pub fn new(command: &str, job: &CreateKeys) -> Result<Self> {
+    pub fn new(command: &str, job: &CreateKeys, polish: Option<&PolishKeys>) -> Result<Self> {
         let path = job.prior.clone().ok_or_else(|| {
             let help = "give a file or folder: --prior assets/guidance/shapes.safetensors";
             Error::usage(command, "the prior is missing", help)
         })?;
-        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(&path, &job.lora)?.into();
-        let info = prior.info();
-        let shown = info.pictures(job.side.map(|s| [s; 2]), SIDE);
-        let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;
-        if side != columns || !info.is_colour() {
-            let found = format!("pictures of {columns}x{side} with {} channels", info.channels);
-            return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
-        }
-        let condition = info.condition(&job.subject)?;
-        let negative = match job.negative.as_str() {
-            "" => None,
-            words => Some(info.condition(words)?),
-        };
-        let guidance = Guidance { scale: job.scale, tangential: job.tangential, negative, ..Default::default() };
-        let times = job.times.unwrap_or([0.05, 0.7]);
-        let method = match job.distillation.as_str() {
-            "vsd" => Method::Vsd,
-            "dsd" => Method::Dsd { condition: job.scale, variation: 1.0 },
-            "gcs" => Method::Consistency(Consistency {
-                scale: job.scale,
-                times,
-                pixels: if info.can(Capability::Encode) { 0.0 } else { Consistency::default().pixels },
-                ..Default::default()
-            }),
-            _ => Method::Sds,
-        };
-        let divergence = Divergence::from_name(&job.divergence).filter(|d| *d != Divergence::ReverseKl);
-        if divergence.is_some() && !matches!(method, Method::Vsd | Method::Dsd { .. }) {
-            let message = format!("{} weights the difference to a student", job.divergence);
-            return Err(Error::usage("--divergence", message, "--distillation vsd or dsd"));
-        }
-        let options = Options {
-            method,
-            weighting: Weighting::from_name(&job.weighting).unwrap_or_default(),
-            times: Times { least: times[0], most: times[1], most_at_end: job.time_at_end.max(times[0]).min(times[1]) },
-            guidance,
-            divergence,
-            clip_norm: job.clip.unwrap_or(f64::INFINITY),
-            ..Default::default()
+        let asked = Asked::new((&path, &job.lora), &job.subject, job)?;
+        let side = side_of(&asked, &path, job)?;
+        let normals = match polish.and_then(|p| Some((p.normal_prior.as_ref()?, p.normal_weight))) {
+            Some((path, weight)) => {
+                let asked = Asked::named(path, job)?;
+                let side = side_of(&asked, path, job)?;
+                Some((asked, weight, side))
+            }
+            None => None,
         };
         let judge = match &job.judge {
             None => None,
@@ -103,7 +71,7 @@ impl Plan {
         if !(elevation[0] <= elevation[1] && elevation.iter().all(|e| e.abs() < 90.0)) {
             return Err(Error::usage("--elevation", format!("{elevation:?} is no range within -90 to 90"), "15,25"));
         }
-        Ok(Self { prior, condition, side, options, judge, elevation: elevation.map(f64::to_radians) })
+        Ok(Self { asked, normals, side, judge, elevation: elevation.map(f64::to_radians) })
     }
 
     /// Directions of a step, spread around the object from a random first one.
@@ -113,11 +81,6 @@ impl Plan {
         let [lo, hi] = self.elevation;
         let height = |k: u64| lo + (hi - lo) * random::uniform(key, k + 1);
         around.into_iter().zip(0..).map(|(d, k)| Direction { elevation: height(k), ..d }).collect()
-    }
-
-    /// What is wanted of each of them.
-    pub fn conditions(&self, directions: &[Direction]) -> Vec<Condition> {
-        directions.iter().map(|d| self.prior.info().seen_from(&self.condition, *d)).collect()
     }
 
     /// The middle of the elevations, radians.
@@ -144,21 +107,33 @@ impl Plan {
     /// # Errors
     /// The prior's.
     pub fn samples(&self, directions: &[Direction], seed: u64, device: &Device) -> Result<Vec<Vec<f32>>> {
-        let info = self.prior.info();
+        let info = self.asked.info();
         let directions = if info.can(Capability::Decode) { &directions[..directions.len().min(1)] } else { directions };
         let shape = info.denoised(directions.len(), [self.side; 2]);
         let start = noise(device, DType::F32, &shape, random::hash(seed, 23), 0)?;
-        let conditions = self.conditions(directions);
+        let conditions = self.asked.conditions(directions);
         let levels = ratio_levels(80.0, 0.02, 7.0, 30)?;
         let mut ask = |x: &Tensor, l, k: usize| {
-            let guided = self.options.guidance.predict(&*self.prior, x, &[l], &conditions, k as f64 / 30.0)?;
+            let guided =
+                self.asked.options.guidance.predict(&*self.asked.prior, x, &[l], &conditions, k as f64 / 30.0)?;
             Ok(guided.guided)
         };
         let x = sample(Sampler::DpmSolverPlusPlus, &levels, &start, seed, &mut ask, &mut |_, _, _| Ok(()))?;
         let [lo, hi] = info.range;
-        let x = Var::from(self.prior.left(&x)?).offset(-lo)?.scale(1.0 / (hi - lo))?;
+        let x = Var::from(self.asked.prior.left(&x)?).offset(-lo)?.scale(1.0 / (hi - lo))?;
         shown(x.tensor())
     }
+}
+
+/// Rows and columns of the square pictures that a prior is shown.
+fn side_of(asked: &Asked, path: &Path, job: &CreateKeys) -> Result<usize> {
+    let shown = asked.info().pictures(job.side.map(|s| [s; 2]), SIDE);
+    let [side, columns] = shown.map_err(|e| Error::usage("--side", e.to_string(), "leave it out"))?;
+    if side != columns {
+        let found = format!("pictures of {columns}x{side}");
+        return Err(Error::file(path.display(), found, "create needs square pictures with 3 channels"));
+    }
+    Ok(side)
 }
 
 /// Pictures of a batch as they are shown, in [0, 1].

@@ -32,6 +32,18 @@ pub struct Reference {
     weight: f64,
 }
 
+/// The direction of a job's picture, and of what is the front where there is none: +Z.
+///
+/// # Errors
+/// Elevations that there are not.
+pub fn front(job: &CreateKeys) -> Result<Direction> {
+    if job.image_elevation.abs() < 90.0 {
+        return Ok(Direction { azimuth: 0.0, elevation: job.image_elevation.to_radians() });
+    }
+    let message = format!("{} degrees above the horizon", job.image_elevation);
+    Err(Error::usage("--image-elevation", message, "more than -90 and less than 90"))
+}
+
 impl Reference {
     /// The picture that a job names. What is opaque of it is placed in the middle of what cameras see; a picture without
     /// transparency is taken as it is.
@@ -40,14 +52,10 @@ impl Reference {
     /// Files that are no pictures, or have nothing opaque.
     pub fn new(job: &CreateKeys, prior_side: usize, device: &Device) -> Result<Option<Self>> {
         let Some(path) = &job.image else { return Ok(None) };
-        if job.image_elevation.abs() >= 90.0 {
-            let message = format!("{} degrees above the horizon", job.image_elevation);
-            return Err(Error::usage("--image-elevation", message, "more than -90 and less than 90"));
-        }
         let side = SIDE.max(prior_side);
         let picture = placed(Picture::load(path)?, side, path)?;
         Ok(Some(Self {
-            direction: Direction { azimuth: 0.0, elevation: job.image_elevation.to_radians() },
+            direction: front(job)?,
             picture: Tensor::from_slice(device, &picture, &[1, side, side, 3])?,
             weight: job.image_weight * (prior_side * prior_side) as f64 / (side * side) as f64,
             side,
@@ -70,11 +78,7 @@ impl Reference {
     /// # Errors
     /// Shapes.
     pub fn quieter(&self, pull: &Tensor, directions: &[Direction]) -> Result<Tensor> {
-        let factor = |d: &Direction| {
-            let (sines, cosines) = (d.elevation.sin() * self.direction.elevation.sin(), d.elevation.cos());
-            let cosine = sines + cosines * self.direction.elevation.cos() * (d.azimuth - self.direction.azimuth).cos();
-            LOUDEST.at(0.0, cosine.clamp(-1.0, 1.0).acos())[1].min(1.0)
-        };
+        let factor = |d: &Direction| LOUDEST.at(0.0, 0.5 * (1.0 + d.cosine(self.direction)))[1].min(1.0);
         let factors: Vec<f64> = directions.iter().map(factor).collect();
         Ok(combine(&[(&pull.clone().into(), &factors)])?.tensor().clone())
     }

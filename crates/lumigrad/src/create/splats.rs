@@ -4,7 +4,7 @@ use super::cameras::camera;
 use super::drive::drive;
 use super::keys::{CloudKeys, CreateKeys, CreateSplatsJob};
 use super::learnt::Learnt;
-use super::model::Model;
+use super::model::{Drawn, Model};
 use super::plan::Plan;
 use crate::run::job::Document;
 use crate::run::{Observer, RunFolder, Stop, Summary, require_memory};
@@ -39,7 +39,7 @@ pub fn splats(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> 
     let mut model = |plan: &Plan, device: &Device| -> Result<Box<dyn Model>> {
         Ok(Box::new(Cloud::new(&job.cloud, &job.create, plan.side, device)?))
     };
-    drive("create splats", &job.create, document, &mut model, stop, observer)
+    drive("create splats", (&job.create, None), document, &mut model, stop, observer)
 }
 
 /// Gaussians.
@@ -106,16 +106,16 @@ impl Model for Cloud {
         &mut self.learnt
     }
 
-    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, _progress: f64) -> Result<(Var, Option<Var>)> {
+    fn drawn(&self, arrays: &[Var], from: &[Direction], side: usize, _progress: f64) -> Result<Drawn> {
         let vars = GaussianVars::from_all(arrays.to_vec());
         let options = DeviceOptions { kernel: KERNEL, sh_degree: 0, alpha_min: 1.0 / 255.0 };
         let cameras = from.iter().map(|direction| camera(*direction, side)).collect::<Result<Vec<_>>>()?;
         let renders = shown(&vars, &options, &cameras, [1.0; 3], self.learnt.device())?;
-        let fading = match self.opacity_weight > 0.0 {
+        let loss = match self.opacity_weight > 0.0 {
             true => Some(vars.opacity_logits.sigmoid()?.sum()?.scale(self.opacity_weight)?),
             false => None,
         };
-        Ok((renders, fading))
+        Ok(Drawn { renders, normals: None, loss })
     }
 
     fn damp(&mut self, factor: f64) -> Result<()> {

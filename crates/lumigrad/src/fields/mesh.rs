@@ -14,7 +14,7 @@ use crate::run::{Summary, run_splats};
 use crate::train::radiance::Trained;
 use crate::{Error, Result};
 use lumigrad_core::Device;
-use lumigrad_geometry::{Keep, Subset, Topology, close_holes, simplify};
+use lumigrad_geometry::{Keep, Subset, Topology, close_holes, mean_fold, simplify};
 use lumigrad_scene::Scene;
 use lumigrad_scene::formats::{obj, ply};
 use lumigrad_scene::mesh::TriangleMesh;
@@ -181,11 +181,12 @@ pub(super) fn fewer(mut found: Extracted, job: &MeshJob, summary: &mut Summary) 
     Ok(found)
 }
 
-/// Tells how a surface is connected.
+/// Tells how a surface is connected, and how bumpy it is.
 pub(crate) fn tell(positions: &[[f32; 3]], triangles: &[[u32; 3]], summary: &mut Summary) -> Result<()> {
     let topology = Topology::new(positions.len(), triangles)?;
     summary.metric("n_vertices", positions.len() as f64);
     summary.metric("n_triangles", triangles.len() as f64);
+    summary.metric("fold_deg", mean_fold(positions, triangles).to_degrees());
     summary.metric("n_components", topology.n_parts as f64);
     summary.metric("watertight", topology.watertight() as u8 as f64);
     summary.metric("manifold", topology.manifold() as u8 as f64);

@@ -3,6 +3,7 @@
 use super::extract;
 use super::place::Place;
 use super::source::{Depths, Source};
+use crate::run::{Array, Checkpoint};
 use crate::{Error, Result};
 use glam::DVec3;
 use lumigrad_geometry::{Border, DepthView, Method, SampleGrid, Subset, Tsdf, Unseen};
@@ -27,6 +28,41 @@ pub struct Extracted {
 }
 
 impl Extracted {
+    /// Writes it into a checkpoint, under a name.
+    pub fn save(&self, name: &str, checkpoint: &mut Checkpoint) {
+        let n = self.positions.len();
+        let flat = |rows: &[[f32; 3]]| Array::F32(rows.as_flattened().to_vec());
+        checkpoint.insert(format!("{name}.positions"), &[n, 3], flat(&self.positions));
+        let triangles = Array::U32(self.triangles.as_flattened().to_vec());
+        checkpoint.insert(format!("{name}.triangles"), &[self.triangles.len(), 3], triangles);
+        if let Some(colours) = &self.colours {
+            checkpoint.insert(format!("{name}.colours"), &[n, 3], flat(colours));
+        }
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// Arrays that are missing, or of other shapes.
+    pub fn restore(name: &str, checkpoint: &Checkpoint) -> Result<Self> {
+        let rows = |part: &str| {
+            let shape = checkpoint.tensors.get(&format!("{name}.{part}")).map(|(shape, _)| shape.clone());
+            [shape.and_then(|s| s.first().copied()).unwrap_or(0), 3]
+        };
+        let numbers = |part: &str| -> Result<Vec<[f32; 3]>> {
+            Ok(checkpoint.f32(&format!("{name}.{part}"), &rows(part))?.as_chunks::<3>().0.to_vec())
+        };
+        let positions = numbers("positions")?;
+        let triangles = checkpoint.u32(&format!("{name}.triangles"), &rows("triangles"))?.as_chunks::<3>().0.to_vec();
+        let known = checkpoint.tensors.contains_key(&format!("{name}.colours"));
+        let colours = if known { Some(numbers("colours")?) } else { None };
+        let within = triangles.as_flattened().iter().all(|v| (*v as usize) < positions.len());
+        match within && colours.as_ref().is_none_or(|c| c.len() == positions.len()) {
+            true => Ok(Self { positions, triangles, colours }),
+            false => Err(Error::file("--resume", "the checkpoint's surface does not fit together", "start anew")),
+        }
+    }
+
     /// A part of it.
     pub fn kept(&self, part: Subset) -> Self {
         let (positions, colours) = (part.rows(&self.positions), self.colours.as_ref().map(|c| part.rows(c)));

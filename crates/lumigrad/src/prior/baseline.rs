@@ -5,7 +5,8 @@ use super::task::{PriorTask, many};
 use crate::Result;
 use lumigrad_core::Device;
 use lumigrad_guidance::analytic::{Mixture, Pictures};
-use lumigrad_guidance::{DiffusionPrior, TrainedPrior};
+use lumigrad_guidance::unet::UNetConfig;
+use lumigrad_guidance::{DiffusionPrior, Objective, TrainedPrior};
 
 /// Numbers of a patch up to which the full covariance is taken.
 const MOST: usize = 1536;
@@ -15,11 +16,11 @@ impl PriorTask {
     pub fn best_gaussian(&self) -> Result<Box<dyn DiffusionPrior>> {
         let (seed, p) = (super::frechet::stream(self.job.run.common.seed, 4), self.job.patch);
         if p * p * CHANNELS > MOST {
-            let (network, gaussian) = (self.prior.network().config().clone(), self.prior.gaussian().clone());
-            let labels = self.folder.labels.clone();
-            let start = (seed, &self.device);
-            let prior = TrainedPrior::new("the Gaussian", network, gaussian, labels, self.prior.objective(), start)?;
-            return Ok(Box::new(prior));
+            // A network at its start says nothing: the least one will do.
+            let network = UNetConfig { fold: 1, widths: vec![4], attention: false, ..UNetConfig::small(1, 1, 0) };
+            let (gaussian, labels, start) =
+                (self.prior.gaussian().clone(), self.folder.labels.clone(), (seed, &self.device));
+            return Ok(Box::new(TrainedPrior::new("the Gaussian", network, gaussian, labels, Objective::Iadb, start)?));
         }
         let patches = self.folder.draw(Part::Trained, many(p), seed, &Device::cpu())?.pictures.to_vec::<f32>()?;
         let samples = patches.chunks_exact(p * p * CHANNELS).map(<[f32]>::to_vec).collect();

@@ -5,10 +5,10 @@ use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
 use crate::{Error, Result};
-use lumigrad_core::Device;
+use lumigrad_guidance::file::trained_from;
 use lumigrad_guidance::latent::is_latent;
 use lumigrad_guidance::trained::FILE;
-use lumigrad_guidance::{DiffusionPrior, LatentPrior, TrainedPrior};
+use lumigrad_guidance::{DiffusionPrior, LatentPrior};
 use std::path::{Path, PathBuf};
 
 job_keys! {
@@ -71,6 +71,9 @@ pub fn info(job: &PriorInfoJob, summary: &mut Summary) -> Result<()> {
         "labels": info.labels,
         "can": info.capabilities.iter().map(|c| c.to_string()).collect::<Vec<_>>(),
     });
+    if info.size.is_none() {
+        about["other sizes"] = format!("multiples of {}", info.step()).into();
+    }
     if let Some(latent) = latent {
         let networks = latent.networks();
         summary.metric("n_parameters", networks.iter().map(|(_, n)| n).sum::<usize>() as f64);
@@ -80,16 +83,17 @@ pub fn info(job: &PriorInfoJob, summary: &mut Summary) -> Result<()> {
         return Ok(());
     }
     let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
-    if let Ok(trained) = TrainedPrior::from_bytes(&path.display().to_string(), &bytes, &Device::cpu()) {
+    if let Some(trained) = trained_from(&path.display().to_string(), &bytes)? {
         for name in ["loss", "loss_over_gaussian"] {
-            if let Some(value) = trained.facts.get(name).and_then(|v| v.parse().ok()) {
+            if let Some(value) = trained.facts().get(name).and_then(|v| v.parse().ok()) {
                 summary.metric(name, value);
             }
         }
         summary.metric("n_parameters", trained.values().iter().map(|v| v.len()).sum::<usize>() as f64);
-        about["trained by"] = serde_json::json!(trained.objective());
-        about["network"] = serde_json::json!(trained.network().config());
-        about["facts"] = serde_json::json!(trained.facts);
+        if let (serde_json::Value::Object(of), Some(about)) = (trained.about(), about.as_object_mut()) {
+            about.extend(of);
+        }
+        about["facts"] = serde_json::json!(trained.facts());
     }
     summary.details.insert("prior".into(), about);
     Ok(())

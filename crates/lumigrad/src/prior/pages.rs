@@ -32,14 +32,14 @@ impl PriorTask {
     pub fn write(&mut self, output: &mut Output) -> Result<()> {
         let seed = self.job.run.common.seed;
         let trial = Trial::new(&self.folder, Part::HeldOut, self.job.test_patches, stream(seed, 1), &self.device)?;
-        let (own, best) = (trial.score(&self.prior)?, self.best_gaussian()?);
+        let (own, best) = (trial.score(&*self.prior)?, self.best_gaussian()?);
         let gaussian = trial.score(best.as_ref())?;
         output.figure("loss", "Loss on held-out pictures", own.loss, 4, "");
         output.figure("gaussian_loss", "Best Gaussian", gaussian.loss, 4, "");
         output.figure("loss_over_gaussian", "Loss over the best Gaussian's", own.loss / gaussian.loss, 3, "");
-        self.prior.facts.insert("loss".into(), own.loss.to_string());
-        self.prior.facts.insert("loss_over_gaussian".into(), (own.loss / gaussian.loss).to_string());
-        self.prior.facts.insert("held_out".into(), self.folder.held_out().join(", "));
+        self.prior.facts_mut().insert("loss".into(), own.loss.to_string());
+        self.prior.facts_mut().insert("loss_over_gaussian".into(), (own.loss / gaussian.loss).to_string());
+        self.prior.facts_mut().insert("held_out".into(), self.folder.held_out().join(", "));
         output.file("prior", FILE, &self.prior.to_bytes()?)?;
         self.losses(&own, &gaussian, output);
         if self.job.drawn > 0 {
@@ -88,7 +88,7 @@ impl PriorTask {
             seed: stream(seed, 2),
         };
         let of = |prior: &dyn DiffusionPrior| draw::pictures(prior, ([p; 2], n), &drawing, &self.device);
-        let (own, gaussian) = (of(&self.prior)?, of(best)?);
+        let (own, gaussian) = (of(&*self.prior)?, of(best)?);
         let real = self.folder.draw(Part::Trained, many(p), stream(seed, 3), &Device::cpu())?.pictures;
         if n > 1 {
             let features = |t: &Tensor| t.to_device(&Device::cpu()).map_err(Into::into).and_then(|t| Moments::of(&t));

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_field::{Parameter, Rates};
-use lumigrad_guidance::unet::UNetConfig;
-use lumigrad_guidance::{CosineMixture, DiffusionPrior, Objective, TrainedPrior, combine};
+use lumigrad_guidance::unet::{PointConfig, UNetConfig};
+use lumigrad_guidance::{CosineMixture, InfinitePrior, Objective, Trainable, TrainedPrior, combine};
 use lumigrad_optim::Schedule;
 use std::path::PathBuf;
 
@@ -24,11 +24,13 @@ job_keys! {
         /// The folder: PNG, JPEG, WebP, EXR or HDR files, or subfolders of them. Every fourth by name is held out, beginning
         /// with the first.
         folder: Option<PathBuf>, Path, example "\"photographs\"";
-        /// How it is trained: iadb on straight paths from noise to pictures, ncsn on scores at geometric levels of noise.
-        kind: String, Choice(&["iadb", "ncsn"]), default "\"iadb\"";
+        /// How it is trained: iadb on straight paths from noise to pictures, ncsn on scores at geometric levels of noise, infinite
+        /// on functions that are known at some points, so that pictures of other sizes can be drawn too.
+        kind: String, Choice(&["iadb", "ncsn", "infinite"]), default "\"iadb\"";
         /// Pixels of a patch along a side.
         patch: usize, Count(2), default "16";
         /// Gaussians of the mixture that the network starts from: kinds of patches by their colour and by how strong waves are.
+        /// One for --kind infinite.
         components: usize, Count(1), default "48";
         /// Channels of the network's finest level; each coarser one has half as many again.
         width: usize, Count(4), default "64";
@@ -72,7 +74,7 @@ const GLANCE: usize = 512;
 pub struct PriorTask {
     pub job: PriorTrainJob,
     pub folder: Folder,
-    pub prior: TrainedPrior,
+    pub prior: Box<dyn Trainable>,
     pub device: Device,
     /// The mean of the parameters over the last steps.
     average: Vec<Tensor>,
@@ -86,17 +88,29 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let job: PriorTrainJob = document.parse()?;
     let device = Device::from_name(&job.run.common.device)?;
     let path = given(&job.folder, &FIT, "FOLDER", "give a folder: lumigrad prior train photographs")?;
-    let network = network(&job)?;
+    let infinite = job.kind == "infinite";
+    if infinite && !job.patch.is_multiple_of(4) {
+        let message = format!("{} pixels have no coarse grid of half as many, and half of that", job.patch);
+        return Err(Error::usage("--patch", message, "a multiple of 4 for --kind infinite"));
+    }
+    let network = network(&job, if infinite { job.patch / 2 } else { job.patch }, infinite)?;
     let folder = Folder::load(&path, job.patch)?;
     let seed = job.run.common.seed;
     let estimated = folder.draw(Part::Trained, many(job.patch), !seed, &Device::cpu())?;
-    let gaussian = CosineMixture::estimate(&estimated.pictures, job.components)?;
+    let gaussian = CosineMixture::estimate(&estimated.pictures, if infinite { 1 } else { job.components })?;
     drop(estimated);
     let objective = if job.kind == "ncsn" { Objective::NCSN } else { Objective::Iadb };
     let name = format!("the prior of {}", path.display());
-    let prior = TrainedPrior::new(&name, network, gaussian, folder.labels.clone(), objective, (seed, &device))?;
-    let parameters = (prior.network().shapes().zip(prior.values()))
-        .map(|((name, _), value)| Parameter { name: name.into(), value: value.clone(), rate: 1.0, sparse: false })
+    let (labels, start) = (folder.labels.clone(), (seed, &device));
+    let prior: Box<dyn Trainable> = if infinite {
+        let (size, width, blocks) = (job.patch, job.width, job.blocks);
+        let network = PointConfig { size, width, blocks, coarse: size / 2, inner: network };
+        Box::new(InfinitePrior::new(&name, network, gaussian, labels, start)?)
+    } else {
+        Box::new(TrainedPrior::new(&name, network, gaussian, labels, objective, start)?)
+    };
+    let parameters = (prior.shapes().into_iter().zip(prior.values()))
+        .map(|((name, _), value)| Parameter { name, value: value.clone(), rate: 1.0, sparse: false })
         .collect();
     let counts = (folder.len(Part::Trained), folder.len(Part::HeldOut));
     let setup = Setup {
@@ -123,14 +137,14 @@ pub fn many(patch: usize) -> usize {
     ESTIMATED.0.min(ESTIMATED.1 / (patch * patch * CHANNELS)).max(64)
 }
 
-/// The network that a job describes.
-fn network(job: &PriorTrainJob) -> Result<UNetConfig> {
-    let fold = if job.patch.is_multiple_of(2) { 2 } else { 1 };
-    let most = (job.patch / fold).trailing_zeros() as usize + 1;
-    let usual = (job.patch / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
+/// The network that a job describes, for pictures of `side` pixels; `whole` where it sees each of them.
+fn network(job: &PriorTrainJob, side: usize, whole: bool) -> Result<UNetConfig> {
+    let fold = if side.is_multiple_of(2) && !whole { 2 } else { 1 };
+    let most = (side / fold).trailing_zeros() as usize + 1;
+    let usual = (side / fold / 4).checked_ilog2().map_or(1, |l| l as usize + 1).min(3);
     let levels = job.levels.unwrap_or(usual.min(most));
     if levels > most {
-        let message = format!("{levels} levels halve {} pixels too often", job.patch);
+        let message = format!("{levels} levels halve {side} pixels too often");
         return Err(Error::usage("--levels", message, format!("at most {most}, or another --patch")));
     }
     let mut widths = vec![job.width];
@@ -179,7 +193,7 @@ impl Task for PriorTask {
     fn psnr(&mut self, _values: &[Tensor]) -> Result<Option<f64>> {
         // What denoises has no PSNR of its own; the page shows how the loss on held-out pictures falls.
         self.prior.set_values(self.average.clone())?;
-        self.seen.push((self.step as f64 + 1.0, self.glance.score(&self.prior)?.loss));
+        self.seen.push((self.step as f64 + 1.0, self.glance.score(&*self.prior)?.loss));
         Ok(None)
     }
 
@@ -203,9 +217,9 @@ impl Task for PriorTask {
 
     fn finish(&mut self, values: &[Tensor], output: &mut Output) -> Result<()> {
         self.prior.set_values(self.averaged(values)?)?;
-        self.prior.facts.insert("pictures".into(), self.folder.len(Part::Trained).to_string());
-        self.prior.facts.insert("steps".into(), output.summary.iterations.to_string());
-        let multiplications = self.prior.network().multiplications(self.job.patch);
+        self.prior.facts_mut().insert("pictures".into(), self.folder.len(Part::Trained).to_string());
+        self.prior.facts_mut().insert("steps".into(), output.summary.iterations.to_string());
+        let multiplications = self.prior.multiplications(self.job.patch);
         output.summary.metric("megaflops_per_patch", 2e-6 * multiplications as f64);
         debug_assert_eq!(self.prior.info().channels, CHANNELS);
         self.write(output)

@@ -2,6 +2,7 @@
 
 mod bake;
 mod job;
+mod normals;
 mod photographs;
 mod refit;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod visible;
 pub use bake::painted;
 use bake::{baked, normal_map};
 pub use job::{score, seen, textured};
+pub use normals::{coded, normals};
 pub use photographs::Photographs;
 pub use refit::{Fitted, Target, camera, linear, picture, pictures, shuffled};
 use refit::{Refit, refit, scored};

@@ -7,7 +7,7 @@ mod splats;
 mod task;
 mod texture;
 
-pub use shape::{Shape, fused};
+pub use shape::{Shape, Sight, fused};
 pub use texture::unwrapped;
 
 use super::dataset;

@@ -6,12 +6,10 @@ use super::task::{Mesher, Results};
 use crate::Result;
 use crate::fields::mesh::tell;
 use crate::fields::surface::Extracted;
-use crate::fields::textured::camera;
+use crate::fields::textured::normals;
 use crate::fit::drive::Output;
-use crate::fit::frames::picture;
 use lumigrad_core::Device;
-use lumigrad_raster::texture::Sampling;
-use lumigrad_raster::{Aov, Bindings, Options, Renderer};
+use lumigrad_raster::{Options, Renderer};
 use lumigrad_scene::camera::View;
 use lumigrad_scene::formats::ply;
 use lumigrad_scene::mesh::TriangleMesh;
@@ -53,7 +51,7 @@ pub fn write(mesher: &Mesher, results: &Results, output: &mut Output) -> Result<
     shapes.push(("textured", scene));
     let scored = dataset.scored();
     for shot in scored.iter().step_by(scored.len().div_ceil(SHOWN).max(1)) {
-        let states = shapes.iter().map(|(name, scene)| Ok((*name, normals(scene, &shot.view, &mesher.device)?)));
+        let states = shapes.iter().map(|(name, scene)| Ok((*name, shape_of(scene, &shot.view, &mesher.device)?)));
         output.gallery(&shot.view.name, "Shapes of the stages, by their normals", states.collect::<Result<_>>()?)?;
     }
     Ok(())
@@ -74,18 +72,9 @@ fn stage(surface: &Extracted, name: &str, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// Normals of a scene in the axes of a view (x right, y up, z towards it), as colours on white.
-fn normals(scene: &Scene, view: &View, device: &Device) -> Result<Picture> {
+/// Normals of a scene from a view, SIDE pixels along its longest side.
+fn shape_of(scene: &Scene, view: &View, device: &Device) -> Result<Picture> {
     let scale = SIDE as f64 / view.width.max(view.height) as f64;
     let [w, h] = [view.width, view.height].map(|n| ((n as f64 * scale).round() as usize).max(1));
-    let view = view.clone().resized(w, h);
-    let renderer = Renderer::new(scene, device, &Options::default())?;
-    let frame = renderer.frame(&Bindings::new())?;
-    let camera = camera(&view, &renderer.geometry().host_positions, device)?;
-    let aov = frame.aov(&camera, Sampling::Sampler)?.tensor().to_vec::<f32>()?;
-    let colour = |pixel: &[f32]| {
-        let n = &pixel[Aov::CAMERA_NORMAL..];
-        if pixel[Aov::MASK] > 0.0 { [n[0], -n[1], -n[2]].map(|x| 0.5 + 0.5 * x) } else { [1.0; 3] }
-    };
-    Ok(picture(w, h, aov.chunks_exact(Aov::COUNT).flat_map(colour).collect()))
+    normals(&Renderer::new(scene, device, &Options::default())?, &view.clone().resized(w, h))
 }

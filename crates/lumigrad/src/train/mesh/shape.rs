@@ -136,25 +136,18 @@ impl Shape {
     /// # Errors
     /// The surface has vanished.
     pub fn loss(&self, parameters: &[Var], targets: &[&Target], background: [f32; 3], progress: f64) -> Result<Var> {
-        let (distance, kept) = self.seen(parameters, progress, |frame, positions| {
-            let each = targets.iter().map(|target| target.difference(frame, positions, background));
-            let each = each.map(|one| one?.reshape(&[1]).map_err(Error::from)).collect::<Result<Vec<_>>>()?;
-            Ok(concat(&each.iter().collect::<Vec<_>>(), 0)?.mean()?)
-        })?;
-        Ok(distance.add(&kept)?)
+        let (sight, kept) = self.seen(parameters, progress)?;
+        let frame = sight.frame()?;
+        let each = targets.iter().map(|target| target.difference(&frame, sight.positions(), background));
+        let each = each.map(|one| one?.reshape(&[1]).map_err(Error::from)).collect::<Result<Vec<_>>>()?;
+        Ok(concat(&each.iter().collect::<Vec<_>>(), 0)?.mean()?.add(&kept)?)
     }
 
-    /// What is seen of the surface in frames of it, whose vertices are about where the second argument says, and the loss that
-    /// keeps it in shape when so much of the stage is done.
+    /// The surface to be looked at, and the loss that keeps it in shape when so much of the stage is done.
     ///
     /// # Errors
     /// The surface has vanished.
-    pub fn seen<T>(
-        &self,
-        parameters: &[Var],
-        progress: f64,
-        look: impl FnOnce(&Frame, &[[f32; 3]]) -> Result<T>,
-    ) -> Result<(T, Var)> {
+    pub fn seen(&self, parameters: &[Var], progress: f64) -> Result<(Sight, Var)> {
         let (arrays, logits) = parameters.split_at(3);
         let surface = self.flexible.surface(arrays, Cut::Centres)?;
         let positions = rows(&surface.positions)?;
@@ -166,8 +159,8 @@ impl Shape {
         let mut bindings = Bindings::new();
         bindings.bind(format!("{MESH}/POSITION"), surface.positions.clone());
         bindings.bind(format!("{MESH}/COLOR_0"), linear(&self.colours(&logits[0], &surface)?)?);
-        let found = look(&renderer.frame(&bindings)?, &renderer.geometry().host_positions)?;
-        Ok((found, self.flexible.loss(&surface, arrays, progress)?))
+        let kept = self.flexible.loss(&surface, arrays, progress)?;
+        Ok((Sight { renderer, bindings, positions: surface.positions }, kept))
     }
 
     /// The surface without its specks, with colours.
@@ -182,6 +175,46 @@ impl Shape {
         let colours = Some(rows(&self.colours(&logits[0], &surface)?)?);
         let found = Extracted { positions, triangles, colours };
         Ok(found.kept(Subset::of_parts(&found.positions, &found.triangles, Keep::Share(SPECK))?))
+    }
+}
+
+/// A surface as it is in a step.
+pub struct Sight {
+    renderer: Renderer,
+    bindings: Bindings,
+    positions: Var,
+}
+
+impl Sight {
+    /// In its colours.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn frame(&self) -> Result<Frame<'_>> {
+        Ok(self.renderer.frame(&self.bindings)?)
+    }
+
+    /// In encoded colours [V, 3] of its vertices.
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn coloured(&self, colours: &Var) -> Result<Frame<'_>> {
+        let mut bindings = self.bindings.clone();
+        bindings.bind(format!("{MESH}/COLOR_0"), linear(colours)?);
+        Ok(self.renderer.frame(&bindings)?)
+    }
+
+    /// Where its vertices are.
+    pub fn positions(&self) -> &[[f32; 3]] {
+        &self.renderer.geometry().host_positions
+    }
+
+    /// Their normals [V, 3].
+    ///
+    /// # Errors
+    /// Memory.
+    pub fn normals(&self) -> Result<Var> {
+        Ok(self.renderer.geometry().smooth_normals(&self.positions)?)
     }
 }
 
