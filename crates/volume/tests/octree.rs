@@ -99,7 +99,13 @@ fn numbers_between_corners_in_both_derivative_modes_on_both_devices() {
         let leaves = core(tree.locate(x[0].tensor()))?;
         Ok(vec![core(tree.sample(&x[0], &leaves, &x[1], -3.0))?])
     })
-    .run(&[points, real(&[n, 1], 2)]);
+    .run(&[points.clone(), real(&[n, 1], 2)]);
+    Check::new("octree/sample 3", |x| {
+        let tree = tree(x[0].device());
+        let leaves = core(tree.locate(x[0].tensor()))?;
+        Ok(vec![core(tree.sample(&x[0], &leaves, &x[1], 0.5))?])
+    })
+    .run(&[points, real(&[n, 3], 3)]);
 }
 
 #[test]

@@ -68,18 +68,21 @@ impl Adapted {
         Ok(Tensor::from_slice(table.device(), &rows, &[&[self.parents.len()], &table.shape()[1..]].concat())?)
     }
 
-    /// Numbers at corners, \[corners, 1\]: trilinear in `before`, the mean of what the parents of a corner's leaves say.
+    /// Numbers at corners, [corners, C]: trilinear in `before`, the mean of what the parents of a corner's leaves say.
     ///
     /// # Errors
     /// Another number of rows; memory.
     pub fn corners_of(&self, before: &Octree, table: &Tensor) -> Result<Tensor> {
-        if table.len() != before.n_corners() {
-            let expected = format!("[{}, 1], a number per corner", before.n_corners());
+        let &[corners, width] = table.shape() else {
+            return Err(Error::shape("an octree's table", table.shape(), "[corners, C]").into());
+        };
+        if corners != before.n_corners() {
+            let expected = format!("[{}, C], a row per corner", before.n_corners());
             return Err(Error::shape("an octree's table", table.shape(), expected).into());
         }
         let old = table.to_vec::<f32>()?;
         let n = self.octree.n_corners();
-        let (mut sums, mut counts) = (vec![0f64; n], vec![0u32; n]);
+        let (mut sums, mut counts) = (vec![0f64; n * width], vec![0u32; n]);
         for (k, (leaf, &parent)) in self.octree.leaves().iter().zip(&self.parents).enumerate() {
             let (around, rows) = (before.leaves()[parent as usize], before.rows[parent as usize]);
             let (low, start) = (leaf.low(), around.low());
@@ -90,11 +93,16 @@ impl Adapted {
                 });
                 let weight =
                     |c: usize| -> f64 { (0..3).map(|a| if c >> a & 1 == 1 { u[a] } else { 1.0 - u[a] }).product() };
-                sums[row as usize] += (0..8).map(|c| weight(c) * f64::from(old[rows[c] as usize])).sum::<f64>();
+                for c in 0..8 {
+                    let (weight, from) = (weight(c), &old[rows[c] as usize * width..][..width]);
+                    let sums = sums[row as usize * width..][..width].iter_mut();
+                    sums.zip(from).for_each(|(sum, x)| *sum += weight * f64::from(*x));
+                }
                 counts[row as usize] += 1;
             }
         }
-        let means: Vec<f32> = sums.iter().zip(counts).map(|(s, n)| (s / f64::from(n)) as f32).collect();
-        Ok(Tensor::from_slice(table.device(), &means, &[n, 1])?)
+        let means: Vec<f32> =
+            sums.iter().enumerate().map(|(i, sum)| (sum / f64::from(counts[i / width])) as f32).collect();
+        Ok(Tensor::from_slice(table.device(), &means, &[n, width])?)
     }
 }

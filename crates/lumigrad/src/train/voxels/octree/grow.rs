@@ -13,7 +13,7 @@ use crate::volume::{Domain, Fate, Mapping, March, Octree};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_field::{Parameter, Rates};
+use lumigrad_field::{Description, Parameter, Rates};
 use lumigrad_optim::Schedule;
 
 /// Rays of a step at most.
@@ -31,8 +31,8 @@ const ROUNDS: [(f64, f64); 6] = [(0.04, 0.5), (0.08, 0.5), (0.13, 0.4), (0.2, 0.
 const LEAST: [f64; 2] = [3e-3, 0.01];
 /// Samples of less weight are not looked at.
 const LEAST_WEIGHT: f64 = 1e-4;
-/// Factors of the rates of densities and colours: densities begin with a logarithm that is far below what a surface has.
-const RATES: [f64; 2] = [4.0, 1.0];
+/// Factors of the rates of densities, colours and harmonics: densities begin with a logarithm that is far below what a surface has.
+const RATES: [f64; 3] = [4.0, 1.0, 1.0];
 /// Factor of densities, in parts of the longest side of a picture in pixels.
 const SCALE: f64 = 0.2;
 /// Bytes of a number of the tables: value, gradient, two moments, and a copy of these to go back to.
@@ -104,7 +104,7 @@ impl<'a> Growth<'a> {
     }
 
     /// Tables with these values.
-    fn parameters(&self, values: [Tensor; 2]) -> Vec<Parameter> {
+    fn parameters(&self, values: Vec<Tensor>) -> Vec<Parameter> {
         let named = values.into_iter().zip(ARRAYS).zip(RATES);
         named.map(|((value, name), rate)| Parameter { name: name.into(), value, rate, sparse: true }).collect()
     }
@@ -113,8 +113,9 @@ impl<'a> Growth<'a> {
     fn start(&self) -> Result<Vec<Parameter>> {
         let (device, octree) = (&self.space.device, self.octree()?);
         let raw = self.leaves.raw(FIRST_OPACITY / octree.finest());
-        let density = Tensor::full(device, DType::F32, &[octree.n_corners(), 1], raw)?;
-        Ok(self.parameters([density, Tensor::zeros(device, DType::F32, &[octree.len(), self.leaves.width()])?]))
+        let tables = self.leaves.shapes().into_iter().zip([raw, 0.0, 0.0]);
+        let tables = tables.map(|((_, shape), start)| Tensor::full(device, DType::F32, &shape, start));
+        Ok(self.parameters(tables.collect::<lumigrad_core::Result<_>>()?))
     }
 
     /// Settles on a tree.
@@ -139,12 +140,15 @@ impl<'a> Growth<'a> {
             Fate::Split => 8,
         };
         let more: u64 = fates.iter().map(after).sum();
-        let numbers = 1 + self.leaves.width() as u64;
+        let numbers = self.leaves.widths().iter().sum::<usize>() as u64;
         require_memory(more * numbers * NUMBER_BYTES, "--max-leaves", "allow fewer leaves")?;
         let after = before
             .adapt(|k| fates[k])
             .map_err(|_| Error::job("the voxels are empty: nothing of the pictures was learnt; train them longer"))?;
-        let tables = [after.corners_of(&before, &values[0])?, after.leaves_of(&values[1])?];
+        let mut tables = vec![after.corners_of(&before, &values[0])?, after.corners_of(&before, &values[1])?];
+        for table in &values[2..] {
+            tables.push(after.leaves_of(table)?);
+        }
         self.settle(after.octree, self.rounds + 1)?;
         Ok(self.parameters(tables))
     }

@@ -1,9 +1,10 @@
-//! Sparse voxels: leaves of an octree that follow the surface, with densities at corners and a colour that depends on the direction
-//! in each leaf.
+//! Sparse voxels: leaves of an octree that follow the surface, with densities and colours at corners, and what colours change with
+//! the direction in each leaf.
 //!
 //! **Source**: Sun, Choe, Loop, Ma & Wang, "Sparse Voxels Rasterization", 2025. Rays walk through the tree instead of splatting
 //! sorted leaves on tiles: the order is the same, lenses may be any, and nothing is sorted. Leaves are split where the pictures are
-//! missed instead of where gradients are long, and colours are logits.
+//! missed instead of where gradients are long; the part of colours that does not depend on the direction is interpolated too, for
+//! leaves of one colour each learn their pictures by heart where these are small; and colours are logits.
 
 mod grow;
 mod tally;
@@ -23,9 +24,9 @@ use std::sync::{Arc, OnceLock};
 /// Name of the method.
 pub const NAME: &str = "octree";
 /// Names of the arrays.
-const ARRAYS: [&str; 2] = ["density", "colour"];
+const ARRAYS: [&str; 3] = ["density", "colour", "harmonics"];
 /// Factor of harmonics beside the constant: colours learn first what is the same from all sides.
-const SHY: f64 = 0.4;
+const SHY: f64 = 0.2;
 /// Degrees of the harmonics.
 pub const MOST_DEGREE: usize = 3;
 /// Where the activation of densities becomes linear.
@@ -36,7 +37,8 @@ const OUTSIDE: f64 = -100.0;
 /// Numbers at the corners of a tree and in its leaves.
 ///
 /// σ = scale · explin(d) of the d that is interpolated between the corners of a leaf, with explin(d) = d from 1.1 on and
-/// exp(d/1.1 − 1 + ln 1.1) below. A leaf's colour is the logistic function of harmonics of the direction, whose constant is 1.
+/// exp(d/1.1 − 1 + ln 1.1) below. Colours are the logistic function of numbers that are interpolated, too, with those of the
+/// harmonics of the direction that the leaf has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Leaves {
     /// The tree's form in base64.
@@ -79,9 +81,9 @@ impl Leaves {
         self.octree.get().ok_or_else(|| Error::job("the octree of the voxels cannot be read"))
     }
 
-    /// Numbers of a leaf's colour.
-    fn width(&self) -> usize {
-        3 * (self.degree + 1).pow(2)
+    /// Numbers at a corner, and in a leaf.
+    fn widths(&self) -> [usize; 3] {
+        [1, 3, 3 * ((self.degree + 1).pow(2) - 1)]
     }
 
     /// What gives a density before its activation.
@@ -107,13 +109,13 @@ impl Leaves {
         Ok((leaves, self.activate(&raw)?))
     }
 
-    /// Colours of leaves seen from encoded directions.
-    fn colours(&self, parameters: &[Var], leaves: &Tensor, directions: &Var) -> Result<Var> {
+    /// Colours of points in leaves, whose part that does not depend on the direction is `plain`, seen from encoded directions.
+    fn colours(&self, parameters: &[Var], leaves: &Tensor, (plain, directions): (&Var, &Var)) -> Result<Var> {
         match self.degree {
-            0 => colours::<3>(&parameters[1], leaves, directions),
-            1 => colours::<12>(&parameters[1], leaves, directions),
-            2 => colours::<27>(&parameters[1], leaves, directions),
-            _ => colours::<48>(&parameters[1], leaves, directions),
+            0 => Ok(plain.sigmoid()?),
+            1 => colours::<9>(&parameters[2], leaves, plain, directions),
+            2 => colours::<24>(&parameters[2], leaves, plain, directions),
+            _ => colours::<45>(&parameters[2], leaves, plain, directions),
         }
     }
 }
@@ -123,19 +125,18 @@ fn read(tree: &str, device: &Device) -> Result<Octree> {
     Octree::from_bits(&bits, device)?.ok_or_else(|| Error::job("the octree of the voxels cannot be read"))
 }
 
-/// With N/3 harmonics.
-fn colours<const N: usize>(table: &Var, leaves: &Tensor, directions: &Var) -> Result<Var> {
+/// With N/3 harmonics beside the constant.
+fn colours<const N: usize>(table: &Var, leaves: &Tensor, plain: &Var, directions: &Var) -> Result<Var> {
     let map = Map::cached(&format!("octree/colour {N}"), |m| {
         let [leaf] = m.item_int("leaves");
-        let basis = m.item_row("directions", N / 3);
-        let own = m.table::<N>("colour").fetch(leaf);
-        let mut sums = [own[0], own[1], own[2]];
-        for (k, value) in own.into_iter().enumerate().skip(3) {
-            sums[k % 3] = sums[k % 3] + value * (SHY * basis[k / 3]);
+        let mut sums = m.item::<3>("plain");
+        let basis = m.item_row("directions", N / 3 + 1);
+        for (k, value) in m.table::<N>("harmonics").fetch(leaf).into_iter().enumerate() {
+            sums[k % 3] = sums[k % 3] + value * (SHY * basis[k / 3 + 1]);
         }
         m.output("colours", &sums.map(|x| 1.0 / (1.0 + (-x).exp())));
     });
-    let inputs = [&leaves.clone().into(), directions, table];
+    let inputs = [&leaves.clone().into(), plain, directions, table];
     let call = CallParams { items: leaves.len(), ..CallParams::default() };
     Ok(map.apply_with(&inputs, call)?.remove(0))
 }
@@ -152,7 +153,8 @@ impl Medium for Leaves {
 
     fn evaluate(&self, parameters: &[Var], points: &Var, directions: &Var) -> Result<(Var, Var)> {
         let (leaves, densities) = self.at(parameters, points)?;
-        Ok((densities, self.colours(parameters, &leaves, directions)?))
+        let plain = self.octree(points.device())?.sample(points, &leaves, &parameters[1], 0.0)?;
+        Ok((densities, self.colours(parameters, &leaves, (&plain, directions))?))
     }
 
     /// One where a ray crosses a leaf.
@@ -175,8 +177,8 @@ impl Description for Leaves {
 
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let [corners, leaves] = self.rows;
-        let sizes = [[corners, 1], [leaves, self.width()]];
-        ARRAYS.iter().zip(sizes).map(|(name, size)| ((*name).to_owned(), size.to_vec())).collect()
+        let sizes = [corners, corners, leaves].into_iter().zip(self.widths()).filter(|(_, width)| *width > 0);
+        ARRAYS.iter().zip(sizes).map(|(name, (rows, width))| ((*name).to_owned(), vec![rows, width])).collect()
     }
 
     fn check(&self) -> lumigrad_field::Result<()> {

@@ -7,8 +7,8 @@ use crate::volume::{Fate, Leaf};
 use lumigrad_core::Var;
 use lumigrad_core::ops::slice_tensor;
 
-/// Sides of leaves that pixels are not finer than are not halved.
-const PIXELS: f32 = 1.0;
+/// Leaves are halved whose sides are longer than so many of the smallest pixels that see them.
+const PIXELS: f32 = 1.4;
 
 /// Numbers per leaf.
 #[derive(Clone, Debug, Default)]
