@@ -1,23 +1,20 @@
 //! Dense grids that grow (direct voxel grid optimisation, Sun et al. 2022).
 
-use super::super::dataset::{self, Dataset};
+use super::super::dataset::Dataset;
 use super::super::radiance::{Batch, Light, Space, nearest};
-use super::{FIT, Grids, TrainVoxelsJob, binary, seen};
-use crate::fit::drive::{Output, Setup, Task, drive};
-use crate::fit::given;
+use super::{Given, Grids, TrainVoxelsJob, binary, seen};
+use crate::fit::drive::{Output, Task, drive};
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, require_memory};
 use crate::volume::{Domain, Mapping, March};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_field::{Parameter, Rates};
-use lumigrad_optim::Schedule;
+use lumigrad_field::Parameter;
 use lumigrad_voxel::{Lattice, Sparse};
 
 /// Rays of a step at most.
 const BATCH: usize = 8192;
-const ITERATIONS: usize = 6000;
 /// Parts of a run at whose ends the grid is made anew, and how often its corners are halved then; the box shrinks to the
 /// scene at the first.
 const STAGES: [(f64, u32); 4] = [(0.06, 3), (0.12, 2), (0.2, 1), (0.3, 0)];
@@ -47,24 +44,10 @@ const TV_CORNERS: usize = 1 << 14;
 /// Bytes of a number of the grids: value, gradient, two moments, and a copy of these to go back to.
 const NUMBER_BYTES: u64 = 28;
 
-pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
-    let device = Device::from_name(&job.run.common.device)?;
-    let data =
-        given(&job.space.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
-    let dataset = job.space.photos.load(&data, observer)?;
-    let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
-    let mut task = Dvgo::new(job, &dataset, &device)?;
-    let setup = Setup {
-        keys: &job.run,
-        title: format!("Voxel grid of {name}"),
-        name,
-        parameters: task.grids.start(job.run.common.seed, &device)?,
-        rates: Rates { rate: job.lr, table_rate: job.lr_grid, clip: None },
-        schedule: Schedule::Exponential { end: 0.1 },
-        warm_up: 0.0,
-        iterations: ITERATIONS,
-    };
-    drive(setup, &mut task, document, stop, observer)
+pub fn train(given: Given, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let mut task = Dvgo::new(given.job, given.dataset, &given.device)?;
+    let parameters = task.grids.start(given.job.run.common.seed, &given.device)?;
+    drive(given.setup("Voxel grid", parameters), &mut task, document, stop, observer)
 }
 
 struct Dvgo<'a> {

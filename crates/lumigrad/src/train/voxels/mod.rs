@@ -6,8 +6,10 @@ mod grids;
 mod octree;
 mod seen;
 
+use super::dataset::{self, Dataset};
 use super::radiance::SpaceKeys;
-use crate::fit::{Fit, RunKeys};
+use crate::fit::drive::Setup;
+use crate::fit::{Fit, RunKeys, given};
 use crate::run::job::Kind::*;
 use crate::run::job::{Document, job_keys};
 use crate::run::{Observer, Stop, Summary};
@@ -15,7 +17,13 @@ use crate::{Error, Result};
 pub(crate) use dvgo::march;
 pub use grids::Grids;
 use grids::MOST_RAYS;
+use lumigrad_core::Device;
+use lumigrad_field::{Parameter, Rates};
+use lumigrad_optim::Schedule;
 pub use octree::Leaves;
+
+/// Steps without a limit.
+const ITERATIONS: usize = 6000;
 
 job_keys! {
     /// Train a voxel grid on posed photographs.
@@ -70,8 +78,33 @@ pub const FIT: Fit = Fit {
     run,
 };
 
+/// A job with what it is about.
+struct Given<'a> {
+    job: &'a TrainVoxelsJob,
+    dataset: &'a Dataset,
+    /// What the run is called.
+    name: String,
+    device: Device,
+}
+
+impl<'a> Given<'a> {
+    /// A run of `kind` that starts with some parameters.
+    fn setup(self, kind: &str, parameters: Vec<Parameter>) -> Setup<'a> {
+        Setup {
+            keys: &self.job.run,
+            title: format!("{kind} of {}", self.name),
+            name: self.name,
+            parameters,
+            rates: Rates { rate: self.job.lr, table_rate: self.job.lr_grid, clip: None },
+            schedule: Schedule::Exponential { end: 0.1 },
+            warm_up: 0.0,
+            iterations: ITERATIONS,
+        }
+    }
+}
+
 /// A method: runs a job.
-type Train = fn(&TrainVoxelsJob, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
+type Train = fn(Given, &Document, &Stop, &mut dyn Observer) -> Result<Summary>;
 
 /// Every method.
 const METHODS: &[(&str, Train)] =
@@ -81,5 +114,10 @@ fn run(document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<
     let job: TrainVoxelsJob = document.parse()?;
     let method = METHODS.iter().find(|(name, _)| *name == job.method);
     let (_, train) = method.ok_or_else(|| Error::job(format!("{} is no method", job.method)))?;
-    train(&job, document, stop, observer)
+    let device = Device::from_name(&job.run.common.device)?;
+    let data =
+        given(&job.space.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
+    let dataset = job.space.photos.load(&data, observer)?;
+    let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
+    train(Given { job: &job, dataset: &dataset, name, device }, document, stop, observer)
 }

@@ -1,24 +1,21 @@
 //! Training of trees that grow where pictures are missed.
 
-use super::super::super::dataset::{self, Dataset};
+use super::super::super::dataset::Dataset;
 use super::super::super::radiance::{Space, nearest};
-use super::super::{FIT, TrainVoxelsJob, seen};
+use super::super::{Given, TrainVoxelsJob, seen};
 use super::tally::Tally;
 use super::{ARRAYS, Leaves, MOST_DEGREE};
-use crate::fit::drive::{Output, Setup, Task, drive};
-use crate::fit::given;
+use crate::fit::drive::{Output, Task, drive};
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, require_memory};
 use crate::volume::{Domain, Fate, Mapping, March, Octree};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
-use lumigrad_field::{Description, Parameter, Rates};
-use lumigrad_optim::Schedule;
+use lumigrad_field::{Description, Parameter};
 
 /// Rays of a step at most.
 const BATCH: usize = 8192;
-const ITERATIONS: usize = 6000;
 /// Rays of a step at least, and by how much more of them are drawn than fitted the step before.
 const FEWEST: usize = 256;
 const SPARE: f64 = 1.25;
@@ -38,24 +35,10 @@ const SCALE: f64 = 0.2;
 /// Bytes of a number of the tables: value, gradient, two moments, and a copy of these to go back to.
 const NUMBER_BYTES: u64 = 28;
 
-pub fn train(job: &TrainVoxelsJob, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
-    let device = Device::from_name(&job.run.common.device)?;
-    let data =
-        given(&job.space.photos.data, &FIT, "DATA", "give a folder of posed pictures: lumigrad train voxels DIR")?;
-    let dataset = job.space.photos.load(&data, observer)?;
-    let name = dataset::name(&data).unwrap_or_else(|| "voxels".into());
-    let mut task = Growth::new(job, &dataset, &device)?;
-    let setup = Setup {
-        keys: &job.run,
-        title: format!("Octree of {name}"),
-        name,
-        parameters: task.start()?,
-        rates: Rates { rate: job.lr, table_rate: job.lr_grid, clip: None },
-        schedule: Schedule::Exponential { end: 0.1 },
-        warm_up: 0.0,
-        iterations: ITERATIONS,
-    };
-    drive(setup, &mut task, document, stop, observer)
+pub fn train(given: Given, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
+    let mut task = Growth::new(given.job, given.dataset, &given.device)?;
+    let parameters = task.start()?;
+    drive(given.setup("Octree", parameters), &mut task, document, stop, observer)
 }
 
 struct Growth<'a> {
