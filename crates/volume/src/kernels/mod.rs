@@ -5,6 +5,7 @@ pub mod octree;
 pub mod spread;
 pub mod transmit;
 
+use lumigrad_core::Real;
 use lumigrad_core::kernel::KernelSpec;
 use std::ops::Range;
 
@@ -25,6 +26,37 @@ pub const KERNELS: &[KernelSpec] = &[
 
 /// Rays that a thread takes at a time.
 const PIECE: usize = 64;
+
+/// Below it a ray does not move along an axis.
+const STILL: f32 = 1e-12;
+
+/// The part of a range of distances in which a ray is in the cube, or without end where space is not bounded; without a
+/// direction, or where the ray misses the cube, it ends before it begins.
+fn span<R: Real>(origin: [R; 3], direction: [R; 3], [mut near, mut far]: [R; 2], unbounded: bool) -> [R; 2] {
+    if direction.iter().all(|d| *d == R::ZERO) {
+        far = -R::ONE;
+    }
+    if unbounded {
+        return [near, far];
+    }
+    for (o, d) in origin.into_iter().zip(direction) {
+        if d.abs() < R::of(STILL) {
+            if o.abs() > R::ONE {
+                far = -R::ONE;
+            }
+            continue;
+        }
+        let (one, two) = ((-R::ONE - o) / d, (R::ONE - o) / d);
+        near = near.max(one.min(two));
+        far = far.min(one.max(two));
+    }
+    [near, far]
+}
+
+/// Row `k` of an array of three columns.
+fn row<R: Copy>(data: &[R], k: usize) -> [R; 3] {
+    [data[3 * k], data[3 * k + 1], data[3 * k + 2]]
+}
 
 /// Runs `f` for every ray, in parallel, with its number, the range of its samples, and that range of the outputs.
 fn by_rays<R: Send, const N: usize>(

@@ -1,11 +1,12 @@
 //! Pixels of photographs, drawn at random.
 
 use super::super::dataset::{Dataset, Shot};
+use super::scene::Light;
 use crate::run::fixed;
 use crate::volume::{Domain, Rays};
 use crate::{Error, Result};
 use lumigrad_core::ops::random;
-use lumigrad_core::{Device, Tensor};
+use lumigrad_core::{Device, Tensor, Var};
 use lumigrad_splat::Background;
 
 /// Pixels of a step.
@@ -22,6 +23,18 @@ pub struct Batch {
     pub behind: Tensor,
     /// Rays of each pixel, which are neighbours.
     pub per_pixel: usize,
+}
+
+impl Batch {
+    /// By how much the light of its rays differs from their pixels, [N, 3].
+    ///
+    /// # Errors
+    /// Light of other rays.
+    pub fn missed(&self, light: &Light) -> Result<Var> {
+        let left = light.opacities.scale(-1.0)?.offset(1.0)?;
+        let shown = light.colours.add(&Var::from(self.behind.clone()).mul(&left)?)?;
+        Ok(shown.sub(&self.colours.clone().into())?)
+    }
 }
 
 /// Pixels of all training pictures that count.

@@ -126,9 +126,7 @@ impl<'a> Space<'a> {
         (batch.colours, batch.weights, batch.behind) =
             (part(&batch.colours)?, part(&batch.weights)?, part(&batch.behind)?);
         let var = |t: &Tensor| Var::from(t.clone());
-        let left = light.opacities.scale(-1.0)?.offset(1.0)?;
-        let shown = light.colours.add(&var(&batch.behind).mul(&left)?)?;
-        let (missed, weights) = (shown.sub(&var(&batch.colours))?, var(&batch.weights));
+        let (missed, weights) = (batch.missed(&light)?, var(&batch.weights));
         let mut loss = match batch.per_pixel {
             each if each > 1 && done >= each => {
                 // Rays of a pixel have one colour to meet together.

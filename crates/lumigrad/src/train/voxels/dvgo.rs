@@ -2,7 +2,7 @@
 
 use super::super::dataset::Dataset;
 use super::super::radiance::{Batch, Light, Space, nearest};
-use super::{Given, Grids, TrainVoxelsJob, binary, seen};
+use super::{BATCH, Given, Grids, NUMBER_BYTES, TrainVoxelsJob, binary, seen};
 use crate::fit::drive::{Output, Task, drive};
 use crate::run::job::Document;
 use crate::run::{Observer, Stop, Summary, require_memory};
@@ -13,8 +13,6 @@ use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_field::Parameter;
 use lumigrad_voxel::{Lattice, Sparse};
 
-/// Rays of a step at most.
-const BATCH: usize = 8192;
 /// Parts of a run at whose ends the grid is made anew, and how often its corners are halved then; the box shrinks to the
 /// scene at the first.
 const STAGES: [(f64, u32); 4] = [(0.06, 3), (0.12, 2), (0.2, 1), (0.3, 0)];
@@ -41,8 +39,6 @@ const LEAST: [f64; 2] = [1e-5, 1e-4];
 const TV: [f64; 2] = [1e-5, 1e-6];
 /// Corners at which total variation is looked at.
 const TV_CORNERS: usize = 1 << 14;
-/// Bytes of a number of the grids: value, gradient, two moments, and a copy of these to go back to.
-const NUMBER_BYTES: u64 = 28;
 
 pub fn train(given: Given, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let mut task = Dvgo::new(given.job, given.dataset, &given.device)?;

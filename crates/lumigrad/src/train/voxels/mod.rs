@@ -22,6 +22,10 @@ use lumigrad_field::{Parameter, Rates};
 use lumigrad_optim::Schedule;
 pub use octree::Leaves;
 
+/// Rays of a step at most.
+const BATCH: usize = 8192;
+/// Bytes of a number of the tables: value, gradient, two moments, and a copy of these to go back to.
+const NUMBER_BYTES: u64 = 28;
 /// Steps without a limit.
 const ITERATIONS: usize = 6000;
 

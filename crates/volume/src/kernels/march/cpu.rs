@@ -1,7 +1,7 @@
 //! The CPU bodies: rays in parallel.
 
 use super::{KeepBuffers, KeepParams, MarchCountBuffers, MarchEmitBuffers, Params, VisibleBuffers};
-use crate::kernels::{PIECE, by_rays};
+use crate::kernels::{PIECE, STILL, by_rays, row, span};
 use crate::occupancy::words_of;
 use lumigrad_core::Real;
 use rayon::prelude::*;
@@ -51,34 +51,9 @@ impl<'a, R: Real> Scene<'a, R> {
         (self.number(t) - shift - R::of(0.5)).to_f64().ceil().max(0.0) as u32
     }
 
-    fn ray(&self, p: &Params, origin: &[R], direction: &[R], shift: R) -> Ray<R> {
-        let mut ray = Ray {
-            origin: [origin[0], origin[1], origin[2]],
-            direction: [direction[0], direction[1], direction[2]],
-            shift,
-            first: 0,
-            far: R::of(p.far),
-        };
-        let mut near = R::of(p.near);
-        if !self.unbounded {
-            for a in 0..3 {
-                let (o, d) = (ray.origin[a], ray.direction[a]);
-                if d.abs() < R::of(1e-12) {
-                    if o.abs() > R::ONE {
-                        ray.far = -R::ONE;
-                    }
-                    continue;
-                }
-                let (one, two) = ((-R::ONE - o) / d, (R::ONE - o) / d);
-                near = near.max(one.min(two));
-                ray.far = ray.far.min(one.max(two));
-            }
-        }
-        if ray.direction.iter().all(|d| *d == R::ZERO) {
-            ray.far = -R::ONE;
-        }
-        ray.first = self.first_behind(near, shift);
-        ray
+    fn ray(&self, p: &Params, origin: [R; 3], direction: [R; 3], shift: R) -> Ray<R> {
+        let [near, far] = span(origin, direction, [R::of(p.near), R::of(p.far)], self.unbounded);
+        Ray { origin, direction, shift, first: self.first_behind(near, shift), far }
     }
 
     fn is_full(&self, start: usize, side: usize, [x, y, z]: [usize; 3]) -> bool {
@@ -122,7 +97,7 @@ impl<'a, R: Real> Scene<'a, R> {
                 let mut leave = ray.far;
                 for a in 0..3 {
                     let d = ray.direction[a];
-                    if d.abs() < R::of(1e-12) {
+                    if d.abs() < R::of(STILL) {
                         continue;
                     }
                     let low = ((q[a] + R::ONE) / size).floor();
@@ -135,10 +110,6 @@ impl<'a, R: Real> Scene<'a, R> {
             i = next;
         }
     }
-}
-
-fn row<R>(data: &[R], k: usize) -> &[R] {
-    &data[3 * k..3 * k + 3]
 }
 
 pub fn march_count<R: Real>(p: &Params, _items: usize, b: MarchCountBuffers<'_, R>) {

@@ -29,24 +29,9 @@ fn ray_of(k: u32) -> Ray {
     ray.origin = vec3(origins[3u * k], origins[3u * k + 1u], origins[3u * k + 2u]);
     ray.direction = vec3(directions[3u * k], directions[3u * k + 1u], directions[3u * k + 2u]);
     ray.shift = shifts[k];
-    var near = params.near;
-    ray.far = params.far;
-    if params.unbounded == 0u {
-        for (var a = 0u; a < 3u; a++) {
-            let o = ray.origin[a];
-            let d = ray.direction[a];
-            if abs(d) < 1e-12 {
-                if abs(o) > 1.0 { ray.far = -1.0; }
-                continue;
-            }
-            let one = (-1.0 - o) / d;
-            let two = (1.0 - o) / d;
-            near = max(near, min(one, two));
-            ray.far = min(ray.far, max(one, two));
-        }
-    }
-    if all(ray.direction == vec3(0.0)) { ray.far = -1.0; }
-    ray.first = u32(max(ceil(number_of(near) - ray.shift - 0.5), 0.0));
+    let span = span_of(ray.origin, ray.direction, vec2(params.near, params.far), params.unbounded == 1u);
+    ray.far = span.y;
+    ray.first = u32(max(ceil(number_of(span.x) - ray.shift - 0.5), 0.0));
     return ray;
 }
 
@@ -90,7 +75,7 @@ fn advance(ray: Ray, start: u32) -> u32 {
             var leave = ray.far;
             for (var a = 0u; a < 3u; a++) {
                 let d = ray.direction[a];
-                if abs(d) < 1e-12 { continue; }
+                if abs(d) < STILL { continue; }
                 let face = ((low[a] + select(0.0, 1.0, d > 0.0)) * size - 1.0) / inner;
                 leave = min(leave, (face - ray.origin[a]) / d);
             }

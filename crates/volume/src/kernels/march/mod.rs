@@ -46,7 +46,7 @@ kernel! {
         words: read u32,
         counts: write u32,
     }
-    name: "volume/march_count", wgsl: concat!(include_str!("march.wgsl"), include_str!("count.wgsl")), entry: "march_count", items_per_group: 64,
+    name: "volume/march_count", wgsl: concat!(include_str!("march.wgsl"), include_str!("count.wgsl"), include_str!("../span.wgsl")), entry: "march_count", items_per_group: 64,
     params: Params, cpu: march_count
 }
 
@@ -62,7 +62,7 @@ kernel! {
         middles: write real,
         lengths: write real,
     }
-    name: "volume/march_emit", wgsl: concat!(include_str!("march.wgsl"), include_str!("emit.wgsl")), entry: "march_emit", items_per_group: 64,
+    name: "volume/march_emit", wgsl: concat!(include_str!("march.wgsl"), include_str!("emit.wgsl"), include_str!("../span.wgsl")), entry: "march_emit", items_per_group: 64,
     params: Params, cpu: march_emit
 }
 

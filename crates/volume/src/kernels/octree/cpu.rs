@@ -1,7 +1,7 @@
 //! The CPU bodies: points and rays in parallel.
 
 use super::{EMPTY, LEAF, LocateBuffers, LocateParams, WalkCountBuffers, WalkEmitBuffers, WalkParams};
-use crate::kernels::{PIECE, by_rays};
+use crate::kernels::{PIECE, STILL, by_rays, row, span};
 use crate::octree::DEEPEST;
 use lumigrad_core::Real;
 use rayon::prelude::*;
@@ -56,29 +56,15 @@ pub fn locate<R: Real>(_: &LocateParams, _items: usize, b: LocateBuffers<'_, R>)
 }
 
 /// Calls `found` with where a ray enters and leaves each leaf, until that gives false.
-fn walk<R: Real>(p: &WalkParams, nodes: &[u32], origin: &[R], direction: &[R], mut found: impl FnMut([R; 2]) -> bool) {
-    let (mut t, mut far) = (R::of(p.near), R::of(p.far));
-    let still = R::of(1e-12);
-    for a in 0..3 {
-        let (o, d) = (origin[a], direction[a]);
-        if d.abs() < still {
-            if o.abs() > R::ONE {
-                return;
-            }
-            continue;
-        }
-        let (one, two) = ((-R::ONE - o) / d, (R::ONE - o) / d);
-        t = t.max(one.min(two));
-        far = far.min(one.max(two));
-    }
-    if direction.iter().all(|d| *d == R::ZERO) {
-        return;
-    }
+fn walk<R: Real>(
+    p: &WalkParams,
+    nodes: &[u32],
+    [origin, direction]: [[R; 3]; 2],
+    mut found: impl FnMut([R; 2]) -> bool,
+) {
+    let [mut t, far] = span(origin, direction, [R::of(p.near), R::of(p.far)], false);
     // Along an axis that a ray does not move on it meets no face.
-    let slopes: [R; 3] = std::array::from_fn(|a| {
-        let d = direction[a];
-        if d.abs() < still { R::ZERO } else { R::ONE / d }
-    });
+    let slopes = direction.map(|d| if d.abs() < R::of(STILL) { R::ZERO } else { R::ONE / d });
     while t < far {
         let ahead = t + R::of(AHEAD) * t.max(R::ONE);
         let place = cell(std::array::from_fn(|a| origin[a] + ahead * direction[a]));
@@ -99,15 +85,11 @@ fn walk<R: Real>(p: &WalkParams, nodes: &[u32], origin: &[R], direction: &[R], m
     }
 }
 
-fn row<R>(data: &[R], k: usize) -> &[R] {
-    &data[3 * k..3 * k + 3]
-}
-
 pub fn walk_count<R: Real>(p: &WalkParams, _items: usize, b: WalkCountBuffers<'_, R>) {
     b.counts.par_iter_mut().with_min_len(PIECE).enumerate().for_each(|(k, count)| {
         *count = 0;
         if k < p.rays as usize {
-            walk(p, b.nodes, row(b.origins, k), row(b.directions, k), |_| {
+            walk(p, b.nodes, [row(b.origins, k), row(b.directions, k)], |_| {
                 *count += p.per_leaf;
                 *count + p.per_leaf <= p.most
             });
@@ -121,7 +103,7 @@ pub fn walk_emit<R: Real>(p: &WalkParams, _items: usize, b: WalkEmitBuffers<'_, 
         let mut slots = middles.iter_mut().zip(lengths);
         let mut last = R::ZERO;
         if slots.len() > 0 {
-            walk(p, b.nodes, row(b.origins, k), row(b.directions, k), |[from, to]| {
+            walk(p, b.nodes, [row(b.origins, k), row(b.directions, k)], |[from, to]| {
                 let length = (to - from) * part;
                 for (i, (middle, own)) in slots.by_ref().take(p.per_leaf as usize).enumerate() {
                     last = from + length * R::from_f64(i as f64 + 0.5);

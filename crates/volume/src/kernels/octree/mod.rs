@@ -54,7 +54,7 @@ kernel! {
         nodes: read u32,
         counts: write u32,
     }
-    name: "octree/walk_count", wgsl: concat!(include_str!("count.wgsl"), include_str!("walk.wgsl"), include_str!("tree.wgsl")), entry: "walk_count", items_per_group: 64,
+    name: "octree/walk_count", wgsl: concat!(include_str!("count.wgsl"), include_str!("walk.wgsl"), include_str!("tree.wgsl"), include_str!("../span.wgsl")), entry: "walk_count", items_per_group: 64,
     params: WalkParams, cpu: walk_count
 }
 
@@ -69,6 +69,6 @@ kernel! {
         middles: write real,
         lengths: write real,
     }
-    name: "octree/walk_emit", wgsl: concat!(include_str!("emit.wgsl"), include_str!("walk.wgsl"), include_str!("tree.wgsl")), entry: "walk_emit", items_per_group: 64,
+    name: "octree/walk_emit", wgsl: concat!(include_str!("emit.wgsl"), include_str!("walk.wgsl"), include_str!("tree.wgsl"), include_str!("../span.wgsl")), entry: "walk_emit", items_per_group: 64,
     params: WalkParams, cpu: walk_emit
 }

@@ -10,21 +10,9 @@ fn ray_of(k: u32) -> Ray {
     var ray: Ray;
     ray.origin = vec3(origins[3u * k], origins[3u * k + 1u], origins[3u * k + 2u]);
     ray.direction = vec3(directions[3u * k], directions[3u * k + 1u], directions[3u * k + 2u]);
-    ray.t = params.near;
-    ray.far = params.far;
-    for (var a = 0u; a < 3u; a++) {
-        let o = ray.origin[a];
-        let d = ray.direction[a];
-        if abs(d) < 1e-12 {
-            if abs(o) > 1.0 { ray.far = -1.0; }
-            continue;
-        }
-        let one = (-1.0 - o) / d;
-        let two = (1.0 - o) / d;
-        ray.t = max(ray.t, min(one, two));
-        ray.far = min(ray.far, max(one, two));
-    }
-    if all(ray.direction == vec3(0.0)) { ray.far = -1.0; }
+    let span = span_of(ray.origin, ray.direction, vec2(params.near, params.far), false);
+    ray.t = span.x;
+    ray.far = span.y;
     return ray;
 }
 
@@ -43,7 +31,7 @@ fn cross_next(ray: ptr<function, Ray>) -> Step {
     var leave = (*ray).far;
     for (var a = 0u; a < 3u; a++) {
         let d = (*ray).direction[a];
-        if abs(d) < 1e-12 { continue; }
+        if abs(d) < STILL { continue; }
         let face = place[a] + select(0.0, 1.0, d > 0.0);
         leave = min(leave, (face * side - 1.0 - (*ray).origin[a]) / d);
     }

@@ -2,7 +2,7 @@
 
 use super::super::super::dataset::Dataset;
 use super::super::super::radiance::{Space, nearest};
-use super::super::{Given, TrainVoxelsJob, seen};
+use super::super::{BATCH, Given, NUMBER_BYTES, TrainVoxelsJob, seen};
 use super::tally::Tally;
 use super::{ARRAYS, Leaves, MOST_DEGREE};
 use crate::fit::drive::{Output, Task, drive};
@@ -14,8 +14,6 @@ use lumigrad_core::ops::random;
 use lumigrad_core::{DType, Device, Tensor, Var};
 use lumigrad_field::{Description, Parameter};
 
-/// Rays of a step at most.
-const BATCH: usize = 8192;
 /// Rays of a step at least, and by how much more of them are drawn than fitted the step before.
 const FEWEST: usize = 256;
 const SPARE: f64 = 1.25;
@@ -32,8 +30,6 @@ const LEAST_WEIGHT: f64 = 1e-4;
 const RATES: [f64; 3] = [4.0, 1.0, 1.0];
 /// Factor of densities, in parts of the longest side of a picture in pixels.
 const SCALE: f64 = 0.2;
-/// Bytes of a number of the tables: value, gradient, two moments, and a copy of these to go back to.
-const NUMBER_BYTES: u64 = 28;
 
 pub fn train(given: Given, document: &Document, stop: &Stop, observer: &mut dyn Observer) -> Result<Summary> {
     let mut task = Growth::new(given.job, given.dataset, &given.device)?;

@@ -4,8 +4,6 @@ use super::super::super::radiance::{Batch, Light};
 use super::Leaves;
 use crate::Result;
 use crate::volume::{Fate, Leaf};
-use lumigrad_core::Var;
-use lumigrad_core::ops::slice_tensor;
 
 /// Leaves are halved whose sides are longer than so many of the smallest pixels that see them.
 const PIXELS: f32 = 1.4;
@@ -32,17 +30,14 @@ impl Tally {
     /// # Errors
     /// The device gives nothing back.
     pub fn note(&mut self, leaves: &Leaves, light: &Light, batch: &Batch, pixel: f64) -> Result<()> {
-        let (samples, n) = (&light.samples, light.samples.n_rays());
+        let samples = &light.samples;
         if samples.is_empty() {
             return Ok(());
         }
-        let first = |t: &lumigrad_core::Tensor| -> Result<Var> { Ok(slice_tensor(t, 0, 0, n)?.into()) };
         let points =
             samples.points(&batch.rays.origins.clone().into(), &batch.rays.directions.clone().into(), false)?;
         let found = leaves.octree(points.device())?.locate(points.tensor())?.to_vec::<u32>()?;
-        let left = light.opacities.scale(-1.0)?.offset(1.0)?;
-        let shown = light.colours.add(&first(&batch.behind)?.mul(&left)?)?;
-        let missed = shown.sub(&first(&batch.colours)?)?.tensor().to_vec::<f32>()?;
+        let missed = batch.missed(light)?.tensor().to_vec::<f32>()?;
         let missed: Vec<f32> = missed.as_chunks::<3>().0.iter().map(|d| d.iter().map(|x| x.abs()).sum()).collect();
         let (weights, middles) = (light.weights.tensor().to_vec::<f32>()?, samples.middles.to_vec::<f32>()?);
         let rays = samples.rays.to_vec::<u32>()?;
