@@ -19,12 +19,25 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The prior at a path with low-rank changes, asked for what `words` say, with the other settings of a job.
+    /// The prior at a path, with low-rank changes of files, asked for what `words` say, with the other settings of a job.
     ///
     /// # Errors
     /// Priors or words that cannot be used; settings that fit no prior, or not this one.
-    pub fn new((path, changes): (&Path, &[PathBuf]), words: &str, job: &CreateKeys) -> Result<Self> {
-        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(path, changes)?.into();
+    pub fn new(path: &Path, words: &str, (job, changes): (&CreateKeys, &[PathBuf])) -> Result<Self> {
+        Self::of(lumigrad_guidance::open_changed(path, changes)?.into(), path, words, job)
+    }
+
+    /// The prior at a path, asked for the subject of a job, or for anything where it knows neither labels nor texts.
+    ///
+    /// # Errors
+    /// As [`Self::new`]'s.
+    pub fn named(path: &Path, job: &CreateKeys) -> Result<Self> {
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open(path)?.into();
+        let speaks = prior.info().can(Capability::Labels) || prior.info().can(Capability::Text);
+        Self::of(prior, path, if speaks { &job.subject } else { "" }, job)
+    }
+
+    fn of(prior: Arc<dyn DiffusionPrior>, path: &Path, words: &str, job: &CreateKeys) -> Result<Self> {
         let info = prior.info();
         if !info.is_colour() {
             let found = format!("pictures with {} channels", info.channels);
@@ -63,16 +76,6 @@ impl Asked {
             ..Default::default()
         };
         Ok(Self { prior, condition, options })
-    }
-
-    /// The prior at a path, asked for the subject of a job, or for anything where it knows neither labels nor texts.
-    ///
-    /// # Errors
-    /// As [`Self::new`]'s.
-    pub fn named(path: &Path, job: &CreateKeys) -> Result<Self> {
-        let asked = Self::new((path, &[]), "", job)?;
-        let speaks = asked.info().can(Capability::Labels) || asked.info().can(Capability::Text);
-        if speaks { Self::new((path, &[]), &job.subject, job) } else { Ok(asked) }
     }
 
     /// What the prior is.

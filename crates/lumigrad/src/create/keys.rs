@@ -1,5 +1,6 @@
 //! The keys of the `create` commands.
 
+use crate::guiding::ChangeKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
@@ -13,11 +14,9 @@ job_keys! {
     /// Keys of all `create` commands.
     CreateKeys {
         include common: Common;
+        include changes: ChangeKeys;
         /// The prior: the file or folder of one, square pictures with 3 channels.
         prior: Option<PathBuf>, Path, example "\"assets/guidance/shapes.safetensors\"";
-        /// Low-rank files (LoRA) of a latent diffusion model's U-Net and text encoder, of diffusers, peft or kohya-ss, as FILE or
-        /// FILE:SCALE; several add up.
-        lora: Vec<PathBuf>, Paths, example "[\"style.safetensors:0.8\"]";
         /// What is created: a label of the prior, or a text where it reads texts.
         subject: String, Text, default "\"\"";
         /// What it should not look like; its prediction stands for the unconditional one.

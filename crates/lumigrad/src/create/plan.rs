@@ -42,7 +42,7 @@ impl Plan {
             let help = "give a file or folder: --prior assets/guidance/shapes.safetensors";
             Error::usage(command, "the prior is missing", help)
         })?;
-        let asked = Asked::new((&path, &job.lora), &job.subject, job)?;
+        let asked = Asked::new(&path, &job.subject, (job, &job.changes.lora))?;
         let side = side_of(&asked, &path, job)?;
         let normals = match polish.and_then(|p| Some((p.normal_prior.as_ref()?, p.normal_weight))) {
             Some((path, weight)) => {

@@ -127,7 +127,7 @@ impl Aware {
         let bounds = AngularBounds { upper: job.view_upper, lower: job.view_lower };
         bounds.check().map_err(|e| Error::usage("--view-upper, --view-lower", e.to_string(), "100,10 and 10,1"))?;
         let asked = match &job.view_subject {
-            Some(words) => Asked::new((path, &[]), words, job)?,
+            Some(words) => Asked::new(path, words, (job, &[]))?,
             None => Asked::named(path, job)?,
         };
         let info = asked.info();

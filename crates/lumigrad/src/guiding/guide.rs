@@ -29,7 +29,7 @@ impl Guide {
             let help = "give a prior: --prior assets/materials.safetensors, or one of lumigrad prior train";
             Error::usage("--prior", "the prior is missing", help)
         })?;
-        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(path, &keys.lora)?.into();
+        let prior: Arc<dyn DiffusionPrior> = lumigrad_guidance::open_changed(path, &keys.changes.lora)?.into();
         let info = prior.info();
         if !info.is_colour() {
             let message =

@@ -9,7 +9,7 @@ mod term;
 
 pub use energy::{Judged, judge};
 pub use guide::Guide;
-pub use keys::PriorKeys;
+pub use keys::{ChangeKeys, PriorKeys};
 pub use patches::patches;
 pub use samples::{FIRST_TIME, samples};
 pub use term::{PriorTerm, PriorTermKeys};

@@ -75,7 +75,7 @@ impl PriorTerm {
             let given = [
                 ("--prompt", keys.guide.prompt.is_some()),
                 ("--negative-prompt", keys.guide.negative_prompt.is_some()),
-                ("--lora", !keys.guide.lora.is_empty()),
+                ("--lora", !keys.guide.changes.lora.is_empty()),
             ];
             return match given.iter().find(|(_, given)| *given) {
                 Some((flag, _)) => Err(Error::usage(flag, "asks for a prior, and none is given", "add --prior FILE")),

@@ -1,6 +1,7 @@
 //! `prior sample`: pictures of a prior.
 
 use super::draw;
+use crate::guiding::ChangeKeys;
 use crate::run::job::Kind::*;
 use crate::run::job::commands::Common;
 use crate::run::job::job_keys;
@@ -15,6 +16,7 @@ job_keys! {
     /// Draw pictures from a prior.
     PriorSampleJob {
         include common: Common;
+        include changes: ChangeKeys;
         /// The prior: a run folder of `prior train`, or its file.
         prior: Option<PathBuf>, Path, example "\"runs/prior-photographs\"";
         /// Pictures.
@@ -24,9 +26,6 @@ job_keys! {
         method: String, Choice(lumigrad_guidance::sample::METHODS), default "\"heun\"";
         /// Steps from noise to a picture.
         steps: usize, Count(2), default "64";
-        /// Low-rank files (LoRA) of a latent diffusion model's U-Net and text encoder, of diffusers, peft or kohya-ss, as FILE or
-        /// FILE:SCALE; several add up.
-        lora: Vec<PathBuf>, Paths, example "[\"style.safetensors:0.8\"]";
         /// Label, or several with commas between, of priors that know some; a text for those that read texts.
         tag: Option<String>, Text, example "\"cat\"";
         /// How much the prediction for the tag is exaggerated against that for anything: 1 not at all, 7.5 is usual for texts.
@@ -48,7 +47,7 @@ const PIXEL_BYTES: u64 = 64;
 pub fn sample(job: &PriorSampleJob, device: &Device, summary: &mut Summary) -> Result<()> {
     let help = "give the run folder of a prior: lumigrad prior sample runs/prior-photographs";
     let path = job.prior.clone().ok_or_else(|| Error::usage("prior sample", "PRIOR is missing", help))?;
-    let prior = super::describe::open(&path, &job.lora)?;
+    let prior = super::describe::open(&path, &job.changes.lora)?;
     let info = prior.info();
     let given = job.size.map(|s| [s.height, s.width]);
     if (info.size, info.made_for, given) == (None, None, None) {
